@@ -1,0 +1,43 @@
+"""Named parts of the methods. A leaf binds them: `pattern_query=_base_.patterns_900`.
+
+Two bases of a config may not define the same key, so nothing here is called `model`.
+"""
+
+custom_imports = dict(imports=['mmdet_qrpaq'], allow_failed_imports=False)
+
+# PaQ-DETR Sec. 3.2 and 4.1: 50 patterns for 300 queries, 150 for 900, beta = 0.2.
+# The hidden width keeps the generator within Table 7's +1.8 M parameters.
+patterns_300 = dict(
+    type='PatternQueryGenerator',
+    num_patterns=50,
+    hidden_dims=64,
+    diversity_weight=0.2,
+)
+patterns_900 = dict(
+    type='PatternQueryGenerator',
+    num_patterns=150,
+    hidden_dims=8,
+    diversity_weight=0.2,
+)
+
+# PaQ-DETR Sec. 3.3 and 4.1: k = 4, l = 1, gamma = 0.4; all decoder layers but the last.
+quality = dict(
+    assigner=dict(
+        type='QualityAwareAssigner',
+        candidate_topk=4,
+        min_positives=1,
+        confidence_weight=0.4,
+        confidence='gt_class',
+    ),
+    layers='intermediate',
+    normalizer='num_pos',
+)
+
+# PaQ-DETR Sec. 3.3-3.4: IoU-aware varifocal loss, DINO's coefficients 1 / 5 / 2 (mmdet's
+# improved DINO weighs its focal loss, whose alpha is 0.25, with 2).
+varifocal = dict(
+    type='IoUAwareVarifocalLoss',
+    alpha=0.75,
+    gamma=2.0,
+    loss_weight=1.0,
+)

@@ -1,0 +1,15 @@
+"""Query routing and pattern- and quality-aware queries for MMDetection's DETRs.
+
+Importing the package registers everything into mmdet's registries, so
+``custom_imports = dict(imports=['mmdet_qrpaq'], allow_failed_imports=False)`` is all a
+config needs.
+"""
+
+from ._compat import check_host_versions
+from .version import __version__
+
+check_host_versions()
+
+from . import hosts, patterns, quality, runtime  # noqa: E402  (after the check)
+
+__all__ = ['__version__', 'hosts', 'patterns', 'quality', 'runtime']

@@ -1,0 +1,33 @@
+"""DINO as host. All switches off, it is mmdet's DINO."""
+
+from mmdet.models.dense_heads import DINOHead
+from mmdet.models.detectors import DINO
+from mmdet.registry import MODELS
+
+from ..patterns import PatternQueryMixin
+from ..quality import QualityAwareDETRHead
+
+
+@MODELS.register_module()
+class QRPaQDINO(PatternQueryMixin, DINO):
+    """mmdet's `DINO` plus ``pattern_query`` (see `PatternQueryMixin`)."""
+
+    content_embedding = 'query_embedding'
+
+    def pre_decoder(self, *args, **kwargs) -> tuple[dict, dict]:
+        """Host's, and keeps the label embedding in the graph without any object.
+
+        The host means to do so, but compares the batch size with the number of
+        queries; distributed training then stops at a batch without objects.
+        """
+        decoder_inputs, head_inputs = super().pre_decoder(*args, **kwargs)
+        dn_meta = head_inputs.get('dn_meta')
+        if dn_meta is not None and dn_meta['num_denoising_queries'] == 0:
+            embedding = self.dn_query_generator.label_embedding.weight
+            decoder_inputs['query'] = decoder_inputs['query'] + 0 * embedding.sum()
+        return decoder_inputs, head_inputs
+
+
+@MODELS.register_module()
+class QualityAwareDINOHead(DINOHead, QualityAwareDETRHead):
+    """mmdet's `DINOHead` plus ``quality`` (see `QualityAwareDETRHead`)."""

@@ -1,0 +1,162 @@
+"""Adds one-to-many supervision to the heads of mmdet's DETRs (PaQ-DETR Sec. 3.3-3.4).
+
+Sits *below* the host's head, just above `DETRHead`, where it sees the decoder layers of
+the matching queries: neither encoder proposals nor denoising queries.
+"""
+
+import torch
+from mmdet.models.dense_heads import DETRHead
+from mmdet.registry import TASK_UTILS
+from torch import Tensor
+
+from ..errors import ConfigError
+from .one_to_many import OneToManyTargets, build_targets, pad_ground_truth
+
+
+class QualityAwareDETRHead(DETRHead):
+    """Adds L_1:m beside the Hungarian losses of the intermediate layers (Eq. 9).
+
+    Args:
+        quality: None leaves the head as it is; otherwise a dict of
+
+            - ``assigner``: config of a `QualityAwareAssigner`;
+            - ``layers``: ``'intermediate'`` (all but the last, the paper's),
+              ``'all'``, or a list of decoder layer indices, 0 the first;
+            - ``normalizer``: ``'num_pos'`` or ``'num_gt'``, what the losses of a
+              layer are divided by.
+
+    Raises:
+        ConfigError: If a setting is not one of these.
+    """
+
+    def __init__(self, *args, quality: dict | None = None, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.quality = quality
+        if quality is None:
+            return
+        known = {'assigner', 'layers', 'normalizer'}
+        if unknown := sorted(set(quality) - known):
+            raise ConfigError(
+                f'bbox_head.quality has no setting {unknown[0]!r}: use '
+                f'{", ".join(sorted(known))}.'
+            )
+        layers = quality.get('layers', 'intermediate')
+        if isinstance(layers, str) and layers not in ('intermediate', 'all'):
+            raise ConfigError(
+                f"bbox_head.quality.layers is {layers!r}: set it to 'intermediate', "
+                "'all' or a list of decoder layer indices."
+            )
+        self.quality_layers = layers
+        self.quality_normalizer = quality.get('normalizer', 'num_pos')
+        if self.quality_normalizer not in ('num_pos', 'num_gt'):
+            raise ConfigError(
+                f'bbox_head.quality.normalizer is {self.quality_normalizer!r}: set it '
+                "to 'num_pos' or 'num_gt'."
+            )
+        default = dict(type='QualityAwareAssigner')
+        self.quality_assigner = TASK_UTILS.build(quality.get('assigner', default))
+
+    def loss_by_feat(
+        self,
+        all_layers_cls_scores: Tensor,
+        all_layers_bbox_preds: Tensor,
+        batch_gt_instances: list,
+        batch_img_metas: list[dict],
+        batch_gt_instances_ignore: list | None = None,
+    ) -> dict[str, Tensor]:
+        """Hungarian losses of all layers, and L_1:m of the chosen ones.
+
+        Shapes:
+            all_layers_cls_scores: (num_layers, bs, nq, num_classes) logits
+            all_layers_bbox_preds: (num_layers, bs, nq, 4) as (cx, cy, w, h),
+                normalised to [0, 1]
+        """
+        losses = super().loss_by_feat(
+            all_layers_cls_scores,
+            all_layers_bbox_preds,
+            batch_gt_instances,
+            batch_img_metas,
+            batch_gt_instances_ignore,
+        )
+        layers = self.one_to_many_layers(len(all_layers_cls_scores))
+        if not layers:
+            return losses
+        cls_scores = all_layers_cls_scores[layers]
+        bbox_preds = all_layers_bbox_preds[layers]
+        targets = self.get_one_to_many_targets(
+            cls_scores, bbox_preds, batch_gt_instances, batch_img_metas
+        )
+        for i, *inputs in zip(layers, cls_scores, bbox_preds, targets, strict=True):
+            loss_cls, loss_bbox, loss_iou = self.loss_by_feat_single(
+                *inputs, batch_img_metas
+            )
+            losses[f'd{i}.loss_cls_o2m'] = loss_cls
+            losses[f'd{i}.loss_bbox_o2m'] = loss_bbox
+            losses[f'd{i}.loss_iou_o2m'] = loss_iou
+        return losses
+
+    def one_to_many_layers(self, num_layers: int) -> list[int]:
+        """Indices of the decoder layers that get L_1:m."""
+        if self.quality is None:
+            return []
+        if self.quality_layers == 'all':
+            return list(range(num_layers))
+        if self.quality_layers == 'intermediate':
+            return list(range(num_layers - 1))
+        if bad := [i for i in self.quality_layers if not 0 <= i < num_layers]:
+            raise ConfigError(
+                f'bbox_head.quality.layers names layer {bad[0]}, but the decoder has '
+                f'layers 0 to {num_layers - 1}.'
+            )
+        return list(self.quality_layers)
+
+    def get_one_to_many_targets(
+        self,
+        cls_scores: Tensor,
+        bbox_preds: Tensor,
+        batch_gt_instances: list,
+        batch_img_metas: list[dict],
+    ) -> list[OneToManyTargets]:
+        """Assigns all layers and images in one go.
+
+        Shapes:
+            cls_scores: (num_layers, bs, nq, num_classes or + 1) logits
+            bbox_preds: (num_layers, bs, nq, 4) as (cx, cy, w, h), normalised
+        """
+        num_layers, bs = cls_scores.shape[:2]
+        ground_truth = pad_ground_truth(batch_gt_instances, batch_img_metas)
+        scores = cls_scores.detach().float()
+        if self.loss_cls.use_sigmoid:
+            probs = scores.sigmoid()
+        else:
+            probs = scores.softmax(-1)[..., :-1]
+        # Layer after layer along the batch, each with the same objects.
+        assigned = self.quality_assigner.assign_batch(
+            probs.flatten(0, 1),
+            bbox_preds.detach().flatten(0, 1),
+            *(torch.cat([item] * num_layers) for item in ground_truth),
+        )
+        return build_targets(
+            assigned.unflatten(0, (num_layers, bs)),
+            ground_truth,
+            self.num_classes,
+            self.quality_normalizer,
+        )
+
+    def get_targets(
+        self,
+        cls_scores_list: list[Tensor],
+        bbox_preds_list: list[Tensor],
+        batch_gt_instances: list | OneToManyTargets,
+        batch_img_metas: list[dict],
+    ) -> tuple:
+        """Hungarian targets, unless the targets are there already.
+
+        `loss_by_feat_single` only passes its ground truth on to here, so handing it
+        targets made for all layers at once reuses the host's losses as they are.
+        """
+        if isinstance(batch_gt_instances, OneToManyTargets):
+            return batch_gt_instances
+        return super().get_targets(
+            cls_scores_list, bbox_preds_list, batch_gt_instances, batch_img_metas
+        )

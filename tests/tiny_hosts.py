@@ -1,0 +1,158 @@
+"""Tiny hosts and batches shared by the tests: CPU, seconds, no downloads."""
+
+import copy
+import functools
+import logging
+from pathlib import Path
+
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmdet.utils import register_all_modules
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import MMLogger
+from mmengine.model import revert_sync_batchnorm
+from mmengine.structures import InstanceData
+from mmengine.utils import get_installed_path
+
+import mmdet_qrpaq  # noqa: F401  (registers the package)
+
+REPOSITORY = Path(__file__).parents[1]
+NUM_CLASSES = 3
+NUM_QUERIES = 12
+
+# Upstream config, our detector and head of every host. A new host is tested by being
+# listed here.
+HOSTS = dict(
+    dino=dict(
+        config='mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py',
+        detector='QRPaQDINO',
+        head='QualityAwareDINOHead',
+    ),
+)
+
+PATTERNS = dict(type='PatternQueryGenerator', num_patterns=5, hidden_dims=16)
+QUALITY = dict(assigner=dict(type='QualityAwareAssigner'))
+VARIFOCAL = dict(type='IoUAwareVarifocalLoss')
+METHODS = dict(
+    none=dict(),
+    p=dict(pattern_query=PATTERNS),
+    q=dict(quality=QUALITY, loss_cls=VARIFOCAL),
+    paq=dict(pattern_query=PATTERNS, quality=QUALITY, loss_cls=VARIFOCAL),
+)
+
+register_all_modules()
+# Tiny tensors: a second thread costs more than it saves.
+torch.set_num_threads(1)
+# mmengine logs every parameter it initialises.
+MMLogger.get_current_instance().setLevel(logging.WARNING)
+
+
+def tiny_config(host: str) -> dict:
+    """Upstream's model config of a host, made small: ResNet-18, 1 + 3 layers."""
+    package, _, path = HOSTS[host]['config'].partition('::')
+    root = Path(get_installed_path(package)) / '.mim' / 'configs'
+    model = Config.fromfile(str(root / path)).model
+    model.backbone.update(depth=18, init_cfg=None)
+    model.neck.update(in_channels=[128, 256, 512])
+    model.encoder.update(num_layers=1)
+    model.encoder.layer_cfg.ffn_cfg.update(feedforward_channels=64)
+    model.decoder.update(num_layers=3)
+    model.decoder.layer_cfg.ffn_cfg.update(feedforward_channels=64)
+    model.num_queries = NUM_QUERIES
+    model.bbox_head.num_classes = NUM_CLASSES
+    model.test_cfg.max_per_img = 10
+    if 'dn_cfg' in model:
+        model.dn_cfg.group_cfg.num_dn_queries = 4
+    return model
+
+
+def build(model: dict, seed: int = 0) -> torch.nn.Module:
+    """Builds and initialises a detector, reproducibly."""
+    torch.manual_seed(seed)
+    detector = MODELS.build(model)
+    detector.init_weights()
+    return revert_sync_batchnorm(detector)
+
+
+@functools.cache
+def _upstream(host: str) -> torch.nn.Module:
+    return build(tiny_config(host))
+
+
+def build_upstream(host: str) -> torch.nn.Module:
+    """The host as mmdet ships it, small."""
+    return copy.deepcopy(_upstream(host))
+
+
+def host_config(host: str, **options) -> dict:
+    """Our class of the host; ``options`` as in `METHODS`."""
+    model = tiny_config(host)
+    model.type = HOSTS[host]['detector']
+    model.bbox_head.type = HOSTS[host]['head']
+    for name in options:
+        owner = model if name == 'pattern_query' else model.bbox_head
+        owner[name] = ConfigDict(options[name])
+    return model
+
+
+@functools.cache
+def _host(host: str, method: str) -> torch.nn.Module:
+    return build(host_config(host, **METHODS[method]))
+
+
+def build_host(host: str, method: str = 'none') -> torch.nn.Module:
+    """Our class of the host with a method of `METHODS` switched on."""
+    return copy.deepcopy(_host(host, method))
+
+
+def make_batch(
+    num_objects: list[int],
+    shapes: list[tuple[int, int]] | None = None,
+    seed: int = 0,
+) -> dict:
+    """Random pictures and objects, as mmdet's data preprocessor hands them over.
+
+    Args:
+        num_objects: Objects of each image.
+        shapes: (height, width) of each image in pixels; padded to the largest.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    shapes = shapes or [(64, 96)] * len(num_objects)
+    height, width = (max(side) for side in zip(*shapes, strict=True))
+    inputs = torch.zeros(len(num_objects), 3, height, width)
+    samples = []
+    for image, number, (h, w) in zip(inputs, num_objects, shapes, strict=True):
+        image[:, :h, :w] = torch.randn(3, h, w, generator=rng)
+        centre = torch.rand(number, 2, generator=rng) * 0.6 + 0.2
+        size = torch.rand(number, 2, generator=rng) * 0.2 + 0.1
+        boxes = torch.cat((centre - size / 2, centre + size / 2), 1)
+        sample = DetDataSample(
+            metainfo=dict(
+                img_shape=(h, w),
+                ori_shape=(h, w),
+                batch_input_shape=(height, width),
+                scale_factor=(1.0, 1.0),
+            )
+        )
+        sample.gt_instances = InstanceData(
+            bboxes=boxes * torch.tensor([w, h, w, h]),
+            labels=torch.randint(0, NUM_CLASSES, (number,), generator=rng),
+        )
+        samples.append(sample)
+    return dict(inputs=inputs, data_samples=samples)
+
+
+def run_loss(detector: torch.nn.Module, batch: dict, seed: int = 1) -> dict:
+    """The loss dict, with the denoising noise fixed by ``seed``."""
+    torch.manual_seed(seed)
+    return detector(**batch, mode='loss')
+
+
+def total_loss(losses: dict) -> torch.Tensor:
+    """Sum of everything mmengine would sum."""
+    return sum(
+        value if torch.is_tensor(value) else sum(value)
+        for key, value in losses.items()
+        if 'loss' in key
+    ).sum()
