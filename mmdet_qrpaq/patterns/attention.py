@@ -21,7 +21,7 @@ def masked_mean(x: Tensor, valid: Tensor, dim: int | tuple[int, ...]) -> Tensor:
         valid: (bs, 1, h, w) float
     """
     total = x.float().sum(dim, keepdim=True)
-    return (total / valid.sum(dim, keepdim=True).clamp(min=1)).type_as(x)
+    return (total / valid.float().sum(dim, keepdim=True).clamp(min=1)).type_as(x)
 
 
 class EfficientChannelAttention(BaseModule):

@@ -40,7 +40,7 @@ class PatternQueryMixin:
             return
         self.pattern_query_generator = MODELS.build(
             dict(
-                pattern_query,
+                dict(type='PatternQueryGenerator') | pattern_query,
                 num_queries=self.num_queries,
                 embed_dims=self.embed_dims,
                 num_levels=getattr(self, 'num_feature_levels', 1),

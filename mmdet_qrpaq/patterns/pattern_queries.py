@@ -48,18 +48,18 @@ class PatternQueryGenerator(BaseModule):
         diversity_weight: float = 0.2,
     ) -> None:
         super().__init__()
-        if not 1 <= num_patterns <= num_queries:
+        if not (isinstance(num_patterns, int) and 1 <= num_patterns <= num_queries):
             raise ConfigError(
                 f'pattern_query.num_patterns is {num_patterns}, but patterns are '
-                f'shared by the {num_queries} queries: set it between 1 and '
-                f'{num_queries} (the paper: 50 for 300 queries, 150 for 900).'
+                f'shared by the {num_queries} queries: set it to a whole number from 1 '
+                f'to {num_queries} (the paper: 50 for 300 queries, 150 for 900).'
             )
         if hidden_dims < 1:
             raise ConfigError(
                 f'pattern_query.hidden_dims is {hidden_dims}: set it to 1 or more '
                 '(8 for 900 queries, 64 for 300).'
             )
-        if diversity_weight < 0:
+        if not diversity_weight >= 0:  # NaN too
             raise ConfigError(
                 f'pattern_query.diversity_weight is {diversity_weight}: a negative '
                 'weight would pull the patterns together; set it to 0 or more '

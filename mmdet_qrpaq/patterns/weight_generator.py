@@ -73,6 +73,7 @@ class PatternWeightGenerator(BaseModule):
             valid = memory.new_ones(memory.shape[:2])
         else:
             valid = (~memory_mask.bool()).to(memory.dtype)
+            memory = memory.masked_fill(memory_mask.bool()[..., None], 0)
         lengths = [height * width for height, width in level_sizes]
         levels = [
             level.transpose(1, 2).unflatten(2, size)

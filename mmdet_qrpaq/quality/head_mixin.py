@@ -41,7 +41,10 @@ class QualityAwareDETRHead(DETRHead):
                 f'{", ".join(sorted(known))}.'
             )
         layers = quality.get('layers', 'intermediate')
-        if isinstance(layers, str) and layers not in ('intermediate', 'all'):
+        is_list = isinstance(layers, list | tuple) and all(
+            isinstance(layer, int) for layer in layers
+        )
+        if layers not in ('intermediate', 'all') and not is_list:
             raise ConfigError(
                 f"bbox_head.quality.layers is {layers!r}: set it to 'intermediate', "
                 "'all' or a list of decoder layer indices."
@@ -53,8 +56,14 @@ class QualityAwareDETRHead(DETRHead):
                 f'bbox_head.quality.normalizer is {self.quality_normalizer!r}: set it '
                 "to 'num_pos' or 'num_gt'."
             )
-        default = dict(type='QualityAwareAssigner')
-        self.quality_assigner = TASK_UTILS.build(quality.get('assigner', default))
+        assigner = dict(type='QualityAwareAssigner') | quality.get('assigner', {})
+        self.quality_assigner = TASK_UTILS.build(assigner)
+        if not hasattr(self.quality_assigner, 'assign_batch'):
+            raise ConfigError(
+                f'bbox_head.quality.assigner is a {assigner["type"]}, which assigns '
+                'one object to one query; use a QualityAwareAssigner (the one-to-one '
+                'assigner is set in train_cfg.assigner).'
+            )
 
     def loss_by_feat(
         self,
@@ -81,8 +90,8 @@ class QualityAwareDETRHead(DETRHead):
         layers = self.one_to_many_layers(len(all_layers_cls_scores))
         if not layers:
             return losses
-        cls_scores = all_layers_cls_scores[layers]
-        bbox_preds = all_layers_bbox_preds[layers]
+        cls_scores = torch.stack([all_layers_cls_scores[i] for i in layers])
+        bbox_preds = torch.stack([all_layers_bbox_preds[i] for i in layers])
         targets = self.get_one_to_many_targets(
             cls_scores, bbox_preds, batch_gt_instances, batch_img_metas
         )
@@ -108,7 +117,7 @@ class QualityAwareDETRHead(DETRHead):
                 f'bbox_head.quality.layers names layer {bad[0]}, but the decoder has '
                 f'layers 0 to {num_layers - 1}.'
             )
-        return list(self.quality_layers)
+        return sorted(set(self.quality_layers))
 
     def get_one_to_many_targets(
         self,

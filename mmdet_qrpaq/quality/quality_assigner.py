@@ -26,8 +26,8 @@ class QualityAwareAssigner(BaseAssigner):
     """Gives each object its k_j best predictions, more where they are good.
 
     A prediction wanted by several objects goes to the one with the highest quality
-    (lowest index on ties). An object left with nothing then takes its best free
-    prediction, so every object has at least one unless objects outnumber predictions.
+    (lowest index on ties). An object left with nothing then takes a spare prediction,
+    so every object has at least one unless objects outnumber predictions.
 
     Args:
         candidate_topk: Predictions summed for k_j in Eq. 7 (paper: k), >= 1.
@@ -57,17 +57,18 @@ class QualityAwareAssigner(BaseAssigner):
         confidence_weight: float = 0.4,
         confidence: str = 'gt_class',
     ) -> None:
-        if candidate_topk < 1:
+        if not is_count(candidate_topk):
             raise ConfigError(
                 f'quality.assigner.candidate_topk (k in the paper) is {candidate_topk}'
-                ': set it to 1 or more (the paper: 4).'
+                ': set it to a whole number from 1 (the paper: 4).'
             )
-        if min_positives < 1:
+        if not is_count(min_positives):
             raise ConfigError(
                 f'quality.assigner.min_positives (l in the paper) is {min_positives}: '
-                'every object needs a positive, set it to 1 or more (the paper: 1).'
+                'every object needs a positive, set it to a whole number from 1 '
+                '(the paper: 1).'
             )
-        if confidence_weight < 0:
+        if not confidence_weight >= 0:  # NaN too
             raise ConfigError(
                 'quality.assigner.confidence_weight (gamma in the paper) is '
                 f'{confidence_weight}: set it to 0 or more (the paper: 0.4).'
@@ -145,24 +146,44 @@ class QualityAwareAssigner(BaseAssigner):
         picked.scatter_(-1, candidates, within & gt_valid[..., None])
         assigned = best_bidder(quality, picked)
 
-        # Each round serves an object of every image that still has one without a
-        # prediction; a handful of rounds, and one synchronisation a round, at most.
+        # One synchronisation a round. One or two rounds serve all objects, unless their
+        # preferences interlock.
         while True:
-            bids = self._bids_of_unserved(quality, assigned, gt_valid)
+            bids = self._bids_of_unserved(quality, order, assigned, gt_valid)
             if not bids.any():
                 return assigned
-            assigned = torch.where(assigned < 0, best_bidder(quality, bids), assigned)
+            winner = best_bidder(quality, bids)
+            assigned = torch.where(winner >= 0, winner, assigned)
 
     @staticmethod
     def _bids_of_unserved(
-        quality: Tensor, assigned: Tensor, gt_valid: Tensor
+        quality: Tensor, order: Tensor, assigned: Tensor, gt_valid: Tensor
     ) -> Tensor:
-        """The best free prediction of each object that has none, (B, G, nq) bool."""
+        """What each object that has nothing bids for, (B, G, nq) bool.
+
+        It bids for its best spare prediction: a free one or, if the image has none,
+        one that is not its owner's best. Objects with the same best line up by quality
+        and bid for their first, second, ... choice: objects that nothing overlaps yet
+        rank all predictions alike, and would take a round each.
+        """
         objects = torch.arange(quality.shape[1], device=quality.device)
-        served = (assigned[:, None] == objects[:, None]).any(-1)
-        wanted = (gt_valid & ~served)[..., None] & (assigned < 0)[:, None]
-        favourite = quality.masked_fill(~wanted, -torch.inf).argmax(-1, keepdim=True)
-        return torch.zeros_like(wanted).scatter_(-1, favourite, True) & wanted
+        owns = assigned[:, None] == objects[:, None]
+        unserved = gt_valid & ~owns.any(-1)
+        best = quality.masked_fill(~owns, -torch.inf).argmax(-1, keepdim=True)
+        kept = (torch.zeros_like(owns).scatter_(-1, best, True) & owns).any(1)
+        free = assigned < 0
+        spare = torch.where(free.any(-1, keepdim=True), free, ~kept)[:, None]
+
+        value, choice = quality.masked_fill(~spare, -torch.inf).max(-1)
+        rival = unserved[:, None] & (choice[:, None] == choice[..., None])
+        ahead = (value[:, None] > value[..., None]) | (
+            (value[:, None] == value[..., None]) & (objects < objects[:, None])
+        )
+        place = (rival & ahead).sum(-1, keepdim=True) + 1
+        place = torch.minimum(place, spare.sum(-1, keepdim=True))
+        ranked = spare.expand_as(quality).gather(-1, order)
+        chosen = ranked & (ranked.cumsum(-1) == place) & unserved[..., None]
+        return torch.zeros_like(chosen).scatter_(-1, order, chosen)
 
     def assign(
         self,
@@ -208,3 +229,8 @@ def best_bidder(quality: Tensor, bids: Tensor) -> Tensor:
     """
     owner = quality.masked_fill(~bids, -torch.inf).argmax(1)
     return torch.where(bids.any(1), owner, -1)
+
+
+def is_count(value) -> bool:
+    """Whether a setting is a whole number from 1."""
+    return isinstance(value, int) and value >= 1

@@ -113,7 +113,7 @@ def padded(memory, sizes, padded_sizes):
     for level, (h, w), (ph, pw) in zip(
         memory.split(lengths, 1), sizes, padded_sizes, strict=True
     ):
-        canvas = torch.full((1, ph, pw, 32), 7.0)
+        canvas = torch.full((1, ph, pw, 32), torch.inf)
         canvas[:, :h, :w] = level.unflatten(1, (h, w))
         mask = torch.ones(1, ph, pw, dtype=torch.bool)
         mask[:, :h, :w] = False
@@ -187,9 +187,11 @@ def test_coordinate_attention_against_a_loop():
     'setting, words',
     [
         (dict(num_patterns=0), 'num_patterns is 0'),
-        (dict(num_patterns=7), 'between 1 and 6'),
+        (dict(num_patterns=7), 'from 1 to 6'),
+        (dict(num_patterns=2.5), 'num_patterns is 2.5'),
         (dict(hidden_dims=0), 'hidden_dims is 0'),
         (dict(diversity_weight=-0.1), 'diversity_weight is -0.1'),
+        (dict(diversity_weight=math.nan), 'diversity_weight is nan'),
     ],
 )
 def test_bad_settings_are_refused_in_one_sentence(setting, words):

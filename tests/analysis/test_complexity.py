@@ -1,0 +1,191 @@
+"""Complexity counting: single layers by hand, then the budget of PaQ-DETR Table 7."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from mmcv.ops import MultiScaleDeformableAttention
+from torch import nn
+
+from mmdet_qrpaq.analysis.complexity import (
+    OWN_STAGE,
+    detector_complexity,
+    load_config,
+    measure,
+)
+from mmdet_qrpaq.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+UPSTREAM = 'mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py'
+# Small, so that counting is quick, with just over 900 positions for the queries.
+SHAPE = (192, 256)
+
+
+def test_convolution_and_linear_layer_by_hand():
+    model = nn.ModuleDict(
+        dict(backbone=nn.Conv2d(3, 4, 3, stride=2, padding=1), neck=nn.Linear(5, 7))
+    )
+
+    def run() -> None:
+        model['backbone'](torch.zeros(1, 3, 8, 6))
+        model['neck'](torch.zeros(2, 5))
+
+    counted = measure(model, run)
+    # 4 x 3 outputs x 4 channels, each 3 * 3 * 3 MACs; 2 FLOPs a MAC, bias free.
+    # 2 rows x 7 outputs, each 5 MACs.
+    assert counted.flops == dict(backbone=2 * 12 * 4 * 27, neck=2 * 2 * 7 * 5)
+    assert counted.params == dict(backbone=3 * 4 * 9 + 4, neck=5 * 7 + 7)
+    assert counted.as_dict()['macs'] == 12 * 4 * 27 + 2 * 7 * 5
+
+
+def test_deformable_attention_by_hand():
+    dim, heads, points = 8, 2, 3
+    sizes, queries = [(4, 5), (2, 3)], 7
+    attention = MultiScaleDeformableAttention(
+        dim, heads, num_levels=2, num_points=points, batch_first=True
+    )
+    attention.init_weights()
+    keys = 4 * 5 + 2 * 3
+
+    def run() -> None:
+        attention.eval()(
+            query=torch.zeros(1, queries, dim),
+            value=torch.zeros(1, keys, dim),
+            reference_points=torch.full((1, queries, 2, 2), 0.5),
+            spatial_shapes=torch.tensor(sizes),
+            level_start_index=torch.tensor([0, 20]),
+        )
+
+    samples = 2 * points  # levels x points, for every query, head and channel
+    macs = (
+        keys * dim * dim  # value_proj
+        + queries * dim * (heads * samples * 2)  # sampling_offsets, x and y
+        + queries * dim * (heads * samples)  # attention_weights
+        + queries * samples * dim * 4  # bilinear sampling, four corners
+        + queries * samples * dim  # sum over samples, weighted by attention
+        + queries * dim * dim  # output_proj
+    )
+    assert measure(nn.ModuleDict({'encoder': attention}), run).flops == {
+        'encoder': 2 * macs
+    }
+
+
+def test_ordinary_attention_by_hand():
+    # In eval mode torch would use a fused kernel that the counter does not know.
+    dim, length = 4, 3
+    attention = nn.MultiheadAttention(dim, 2, batch_first=True).eval()
+    x = torch.zeros(1, length, dim)
+    # Three input projections, scores, mix, output projection.
+    macs = 3 * length * dim * dim + 2 * length * length * dim + length * dim * dim
+    for need_weights in (True, False):
+        counted = measure(
+            nn.ModuleDict({'decoder': attention}),
+            lambda weights=need_weights: attention(x, x, x, need_weights=weights),
+        )
+        assert counted.flops == {'decoder': 2 * macs}
+
+
+def test_work_belongs_to_the_owner_of_the_innermost_module():
+    class Detector(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.decoder = nn.Sequential(nn.Linear(2, 2), nn.Identity())
+            self.bbox_head = nn.Linear(2, 5)
+            self.level_embed = nn.Parameter(torch.zeros(2, 3))
+            # The decoder calls the head's branch, as in DINO.
+            self.decoder[1].register_forward_hook(lambda *_: self.bbox_head(self.x))
+            self.x = torch.zeros(1, 2)
+
+        def forward(self) -> None:
+            self.decoder(self.x)
+            self.x @ self.level_embed
+
+    model = Detector()
+    counted = measure(model, model)
+    assert counted.flops == {
+        'decoder': 2 * 2 * 2,
+        'bbox_head': 2 * 2 * 5,
+        OWN_STAGE: 2 * 2 * 3,
+    }
+    assert counted.params == {'decoder': 6, 'bbox_head': 15, OWN_STAGE: 6}
+
+
+def test_counting_leaves_no_trace():
+    model = nn.ModuleDict({'neck': nn.Linear(2, 2)})
+    first = measure(model, lambda: model['neck'](torch.zeros(1, 2)))
+    assert not model['neck']._forward_hooks and not model['neck']._forward_pre_hooks
+    assert torch.backends.mha.get_fastpath_enabled()
+    assert measure(model, lambda: model['neck'](torch.zeros(1, 2))) == first
+
+
+@pytest.fixture(scope='module')
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """What the command users type says about PaQ-DINO and upstream's DINO."""
+    out = tmp_path_factory.mktemp('complexity') / 'report.json'
+    command = [sys.executable, 'tools/model/complexity.py']
+    command += ['configs/paq_dino_r50_12e.py', '--baseline', UPSTREAM]
+    command += ['--shape', *map(str, SHAPE), '--out', str(out)]
+    # One thread: two test runs side by side would slow each other down manifold.
+    environment = dict(os.environ, OMP_NUM_THREADS='1')
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment)
+    return json.loads(out.read_text())
+
+
+def test_paq_dino_stays_within_the_papers_budget(report):
+    # Table 7: 42.0 -> 43.8 M parameters, 'less than +5 % FLOPs'.
+    assert 0 < report['difference']['params'] <= 1.9e6
+    assert 0 < report['difference']['flops_percent'] <= 5
+    # A small picture gives the decoder's fixed work too much weight. Leave it out:
+    # the generator's work is a * area + c, that of the remaining stages A * area, and
+    # (a * area + c) / (A * area) only falls with the area. Hence a bound for every
+    # larger picture, 800 x 1333 included.
+    stages = report['model']['stages']
+    growing = sum(stages[name]['flops'] for name in ('backbone', 'neck', 'encoder'))
+    assert stages['pattern_query_generator']['flops'] <= 0.05 * growing
+
+
+def test_patterns_are_the_only_difference_to_dino(report):
+    ours, base = (report[name]['stages'] for name in ('model', 'baseline'))
+    generator = ours.pop('pattern_query_generator')
+    # Hand count of the last layer and the patterns, a floor under the whole: hidden
+    # width 8, 900 queries, 150 patterns.
+    assert generator['params'] > (8 + 1) * 900 * 150 + 150 * 256
+    assert generator['flops'] > 2 * (8 * 900 * 150 + 900 * 150 * 256)
+    # The learned content queries are gone, everything else is DINO's.
+    assert base.pop('query_embedding') == dict(params=900 * 256, flops=0)
+    assert ours == base
+
+
+def test_counts_are_those_of_a_known_detector(report):
+    # The DINO paper gives 47 M for DINO-R50 with four scales (47.70 in mmdet).
+    assert report['baseline']['params'] == pytest.approx(47.70e6, rel=1e-3)
+    # ResNet-50 without its classifier has 23.508 M and needs 4.087 GMACs at 224 x 224.
+    backbone = report['baseline']['stages']['backbone']
+    assert backbone['params'] == 23_508_032
+    area = SHAPE[0] * SHAPE[1] / 224**2
+    assert backbone['flops'] / 2e9 == pytest.approx(4.087 * area, rel=0.01)
+
+
+def test_bad_input_gets_one_sentence(tmp_path):
+    with pytest.raises(ConfigError, match='nowhere.py'):
+        load_config('nowhere.py')
+    with pytest.raises(ConfigError, match='nowhere'):
+        load_config('mmdet::dino/nowhere.py')
+    without_model = tmp_path / 'without_model.py'
+    without_model.write_text('lr = 1\n')
+    with pytest.raises(ConfigError, match='no `model`'):
+        load_config(str(without_model))
+    for shape in ((0, 5), (64, 64)):
+        with pytest.raises(ConfigError, match=f'{shape[0]} x {shape[1]}'):
+            detector_complexity(load_config(UPSTREAM), shape)
+
+
+def test_the_tool_prints_the_sentence_and_no_traceback():
+    command = [sys.executable, 'tools/model/complexity.py', 'nowhere.py']
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert 'nowhere.py' in done.stderr and 'Traceback' not in done.stderr

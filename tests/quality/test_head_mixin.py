@@ -1,0 +1,185 @@
+"""L_1:m beside the Hungarian losses (PaQ-DETR Eq. 3 and 9)."""
+
+import copy
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+from mmengine.structures import InstanceData
+
+from mmdet_qrpaq.errors import ConfigError
+from tiny_hosts import (
+    HOSTS,
+    NUM_CLASSES,
+    QUALITY,
+    VARIFOCAL,
+    host_config,
+    make_batch,
+)
+
+NUM_LAYERS, NUM_QUERIES = 3, 20
+
+
+def make_head(host: str, **options):
+    config = host_config(host, **options)
+    head = config.bbox_head
+    head.update(
+        train_cfg=config.train_cfg,
+        test_cfg=config.test_cfg,
+        num_pred_layer=NUM_LAYERS + 1,
+        as_two_stage=True,
+    )
+    torch.manual_seed(0)
+    return MODELS.build(head)
+
+
+def predictions(batch: dict, seed: int = 0):
+    """Layers of logits and boxes, half of them near the objects."""
+    rng = torch.Generator().manual_seed(seed)
+    bs = len(batch['data_samples'])
+    logits = torch.randn(NUM_LAYERS, bs, NUM_QUERIES, NUM_CLASSES, generator=rng)
+    boxes = torch.rand(NUM_LAYERS, bs, NUM_QUERIES, 4, generator=rng) * 0.5 + 0.1
+    for i, sample in enumerate(batch['data_samples']):
+        h, w = sample.img_shape
+        objects = sample.gt_instances.bboxes / torch.tensor([w, h, w, h])
+        for j, (x1, y1, x2, y2) in enumerate(objects.tolist()):
+            box = torch.tensor([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1])
+            jitter = 1 + 0.2 * torch.randn(NUM_LAYERS, 4, 4, generator=rng)
+            near = boxes[:, i, 2 * j : 2 * j + 4]
+            near.copy_((box * jitter[:, : near.shape[1]]).clamp(0.01, 1))
+    return logits.requires_grad_(), boxes.requires_grad_()
+
+
+def unpack(batch: dict):
+    samples = batch['data_samples']
+    return [s.gt_instances for s in samples], [s.metainfo for s in samples]
+
+
+def detr_losses(head, batch: dict, seed: int = 0) -> dict:
+    """The losses of the matching queries, as the mixin sees them."""
+    logits, boxes = predictions(batch, seed)
+    mixin = next(c for c in type(head).__mro__ if c.__name__ == 'QualityAwareDETRHead')
+    return mixin.loss_by_feat(head, logits, boxes, *unpack(batch))
+
+
+class OneImageAssigner:
+    """Puts the one-image interface in the place of the Hungarian assigner."""
+
+    def __init__(self, assigner):
+        self.assigner = assigner
+
+    def assign(self, pred_instances: InstanceData, **kwargs):
+        return self.assigner.assign(pred_instances, **kwargs)
+
+
+@pytest.mark.parametrize('host', HOSTS)
+@pytest.mark.parametrize('num_objects', [[3, 1], [0, 4], [0, 0], [30, 2]])
+def test_equals_the_host_losses_under_one_image_assignment(host, num_objects):
+    head = make_head(host, quality=QUALITY, loss_cls=VARIFOCAL)
+    batch = make_batch(num_objects, [(64, 96), (48, 80)])
+    losses = detr_losses(head, batch)
+
+    reference = copy.deepcopy(head)
+    reference.assigner = OneImageAssigner(head.quality_assigner)
+    logits, boxes = predictions(batch)
+    for layer in range(NUM_LAYERS - 1):
+        expected = reference.loss_by_feat_single(
+            logits[layer], boxes[layer], *unpack(batch)
+        )
+        for name, value in zip(('cls', 'bbox', 'iou'), expected, strict=True):
+            torch.testing.assert_close(losses[f'd{layer}.loss_{name}_o2m'], value)
+    assert f'd{NUM_LAYERS - 1}.loss_cls_o2m' not in losses
+
+
+@pytest.mark.parametrize('host', HOSTS)
+def test_the_hungarian_losses_stay(host):
+    batch = make_batch([3, 1])
+    with_quality = detr_losses(
+        make_head(host, quality=QUALITY, loss_cls=VARIFOCAL), batch
+    )
+    without = detr_losses(make_head(host, loss_cls=VARIFOCAL), batch)
+    assert not [key for key in without if 'o2m' in key]
+    for key, value in without.items():
+        assert torch.equal(with_quality[key], value), key
+
+
+@pytest.mark.parametrize(
+    'layers, expected',
+    [('intermediate', {0, 1}), ('all', {0, 1, 2}), ([1], {1}), ([], set())],
+)
+def test_the_layers_switch(layers, expected):
+    head = make_head('dino', quality=dict(QUALITY, layers=layers))
+    losses = detr_losses(head, make_batch([2]))
+    assert {key for key in losses if key.endswith('loss_cls_o2m')} == {
+        f'd{layer}.loss_cls_o2m' for layer in expected
+    }
+
+
+def test_the_normaliser_divides_by_positives_or_by_objects():
+    batch = make_batch([3, 2])
+    by_pos = make_head('dino', quality=dict(QUALITY, normalizer='num_pos'))
+    by_gt = make_head('dino', quality=dict(QUALITY, normalizer='num_gt'))
+    logits, boxes = predictions(batch)
+    targets = by_pos.get_one_to_many_targets(logits, boxes, *unpack(batch))
+    num_pos = [target.num_total_pos for target in targets]
+    assert max(num_pos) > 5  # several positives an object, or the test shows nothing
+    losses, other = detr_losses(by_pos, batch), detr_losses(by_gt, batch)
+    for layer in range(NUM_LAYERS - 1):
+        for name in ('cls', 'bbox', 'iou'):
+            key = f'd{layer}.loss_{name}_o2m'
+            torch.testing.assert_close(other[key], losses[key] * num_pos[layer] / 5)
+
+
+def test_targets_by_hand():
+    head = make_head('dino', quality=QUALITY)
+    batch = make_batch([1, 0], [(50, 100), (50, 100)])
+    gt = batch['data_samples'][0].gt_instances
+    gt.bboxes, gt.labels = torch.tensor([[20.0, 10.0, 60.0, 40.0]]), torch.tensor([2])
+    # (cx, cy, w, h) = (0.4, 0.5, 0.4, 0.6); the second box is half of it.
+    boxes = torch.tensor(
+        [[0.4, 0.5, 0.4, 0.6], [0.3, 0.5, 0.2, 0.6], [0.9, 0.9, 0.1, 0.1]]
+    )
+    logits = torch.full((1, 2, 3, NUM_CLASSES), -20.0)
+    (targets,) = head.get_one_to_many_targets(
+        logits, boxes.expand(1, 2, 3, 4), *unpack(batch)
+    )
+    # s = (1, 0.5, 0): k = ceil(1.5) = 2 positives; the second image has none.
+    assert targets.labels[0].tolist() == [2, 2, 3, 3, 3, 3]
+    expected = torch.zeros(6, 4)
+    expected[:2] = torch.tensor([0.4, 0.5, 0.4, 0.6])
+    torch.testing.assert_close(targets.bbox_targets[0], expected)
+    assert targets.bbox_weights[0].sum(1).tolist() == [4, 4, 0, 0, 0, 0]
+    assert (targets.num_total_pos, targets.num_total_neg) == (2, 4)
+    xyxy = bbox_cxcywh_to_xyxy(targets.bbox_targets[0][:1])
+    torch.testing.assert_close(
+        xyxy * torch.tensor([100.0, 50.0, 100.0, 50.0]), gt.bboxes
+    )
+
+
+@pytest.mark.parametrize(
+    'change, words',
+    [
+        (dict(layers='last'), "layers is 'last'"),
+        (dict(layers=3), 'layers is 3'),
+        (dict(layers=['0']), 'list of decoder layer indices'),
+        (
+            dict(
+                assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5)
+            ),
+            'one object to one query',
+        ),
+        (dict(normalizer='mean'), "normalizer is 'mean'"),
+        (dict(topk=4), "no setting 'topk'"),
+        (dict(assigner=dict(type='QualityAwareAssigner', candidate_topk=0)), 'is 0'),
+    ],
+)
+def test_bad_settings_are_refused(change, words):
+    with pytest.raises(ConfigError, match=words):
+        make_head('dino', quality=dict(QUALITY, **change))
+
+
+def test_a_layer_that_does_not_exist_is_refused():
+    head = make_head('dino', quality=dict(QUALITY, layers=[3]))
+    with pytest.raises(ConfigError, match='layers 0 to 2'):
+        detr_losses(head, make_batch([1]))
