@@ -1,0 +1,114 @@
+"""Whether a checkpoint belongs to a model, said before a run relies on it."""
+
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from ..errors import ConfigError
+
+_TRAINING_STATE = ('optimizer', 'message_hub', 'meta')
+
+
+@dataclass
+class Fit:
+    """How the entries of a checkpoint meet those of a model."""
+
+    total: int
+    missing: list[str] = field(default_factory=list)
+    reshaped: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+
+    @property
+    def loaded(self) -> int:
+        """Number of the model's entries that the checkpoint provides."""
+        return self.total - len(self.missing) - len(self.reshaped)
+
+    def __str__(self) -> str:
+        """Say what differs, e.g. ``3 of 90 parameters missing (first a.weight)``."""
+        parts = []
+        if self.missing:
+            parts.append(
+                f'{len(self.missing)} of {self.total} parameters missing '
+                f'(first {self.missing[0]})'
+            )
+        if self.reshaped:
+            parts.append(
+                f'{len(self.reshaped)} of other shape (first {self.reshaped[0]})'
+            )
+        if self.unexpected:
+            parts.append(
+                f'{len(self.unexpected)} unknown to the model '
+                f'(first {self.unexpected[0]})'
+            )
+        return ', '.join(parts) or f'all {self.total} parameters match'
+
+
+def compare(model: nn.Module, checkpoint: dict) -> Fit:
+    """Compare names and shapes of a checkpoint's entries with those of a model."""
+    stored = checkpoint.get('state_dict', checkpoint)
+    stored = {key.removeprefix('module.'): value for key, value in stored.items()}
+    wanted = {
+        key: value
+        for key, value in model.state_dict().items()
+        if not key.endswith('num_batches_tracked')
+    }
+    fit = Fit(total=len(wanted))
+    for key, value in wanted.items():
+        if key not in stored:
+            fit.missing.append(key)
+        elif stored[key].shape != value.shape:
+            shapes = f'{tuple(stored[key].shape)} instead of {tuple(value.shape)}'
+            fit.reshaped.append(f'{key}: {shapes}')
+    fit.unexpected = [
+        key
+        for key in stored
+        if key not in wanted and not key.endswith('num_batches_tracked')
+    ]
+    return fit
+
+
+def require_same_model(
+    model: nn.Module, checkpoint: dict, path: str, config: str
+) -> None:
+    """Refuse to test or resume with a checkpoint of another model.
+
+    Raises:
+        ConfigError: If a parameter is missing, left over or of another shape.
+    """
+    fit = compare(model, checkpoint)
+    if fit.missing or fit.reshaped or fit.unexpected:
+        raise ConfigError(
+            f'checkpoint {path} does not fit {config}: {fit}; pass the config (and '
+            '--cfg-options) it was trained with.'
+        )
+
+
+def require_training_state(checkpoint: dict, path: str) -> None:
+    """Refuse to resume from weights alone.
+
+    Raises:
+        ConfigError: If optimizer, log history or position are not in the checkpoint.
+    """
+    absent = [key for key in _TRAINING_STATE if key not in checkpoint]
+    if absent:
+        raise ConfigError(
+            f'checkpoint {path} cannot be resumed, it holds no {", ".join(absent)}; '
+            f'start from its weights with --cfg-options load_from={path} instead.'
+        )
+
+
+def require_common_weights(
+    model: nn.Module, checkpoint: dict, path: str, config: str
+) -> Fit:
+    """Check a start from other weights, where e.g. the classes may differ.
+
+    Raises:
+        ConfigError: If fewer than half of the model's parameters can be loaded.
+    """
+    fit = compare(model, checkpoint)
+    if fit.loaded * 2 < fit.total:
+        raise ConfigError(
+            f'load_from={path} gives only {fit.loaded} of {fit.total} parameters of '
+            f'{config}: {fit}; give a checkpoint of the same model.'
+        )
+    return fit

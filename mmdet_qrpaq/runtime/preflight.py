@@ -1,0 +1,118 @@
+"""Everything that can be wrong with a run's input, said before its first iteration.
+
+The tools call :func:`preflight` before they build a runner: no log is opened, no weight
+downloaded, no data set loaded.
+"""
+
+import copy
+import os
+
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.logging import print_log
+from mmengine.registry import init_default_scope
+from torch import nn
+
+from ..errors import ConfigError
+from .annotations import Annotations, read_annotations
+from .checkpoints import is_remote, read_checkpoint
+from .datasets import check_dataset, leaf_datasets
+from .fit import require_common_weights, require_same_model, require_training_state
+
+
+def preflight(cfg: Config, stages: tuple[str, ...]) -> None:
+    """Check model settings, checkpoint and data of a run.
+
+    Args:
+        cfg: The config, flags applied; several processes already talk to one another.
+        stages: ``('train', 'val')`` or ``('test',)``; one not configured is skipped.
+
+    Raises:
+        ConfigError: With the first thing that is wrong, on every rank.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    checkpoint = read_checkpoint(cfg.load_from) if cfg.get('load_from') else None
+    # Built to be looked at and dropped; its constructors check their own settings, and
+    # some of upstream's write into the config they are given.
+    model = MODELS.build(copy.deepcopy(cfg.model))
+    if checkpoint is not None:
+        _check_checkpoint(model, checkpoint, cfg, tested='test' in stages)
+    _check_data(cfg, stages)
+
+
+def _check_checkpoint(
+    model: nn.Module, checkpoint: dict, cfg: Config, tested: bool
+) -> None:
+    path, config = cfg.load_from, cfg.filename
+    if tested or cfg.get('resume'):
+        if not tested:
+            require_training_state(checkpoint, path)
+        require_same_model(model, checkpoint, path, config)
+        return
+    fit = require_common_weights(model, checkpoint, path, config)
+    if is_main_process():
+        print_log(
+            f'load_from={path} gives {fit.loaded} of {fit.total} parameters: {fit}'
+        )
+
+
+def _check_data(cfg: Config, stages: tuple[str, ...]) -> None:
+    """Read the data on rank 0 and tell every rank the outcome."""
+    outcome = [None]
+    if is_main_process():
+        try:
+            for stage in stages:
+                _check_stage(cfg, stage)
+        except ConfigError as error:
+            outcome = [str(error)]
+        except Exception as error:
+            # The other ranks wait for an outcome; let them stop as well.
+            broadcast_object_list([f'{type(error).__name__} on rank 0: {error}'])
+            raise
+    broadcast_object_list(outcome)
+    if outcome[0] is not None:
+        raise ConfigError(outcome[0])
+
+
+def _check_stage(cfg: Config, stage: str) -> None:
+    loader = cfg.get(f'{stage}_dataloader')
+    if loader is None:
+        return
+    num_classes = (cfg.model.get('bbox_head') or {}).get('num_classes')
+    leaves = leaf_datasets(loader.dataset, f'{stage}_dataloader.dataset')
+    found = [check_dataset(leaf, key, num_classes) for key, leaf in leaves]
+    if stage == 'train' and None not in found:
+        _require_objects(found, f'{stage}_dataloader')
+    evaluator = cfg.get(f'{stage}_evaluator') or []
+    for metric in [evaluator] if isinstance(evaluator, dict) else evaluator:
+        _check_evaluator(metric, f'{stage}_evaluator', found)
+
+
+def _require_objects(found: list[Annotations], key: str) -> None:
+    if not any(annotations.num_objects for annotations in found):
+        raise ConfigError(
+            f'{key}: its annotation files contain no object to learn from; choose '
+            'another ann_file.'
+        )
+
+
+def _check_evaluator(metric: dict, key: str, found: list[Annotations | None]) -> None:
+    """The metric reads ground truth itself: it must cover the data loader's images."""
+    path = metric.get('ann_file')
+    if not path or metric.get('backend_args') or is_remote(path):
+        return
+    if not os.path.isfile(path):
+        raise ConfigError(
+            f'{key}.ann_file: file {path} does not exist; set it to the ann_file '
+            f'of the data loader (--cfg-options {key}.ann_file=FILE).'
+        )
+    if None in found:
+        return
+    truth = read_annotations(path).image_ids
+    strangers = sum(len(annotations.image_ids - truth) for annotations in found)
+    if strangers:
+        raise ConfigError(
+            f'{key}.ann_file {path} lacks {strangers} images of the data loader; both '
+            f'must name the same annotations (--cfg-options {key}.ann_file=FILE).'
+        )

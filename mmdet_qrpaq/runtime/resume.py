@@ -1,0 +1,55 @@
+"""Finds what to resume and makes the resumed run repeat the uninterrupted one."""
+
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.runner import find_latest_checkpoint
+
+from .checkpoints import is_remote, read_checkpoint
+
+
+def resolve_resume(cfg: Config, requested: str | None) -> None:
+    """Set ``resume`` and ``load_from`` of a config, and the seed of the resumed run.
+
+    Args:
+        cfg: The config, changed in place.
+        requested: A checkpoint, ``'auto'`` for the latest in the work directory (with
+            none there, training starts as configured), or ``None``: as configured.
+
+    Raises:
+        ConfigError: If the checkpoint cannot be read.
+    """
+    if requested is None and cfg.get('resume') and not cfg.get('load_from'):
+        requested = 'auto'
+    if requested == 'auto':
+        requested = _latest(cfg.work_dir)
+        cfg.resume = False
+        if requested is None:
+            print_log(f'Nothing to resume in {cfg.work_dir}, starting anew.')
+    if requested is not None:
+        cfg.resume, cfg.load_from = True, requested
+    if cfg.get('resume') and cfg.get('randomness', {}).get('seed') is None:
+        # mmengine restores a random seed only after the sampler has taken another one.
+        seed = read_checkpoint(cfg.load_from).get('meta', {}).get('seed')
+        cfg.merge_from_dict({'randomness.seed': seed})
+
+
+def make_repeatable(cfg: Config) -> None:
+    """Add the hook and the loader setting that an exact resume needs."""
+    name = 'ReproducibleRandomness'
+    hooks = cfg.get('custom_hooks') or []
+    if not any(hook.get('type', '').endswith(name) for hook in hooks):
+        cfg.custom_hooks = [*hooks, dict(type=f'mmdet.{name}')]
+    if cfg.get('train_dataloader', {}).get('persistent_workers'):
+        # Workers that outlive an epoch carry random state no checkpoint can hold.
+        cfg.train_dataloader.persistent_workers = False
+
+
+def _latest(work_dir: str) -> str | None:
+    path = find_latest_checkpoint(work_dir)
+    if path is None or is_remote(path) or Path(path).exists():
+        return path
+    # The record is relative to where training was started; the folder may have moved.
+    beside = Path(work_dir) / Path(path).name
+    return str(beside) if beside.exists() else path

@@ -1,0 +1,56 @@
+"""How a checkpoint's entries are compared with a model's."""
+
+import pytest
+import torch
+from torch import nn
+
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.runtime.fit import (
+    compare,
+    require_common_weights,
+    require_same_model,
+    require_training_state,
+)
+
+
+def model() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+
+
+def test_differences_by_hand() -> None:
+    stored = model().state_dict()
+    del stored['0.bias'], stored['1.num_batches_tracked']
+    stored['0.weight'] = torch.zeros(3, 5)
+    stored['2.weight'] = torch.zeros(1)
+    fit = compare(model(), dict(state_dict=stored))
+    # weight, bias; weight, bias, running_mean, running_var
+    assert (fit.total, fit.loaded) == (6, 4)
+    assert fit.missing == ['0.bias']
+    assert fit.reshaped == ['0.weight: (3, 5) instead of (3, 2)']
+    assert fit.unexpected == ['2.weight']
+    with pytest.raises(ConfigError, match=r'1 of 6 parameters missing \(first 0\.bias'):
+        require_same_model(model(), dict(state_dict=stored), 'a.pth', 'b.py')
+
+
+@pytest.mark.parametrize('prefix', ['', 'module.'])
+@pytest.mark.parametrize('bare', [True, False])
+def test_same_model_passes(prefix: str, bare: bool) -> None:
+    stored = {prefix + key: value for key, value in model().state_dict().items()}
+    checkpoint = stored if bare else dict(state_dict=stored)
+    require_same_model(model(), checkpoint, 'a.pth', 'b.py')
+
+
+@pytest.mark.parametrize(('kept', 'accepted'), [(2, False), (3, True), (6, True)])
+def test_fine_tuning_needs_half(kept: int, accepted: bool) -> None:
+    entries = list(model().state_dict().items())[:kept]
+    if accepted:
+        fit = require_common_weights(model(), dict(entries), 'a.pth', 'b.py')
+        assert fit.loaded == kept
+    else:
+        with pytest.raises(ConfigError, match='only 2 of 6'):
+            require_common_weights(model(), dict(entries), 'a.pth', 'b.py')
+
+
+def test_resume_needs_the_training_state() -> None:
+    with pytest.raises(ConfigError, match=r'holds no message_hub; .*load_from=a\.pth'):
+        require_training_state(dict(optimizer={}, meta={}), 'a.pth')

@@ -1,0 +1,117 @@
+"""Safe loading: mmengine's own content passes, anything that runs code does not."""
+
+import builtins
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
+
+
+def mmengine_content() -> dict:
+    """The kinds of objects that real checkpoints hold beside tensors."""
+    history = HistoryBuffer([1.5, 2.5], [1, 2])
+    history.update(4.0)
+    return dict(
+        state_dict=dict(weight=torch.arange(3.0)),
+        message_hub=dict(
+            log_scalars={'train/loss': history},
+            runtime_info=dict(
+                best_score=np.float32(0.25),
+                eta=np.float64(12.0),
+                epoch=np.int64(3),
+                flag=np.bool_(True),
+            ),
+        ),
+        meta=dict(dataset_meta=dict(classes=('a', 'b'), palette=[(1, 2, 3)])),
+    )
+
+
+def rename_numpy_core(path: Path, old: bytes, new: bytes) -> None:
+    """Make a checkpoint look as if another major version of NumPy had written it."""
+    with zipfile.ZipFile(path) as source:
+        parts = {name: source.read(name) for name in source.namelist()}
+    with zipfile.ZipFile(path, 'w') as target:
+        for name, data in parts.items():
+            if name.endswith('data.pkl'):
+                assert old in data or new in data
+                data = data.replace(old, new)
+            target.writestr(name, data)
+
+
+@pytest.mark.parametrize('core', [b'cnumpy.core.', b'cnumpy._core.'])
+def test_mmengine_content_survives(tmp_path: Path, core: bytes) -> None:
+    path = tmp_path / 'a.pth'
+    torch.save(mmengine_content(), path)
+    other = b'cnumpy._core.' if core == b'cnumpy.core.' else b'cnumpy.core.'
+    rename_numpy_core(path, other, core)
+    loaded = torch.load(path)  # as mmengine calls it: safe by default
+    history = loaded['message_hub']['log_scalars']['train/loss']
+    assert type(history) is HistoryBuffer
+    np.testing.assert_array_equal(history.data[0], [1.5, 2.5, 4.0])
+    # (1.5 + 2.5 + 4) / (1 + 2 + 1)
+    assert history.mean() == 2.0
+    assert loaded['message_hub']['runtime_info'] == dict(
+        best_score=0.25, eta=12.0, epoch=3, flag=True
+    )
+
+
+class Attack:
+    """Pickles as a call of ``function(*arguments)``."""
+
+    def __init__(self, function: Callable, *arguments: object) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self) -> tuple:
+        return self.call
+
+
+@pytest.mark.parametrize(
+    ('function', 'arguments', 'named'),
+    [
+        (os.system, ('touch {mark}',), 'system'),
+        (builtins.eval, ("open('{mark}', 'w')",), 'eval'),
+        (builtins.getattr, (HistoryBuffer, '__init__'), 'getattr'),
+        (builtins.getattr, (np.ndarray, 'tofile'), 'getattr'),
+    ],
+)
+@pytest.mark.parametrize('zipped', [True, False])
+def test_code_is_refused_and_not_run(
+    tmp_path: Path, function: Callable, arguments: tuple, named: str, zipped: bool
+) -> None:
+    mark = tmp_path / 'mark'
+    arguments = [
+        part.format(mark=mark) if isinstance(part, str) else part for part in arguments
+    ]
+    path = tmp_path / 'evil.pth'
+    content = dict(mmengine_content(), extra=Attack(function, *arguments))
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ConfigError, match=r'evil\.pth is refused.*' + named) as refusal:
+        read_checkpoint(str(path))
+    assert '\n' not in str(refusal.value)
+    with pytest.raises(Exception, match='Weights only load failed'):
+        torch.load(path)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize('kept', [0, 10, 0.5, 0.99])
+def test_half_written_file(tmp_path: Path, kept: float) -> None:
+    path = tmp_path / 'epoch_3.pth'
+    torch.save(mmengine_content(), path)
+    data = path.read_bytes()
+    path.write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
+    with pytest.raises(ConfigError, match=r'epoch_3\.pth is damaged'):
+        read_checkpoint(str(path))
+
+
+def test_not_a_state_dict(tmp_path: Path) -> None:
+    torch.save([1, 2], tmp_path / 'list.pth')
+    with pytest.raises(ConfigError, match='holds a list'):
+        read_checkpoint(str(tmp_path / 'list.pth'))

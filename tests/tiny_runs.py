@@ -1,0 +1,127 @@
+"""A tiny COCO-format data set and DINO config, and how the tools' tests run them."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from unittest import mock
+
+import cv2
+import numpy as np
+from mmdet.visualization import DetLocalVisualizer
+
+TOOLS = Path(__file__).parents[1] / 'tools'
+CLASSES = ('square', 'disc')
+CONFIG = """\
+_base_ = ['mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py']
+custom_imports = dict(imports=['mmdet_qrpaq'], allow_failed_imports=False)
+metainfo = dict(classes={classes!r})
+data_root = {root!r}
+model = dict(
+    num_queries=20,
+    backbone=dict(depth=18, base_channels=16, init_cfg=None),
+    neck=dict(in_channels=[32, 64, 128]),
+    encoder=dict(num_layers=1, layer_cfg=dict(ffn_cfg=dict(feedforward_channels=64))),
+    decoder=dict(num_layers=2, layer_cfg=dict(ffn_cfg=dict(feedforward_channels=64))),
+    bbox_head=dict(num_classes=2),
+    dn_cfg=dict(group_cfg=dict(num_dn_queries=4)),
+    test_cfg=dict(max_per_img=20))
+pack = dict(
+    type='PackDetInputs',
+    meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'))
+train_dataloader = dict(
+    batch_size=2,
+    num_workers=1,
+    persistent_workers=True,
+    dataset=dict(
+        data_root=data_root,
+        ann_file='train.json',
+        data_prefix=dict(img='images/'),
+        metainfo=metainfo,
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations', with_bbox=True),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='PhotoMetricDistortion'),
+            dict(type='PackDetInputs')]))
+val_dataloader = dict(
+    num_workers=0,
+    persistent_workers=False,
+    dataset=dict(
+        data_root=data_root,
+        ann_file='val.json',
+        data_prefix=dict(img='images/'),
+        metainfo=metainfo,
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='Resize', scale=(64, 64), keep_ratio=True),
+            dict(type='LoadAnnotations', with_bbox=True),
+            pack]))
+test_dataloader = val_dataloader
+val_evaluator = dict(ann_file=data_root + '/val.json')
+test_evaluator = val_evaluator
+train_cfg = dict(max_epochs=2)
+default_hooks = dict(
+    logger=dict(interval=1),
+    checkpoint=dict(interval=1, save_best='coco/bbox_mAP', rule='greater'))
+custom_hooks = [dict(type='EMAHook', momentum=0.01)]
+"""
+
+
+def write_dataset(root: Path, num_train: int = 4, num_val: int = 3) -> Path:
+    """Draw one bright square and one disc on each 64 px picture; COCO format."""
+    images = root / 'images'
+    images.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for split, count in (('train', num_train), ('val', num_val)):
+        coco = dict(
+            images=[],
+            annotations=[],
+            categories=[dict(id=i + 1, name=n) for i, n in enumerate(CLASSES)],
+        )
+        for i in range(count):
+            picture = rng.integers(0, 60, (64, 64, 3), dtype=np.uint8)
+            x, y = (int(v) for v in rng.integers(2, 10, 2))
+            cv2.rectangle(picture, (x, y), (x + 20, y + 20), (255, 255, 255), -1)
+            cv2.circle(picture, (46, 46), 10, (0, 200, 255), -1)
+            name = f'{split}_{i}.png'
+            cv2.imwrite(str(images / name), picture)
+            coco['images'].append(dict(id=i, file_name=name, width=64, height=64))
+            for category, box in ((1, [x, y, 20, 20]), (2, [36, 36, 20, 20])):
+                coco['annotations'].append(
+                    dict(
+                        id=len(coco['annotations']) + 1,
+                        image_id=i,
+                        category_id=category,
+                        bbox=box,
+                        area=400,
+                        iscrowd=0,
+                    )
+                )
+        (root / f'{split}.json').write_text(json.dumps(coco))
+    return root
+
+
+def run_tool(name: str, *arguments: object) -> None:
+    """Call ``main`` of ``tools/<name>.py`` in this process."""
+    # mmengine keeps one visualiser per process, which would log into the first run.
+    DetLocalVisualizer._instance_dict.clear()
+    # Formatting the logged config takes longer than this training does.
+    with mock.patch('mmengine.config.config.FormatCode', lambda text, **_: (text, 1)):
+        load_tool(name).main([str(argument) for argument in arguments])
+
+
+def load_tool(name: str) -> ModuleType:
+    """Import ``tools/<name>.py``."""
+    path = TOOLS / f'{name}.py'
+    spec = importlib.util.spec_from_file_location(f'qrpaq_tools_{name}', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def logged_losses(work_dir: Path) -> dict[int, float]:
+    """Map iteration to the logged total loss of the latest run in ``work_dir``."""
+    log = max(work_dir.glob('*/vis_data/2*.json'))
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    return {r['iter']: r['loss'] for r in records if 'loss' in r}

@@ -1,0 +1,105 @@
+"""tools/test.py and what else loads a trained checkpoint."""
+
+import json
+import os
+import pickle
+import socket
+import subprocess
+from pathlib import Path
+
+import numpy as np
+from mmdet.apis import DetInferencer
+from tiny_runs import TOOLS, run_tool
+
+
+def metrics(work_dir: Path) -> dict:
+    return json.loads(next(work_dir.glob('2*/2*.json')).read_text())
+
+
+def predictions(path: Path) -> dict[int, dict[str, np.ndarray]]:
+    samples = pickle.loads(path.read_bytes())
+    return {
+        sample['img_id']: {
+            key: np.asarray(value) for key, value in sample['pred_instances'].items()
+        }
+        for sample in samples
+    }
+
+
+def believe(predicted: dict, truth: Path, path: Path) -> None:
+    """Write an annotation file whose objects are every second prediction.
+
+    The model has hardly been trained: without this, every AP would be zero.
+    """
+    coco = json.loads(truth.read_text())
+    coco['annotations'] = []
+    for image, instances in predicted.items():
+        for box, label in zip(instances['bboxes'], instances['labels'], strict=True):
+            left, top, right, bottom = box.tolist()
+            size = [right - left, bottom - top]
+            coco['annotations'].append(
+                dict(
+                    id=len(coco['annotations']) + 1,
+                    image_id=image,
+                    category_id=int(label) + 1,
+                    bbox=[left, top, *size],
+                    area=size[0] * size[1],
+                    iscrowd=0,
+                )
+            )
+    coco['annotations'] = coco['annotations'][::2]
+    path.write_text(json.dumps(coco))
+
+
+def test_two_processes_report_the_same_as_one(
+    tiny_config: Path, tiny_run: Path, dataset_root: Path, tmp_path: Path
+) -> None:
+    """Three pictures on two processes: one of them is padding and must not count."""
+    checkpoint = str(tiny_run / 'epoch_2.pth')
+    first = tmp_path / 'first.pkl'
+    arguments = [tiny_config, checkpoint, '--work-dir']
+    run_tool('test', *arguments, tmp_path / 'first', '--out', first)
+    truth = tmp_path / 'truth.json'
+    believe(predictions(first), dataset_root / 'val.json', truth)
+    one, two = tmp_path / 'one', tmp_path / 'two'
+    common = ['--cfg-options', f'test_evaluator.ann_file={truth}']
+    common.append(f'test_dataloader.dataset.ann_file={truth}')
+    outputs = ['--show-dir', 'drawn', '--out', f'{one}.pkl']
+    run_tool('test', *arguments, one, *outputs, *common)
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    env = {**os.environ, 'PORT': str(port), 'CUDA_VISIBLE_DEVICES': '-1'}
+    env['OMP_NUM_THREADS'] = '1'
+    done = subprocess.run(
+        ['bash', str(TOOLS / 'dist_test.sh'), str(tiny_config), checkpoint, '2']
+        + ['--work-dir', str(two), '--out', str(two) + '.pkl', *common],
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    drawn = sorted(path.name for path in one.glob('*/drawn/*'))
+    assert drawn == ['val_0.png', 'val_1.png', 'val_2.png']
+    expected, found = metrics(one), metrics(two)
+    assert 0.1 < expected['coco/bbox_mAP'] < 0.9
+    assert {k: v for k, v in found.items() if 'mAP' in k} == {
+        k: v for k, v in expected.items() if 'mAP' in k
+    }
+    expected, found = predictions(Path(f'{one}.pkl')), predictions(Path(f'{two}.pkl'))
+    assert sorted(expected) == sorted(found) == [0, 1, 2]
+    for image, instances in expected.items():
+        for key, value in instances.items():
+            np.testing.assert_allclose(found[image][key], value, rtol=1e-4, atol=1e-4)
+
+
+def test_inferencer_loads_and_draws(
+    tiny_config: Path, tiny_run: Path, dataset_root: Path, tmp_path: Path
+) -> None:
+    """``custom_imports`` in the config is all that mmdet's own API needs."""
+    inferencer = DetInferencer(
+        str(tiny_config), str(tiny_run / 'epoch_2.pth'), device='cpu'
+    )
+    result = inferencer(str(dataset_root / 'images'), out_dir=str(tmp_path))
+    assert len(result['predictions']) == 7
+    assert len(list((tmp_path / 'vis').iterdir())) == 7

@@ -1,0 +1,114 @@
+"""tools/train.py: trains, resumes exactly, and starts from other weights."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import load_tool, logged_losses, run_tool
+
+
+def test_resume_repeats_the_uninterrupted_run(
+    tiny_config: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    """Also without a seed in the config, and with workers that wanted to persist."""
+    whole = logged_losses(tiny_run)
+    assert sorted(whole) == [1, 2, 3, 4]
+    # As a run broken off in its second epoch leaves it, moved to another folder.
+    shutil.copy(tiny_run / 'epoch_1.pth', tmp_path)
+    (tmp_path / 'last_checkpoint').write_text(str(Path('gone') / 'epoch_1.pth'))
+    run_tool('train', tiny_config, '--work-dir', tmp_path, '--resume')
+    assert logged_losses(tmp_path) == {3: whole[3], 4: whole[4]}
+    first, second = (
+        torch.load(folder / 'epoch_2.pth', weights_only=True)['state_dict']
+        for folder in (tiny_run, tmp_path)
+    )
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_iteration_based_resume_is_exact(tiny_config: Path, tmp_path: Path) -> None:
+    """Five of a four-picture set's batches: the resumed part crosses an epoch."""
+    options = [
+        'train_dataloader.num_workers=0',
+        'train_dataloader.persistent_workers=False',
+        'train_dataloader.sampler.type=InfiniteSampler',
+        'default_hooks.checkpoint.by_epoch=False',
+        'default_hooks.checkpoint.interval=2',
+        'default_hooks.checkpoint.save_best=None',
+        'log_processor.by_epoch=False',
+        'val_dataloader=None',
+        'val_evaluator=None',
+        'val_cfg=None',
+    ]
+    config = tmp_path / 'iterations.py'
+    config.write_text(
+        f'_base_ = [{str(tiny_config)!r}]\n'
+        "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=5)\n"
+    )
+    losses = []
+    for name, resume in (
+        ('whole', []),
+        ('resumed', ['--resume', str(tmp_path / 'whole' / 'iter_2.pth')]),
+    ):
+        arguments = [str(config), '--work-dir', str(tmp_path / name), *resume]
+        run_tool('train', *arguments, '--cfg-options', *options)
+        losses.append(logged_losses(tmp_path / name))
+    whole, resumed = losses
+    assert sorted(resumed) == [3, 4, 5]
+    assert resumed == {step: whole[step] for step in resumed}
+
+
+def test_fine_tuning_tolerates_other_classes(
+    tiny_config: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """``load_from`` of a two-class model into a one-class one reports and trains."""
+    config = tmp_path / 'one_class.py'
+    one_class = "dict(dataset=dict(metainfo=dict(classes=('disc',))))"
+    config.write_text(
+        f'_base_ = [{str(tiny_config)!r}]\n'
+        f'load_from = {str(tiny_run / "epoch_2.pth")!r}\n'
+        'model = dict(bbox_head=dict(num_classes=1))\n'
+        f'train_dataloader = {one_class}\n'
+        'train_cfg = dict(max_epochs=1)\n'
+        'val_dataloader = None\nval_evaluator = None\nval_cfg = None\n'
+        'default_hooks = dict(checkpoint=dict(save_best=None))\n'
+    )
+    run_tool('train', config, '--work-dir', tmp_path / 'run')
+    # Two decoder layers and the encoder: weight and bias each; and label_embedding.
+    assert '7 of other shape' in capsys.readouterr().out
+    assert sorted(logged_losses(tmp_path / 'run')) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ('flags', 'key', 'expected'),
+    [
+        (['--auto-scale-lr'], 'auto_scale_lr.enable', True),
+        (['--amp'], 'optim_wrapper.type', 'AmpOptimWrapper'),
+    ],
+)
+def test_flags_reach_the_config(
+    tiny_config: Path,
+    tmp_path: Path,
+    flags: list,
+    key: str,
+    expected: object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train = load_tool('train')
+    seen = []
+
+    class Stop(Exception):
+        pass
+
+    def record(cfg: object, stages: tuple) -> None:
+        seen.append(cfg)
+        raise Stop
+
+    monkeypatch.setattr(train, 'preflight', record)
+    monkeypatch.setattr(train, 'get_device', lambda: 'cuda')
+    with pytest.raises(Stop):
+        train.main([str(tiny_config), '--work-dir', str(tmp_path), *flags])
+    value = seen[0]
+    for part in key.split('.'):
+        value = value[part]
+    assert value == expected

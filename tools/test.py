@@ -1,0 +1,90 @@
+#!/usr/bin/env python
+"""Test a detector: ``python tools/test.py CONFIG CHECKPOINT`` (or ``mim test``).
+
+Input is checked first; a mistake ends the run with one sentence and exit status 2.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+if (CHECKOUT / 'mmdet_qrpaq' / '__init__.py').is_file():
+    # A checkout works without being installed.
+    sys.path.insert(0, str(CHECKOUT))
+
+from mmdet.evaluation import DumpDetResults  # noqa: E402
+from mmengine.config import Config  # noqa: E402
+
+from mmdet_qrpaq.errors import ConfigError  # noqa: E402
+from mmdet_qrpaq.runtime.cli import (  # noqa: E402
+    build_parser,
+    build_runner,
+    load_config,
+    run,
+    start_processes,
+)
+from mmdet_qrpaq.runtime.preflight import preflight  # noqa: E402
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = build_parser('Test a detector.')
+    parser.add_argument('checkpoint', help='checkpoint file written by training')
+    parser.add_argument(
+        '--out', metavar='FILE.pkl', help='write the predictions of all images'
+    )
+    parser.add_argument(
+        '--show', action='store_true', help='show predictions in a window'
+    )
+    parser.add_argument(
+        '--show-dir',
+        metavar='NAME',
+        help='draw predictions into this folder below <work-dir>/<time>/',
+    )
+    parser.add_argument(
+        '--wait-time', type=float, default=2, help='seconds per picture with --show'
+    )
+    return parser.parse_args(argv)
+
+
+def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
+    """Turn on the visualisation hook.
+
+    Raises:
+        ConfigError: If the config has none.
+    """
+    hook = cfg.get('default_hooks', {}).get('visualization')
+    if hook is None:
+        raise ConfigError(
+            f'--show and --show-dir need default_hooks.visualization in {args.config}; '
+            "add visualization=dict(type='DetVisualizationHook')."
+        )
+    hook.update(
+        draw=True, show=args.show, wait_time=args.wait_time, test_out_dir=args.show_dir
+    )
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Test.
+
+    Raises:
+        ConfigError: If config, data or checkpoint cannot work.
+    """
+    args = parse_args(argv)
+    if args.out and not args.out.endswith(('.pkl', '.pickle')):
+        raise ConfigError(f'--out {args.out} must end in .pkl or .pickle.')
+    cfg = load_config(args)
+    cfg.load_from, cfg.resume = args.checkpoint, False
+    if args.show or args.show_dir:
+        draw_predictions(cfg, args)
+    start_processes(cfg)
+    preflight(cfg, ('test',))
+    runner = build_runner(cfg)
+    if args.out:
+        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+    runner.test()
+
+
+if __name__ == '__main__':
+    run(main)

@@ -1,0 +1,80 @@
+#!/usr/bin/env python
+"""Train a detector: ``python tools/train.py CONFIG`` (or ``mim train``).
+
+Input is checked first; a mistake ends the run with one sentence and exit status 2.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+if (CHECKOUT / 'mmdet_qrpaq' / '__init__.py').is_file():
+    # A checkout works without being installed.
+    sys.path.insert(0, str(CHECKOUT))
+
+from mmengine.device import get_device  # noqa: E402
+
+from mmdet_qrpaq.errors import ConfigError  # noqa: E402
+from mmdet_qrpaq.runtime.cli import (  # noqa: E402
+    build_parser,
+    build_runner,
+    load_config,
+    run,
+    start_processes,
+)
+from mmdet_qrpaq.runtime.preflight import preflight  # noqa: E402
+from mmdet_qrpaq.runtime.resume import make_repeatable, resolve_resume  # noqa: E402
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = build_parser('Train a detector.')
+    parser.add_argument(
+        '--amp', action='store_true', help='train with automatic mixed precision'
+    )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate with the total batch size',
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from a checkpoint; without a value from the latest one in the work '
+        'directory, or from the start if there is none',
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train.
+
+    Raises:
+        ConfigError: If config, data or checkpoint cannot work.
+    """
+    args = parse_args(argv)
+    cfg = load_config(args)
+    if args.amp:
+        if get_device() == 'cpu':
+            raise ConfigError('--amp needs a GPU, and there is none; leave it out.')
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.loss_scale = 'dynamic'
+    if args.auto_scale_lr:
+        if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
+            raise ConfigError(
+                f'--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in '
+                f'{args.config}; add it or leave the flag out.'
+            )
+        cfg.auto_scale_lr.enable = True
+    resolve_resume(cfg, args.resume)
+    make_repeatable(cfg)
+    start_processes(cfg)
+    preflight(cfg, ('train', 'val'))
+    build_runner(cfg).train()
+
+
+if __name__ == '__main__':
+    run(main)
