@@ -80,10 +80,10 @@ def render(readme: str) -> str:
     """The README with its generated blocks made anew."""
     for name, table in (('demo results', demo_table()), ('cost', cost_table())):
         block = f'<!-- {name} -->\n{table}\n<!-- end of {name} -->'
-        pattern = f'<!-- {name} -->.*?<!-- end of {name} -->'
-        readme, found = re.subn(pattern, lambda _: block, readme, flags=re.S)
-        if found != 1:
+        old = re.search(f'<!-- {name} -->.*?<!-- end of {name} -->', readme, re.S)
+        if old is None:
             raise SystemExit(f'README.md has no block "{name}".')
+        readme = readme.replace(old.group(), block)
     return readme
 
 

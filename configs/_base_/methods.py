@@ -33,8 +33,8 @@ quality = dict(
     normalizer='num_pos',
 )
 
-# PaQ-DETR Sec. 3.3-3.4: IoU-aware varifocal loss, DINO's coefficients 1 / 5 / 2 (mmdet's
-# improved DINO weighs its focal loss, whose alpha is 0.25, with 2).
+# PaQ-DETR Sec. 3.3-3.4: IoU-aware varifocal loss with DINO's coefficients, 1 / 5 / 2
+# (mmdet's improved DINO weighs its focal loss, whose alpha is 0.25, with 2).
 varifocal = dict(
     type='IoUAwareVarifocalLoss',
     alpha=0.75,

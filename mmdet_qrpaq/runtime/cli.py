@@ -111,8 +111,10 @@ def run(main: Callable[[], None]) -> None:
         if os.environ.get('RANK', '0') == '0':
             print(f'\nerror: {sentence}', file=sys.stderr, flush=True)
         sys.exit(USER_ERROR)
-    finally:
+    else:
         if distributed.is_available() and distributed.is_initialized():
+            # gloo can hang in its destructor if a peer leaves first.
+            distributed.barrier()
             distributed.destroy_process_group()
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
-from reference.quality_assignment import assign_one_image, box_iou
 from torch import Tensor
 
 from mmdet_qrpaq.quality import QualityAwareDETRHead
+from reference.quality_assignment import assign_one_image, box_iou
 from tiny_hosts import METHODS, NUM_CLASSES, build, host_config, make_batch
 
 # mmdet's varifocal weight of negatives; DINO's loss coefficients 1, 5, 2.

@@ -7,15 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmdet_qrpaq.quality import QualityAwareAssigner
 from reference.quality_assignment import (
     assign_from_quality,
     assign_one_image,
     quality_table,
 )
 from reference.quality_batches import random_batch, unpadded
-from torch import Tensor
-
-from mmdet_qrpaq.quality import QualityAwareAssigner
 
 
 @st.composite

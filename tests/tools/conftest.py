@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tiny_runs import CLASSES, CONFIG, run_tool, write_dataset
 
 

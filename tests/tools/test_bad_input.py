@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import TOOLS, run_tool
 
 from mmdet_qrpaq.runtime.cli import run
+from tiny_runs import TOOLS, run_tool
 
 
 def sentence(tool: str, arguments: list, capsys: pytest.CaptureFixture) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from mmdet.apis import DetInferencer
+
 from tiny_runs import TOOLS, run_tool
 
 

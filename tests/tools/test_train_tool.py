@@ -1,10 +1,13 @@
 """tools/train.py: trains, resumes exactly, and starts from other weights."""
 
+import json
+import math
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+
 from tiny_runs import load_tool, logged_losses, run_tool
 
 
@@ -112,3 +115,35 @@ def test_flags_reach_the_config(
     for part in key.split('.'):
         value = value[part]
     assert value == expected
+
+
+def test_five_lines_in_a_users_own_config(tiny_config: Path, tmp_path: Path) -> None:
+    """custom_imports and two types are enough to train PaQ on a config that is there.
+
+    Iteration 2 has a batch without any object.
+    """
+    truth = json.loads((tiny_config.parent / 'data' / 'train.json').read_text())
+    kept = {image['id'] for image in truth['images'][:2]}
+    truth['annotations'] = [a for a in truth['annotations'] if a['image_id'] in kept]
+    empty = tmp_path / 'half_empty.json'
+    empty.write_text(json.dumps(truth))
+    config = tmp_path / 'mine.py'
+    config.write_text(
+        f'_base_ = [{str(tiny_config)!r}]\n'
+        "custom_imports = dict(imports=['mmdet_qrpaq'], allow_failed_imports=False)\n"
+        "model = dict(type='QRPaQDINO',\n"
+        "    pattern_query=dict(type='PatternQueryGenerator', num_patterns=5),\n"
+        "    bbox_head=dict(type='QualityAwareDINOHead', quality=dict()))\n"
+    )
+    run_tool(
+        'train',
+        config,
+        '--work-dir',
+        tmp_path / 'run',
+        '--cfg-options',
+        f'train_dataloader.dataset.ann_file={empty}',
+        'train_dataloader.sampler.shuffle=False',
+        'train_cfg.max_epochs=1',
+    )
+    losses = logged_losses(tmp_path / 'run')
+    assert sorted(losses) == [1, 2] and all(map(math.isfinite, losses.values()))

@@ -1,0 +1,126 @@
+"""A trained detector and the pictures it is looked at with, from config + checkpoint.
+
+Called by the tools in ``tools/analysis``; feeds :mod:`.query_usage` and
+:mod:`.side_by_side`.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import Config, DictAction
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from ..errors import ConfigError
+from ..runtime.checkpoints import read_checkpoint
+from ..runtime.fit import require_same_model
+
+
+def add_detector_arguments(
+    parser: argparse.ArgumentParser, score_threshold: float
+) -> None:
+    """Add what every tool takes that looks at a trained detector.
+
+    Args:
+        score_threshold: Default of the option of that name.
+    """
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint written by training (.pth)')
+    parser.add_argument(
+        '--split',
+        choices=['val', 'test'],
+        default='val',
+        help='whose data loader of the config to use (val)',
+    )
+    parser.add_argument(
+        '--score-threshold',
+        type=float,
+        default=score_threshold,
+        help=f'least score of a prediction that counts ({score_threshold})',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='change settings of the config',
+    )
+
+
+def read_config(path: str, options: dict | None = None) -> Config:
+    """Read a config file and change some of its settings.
+
+    Raises:
+        ConfigError: The file does not exist.
+    """
+    if not Path(path).is_file():
+        raise ConfigError(f'config {path} does not exist; give the path of a .py file.')
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(options or {})
+    return cfg
+
+
+def load_detector(cfg: Config, checkpoint: str) -> nn.Module:
+    """Build a config's detector with trained weights, in eval mode, on the GPU if any.
+
+    Raises:
+        ConfigError: The checkpoint is missing, damaged or of another model.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    stored = read_checkpoint(checkpoint)
+    detector = revert_sync_batchnorm(MODELS.build(cfg.model))
+    require_same_model(detector, stored, checkpoint, str(cfg.filename))
+    detector.load_state_dict(stored.get('state_dict', stored))
+    return detector.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
+
+
+def build_dataloader(cfg: Config, split: str = 'val') -> DataLoader:
+    """Build the config's ``val`` or ``test`` data loader.
+
+    Raises:
+        ConfigError: The config has none, or its files do not exist.
+    """
+    settings = cfg.get(f'{split}_dataloader')
+    if not settings:
+        raise ConfigError(f'{cfg.filename} has no {split}_dataloader; add one.')
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    try:
+        return Runner.build_dataloader(settings, seed=0)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f'{split}_dataloader: {error.filename} does not exist; mend data_root or '
+            f'ann_file (--cfg-options {split}_dataloader.dataset.data_root=FOLDER).'
+        ) from error
+
+
+def boxes_follow_resize(dataset: Dataset) -> bool:
+    """Tell whether ground-truth boxes are in the scale the network sees.
+
+    mmdet's training pipelines load boxes before resizing, so these are resized too; its
+    test pipelines load them after resizing, so these stay in the scale of the file.
+
+    Raises:
+        ConfigError: The pipeline loads no ground truth.
+    """
+    while not hasattr(dataset, 'pipeline'):
+        inner = getattr(dataset, 'dataset', None)
+        dataset = dataset.datasets[0] if inner is None else inner
+    names = [type(step).__name__ for step in dataset.pipeline.transforms]
+    loaders = [n for n, name in enumerate(names) if 'LoadAnnotations' in name]
+    if not loaders:
+        raise ConfigError(
+            "the data loader's pipeline loads no ground truth; add "
+            "dict(type='LoadAnnotations', with_bbox=True) before PackDetInputs."
+        )
+    return any('Resize' in name for name in names[loaders[0] :])
+
+
+def box_scale(sample: DetDataSample, like: Tensor) -> Tensor:
+    """Return the factors (4,) from the file's box coordinates to the network's."""
+    return like.new_tensor(sample.metainfo.get('scale_factor', (1.0, 1.0))).repeat(2)

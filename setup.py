@@ -1,0 +1,103 @@
+"""Packaging. `pyproject.toml` holds ruff and pytest settings only.
+
+The wheel carries `configs/`, `tools/` and `model-index.yml` in `mmdet_qrpaq/.mim`,
+where `mim` looks for them. They are copied straight into the build folder; nothing is
+ever copied within the sources, so nothing can go stale there. An editable install gets
+links instead, but `mim` does not resolve those: use a plain `pip install .` for it.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+PACKAGE = 'mmdet_qrpaq'
+MIM_ENTRIES = ('configs', 'tools', 'model-index.yml')
+
+
+def read_version() -> str:
+    """Reads the version without importing the package, which needs torch."""
+    text = (ROOT / PACKAGE / 'version.py').read_text(encoding='utf-8')
+    return re.search(r"^__version__ = '(.+)'$", text, re.MULTILINE)[1]
+
+
+class BuildWithMim(build_py):
+    """Adds `.mim` to what is built: copies, or links for an editable install."""
+
+    def run(self) -> None:
+        """Builds the package, then `.mim`."""
+        if self.editable_mode:
+            super().run()
+            self.link(ROOT / PACKAGE / '.mim')
+            return
+        # Modules deleted since the last build must not reach the wheel.
+        shutil.rmtree(Path(self.build_lib) / PACKAGE, ignore_errors=True)
+        super().run()
+        self.copy(Path(self.build_lib) / PACKAGE / '.mim')
+
+    @staticmethod
+    def link(target: Path) -> None:
+        """Links `.mim` of the sources to the folders beside the package."""
+        target.mkdir(exist_ok=True)
+        for entry in MIM_ENTRIES:
+            link = target / entry
+            if link.is_symlink():
+                link.unlink()
+            os.symlink(os.path.relpath(ROOT / entry, target), link)
+
+    @staticmethod
+    def copy(target: Path) -> None:
+        """Copies into the build folder."""
+        target.mkdir(parents=True)
+        unwanted = shutil.ignore_patterns('__pycache__', '*.pyc')
+        for entry in MIM_ENTRIES:
+            source = ROOT / entry
+            if source.is_dir():
+                shutil.copytree(source, target / entry, ignore=unwanted)
+            else:
+                shutil.copy2(source, target / entry)
+
+
+UPSTREAM = ['mmdet>=3.3,<3.4', 'mmcv>=2.0,<2.2', 'mmengine>=0.10,<1']
+ONEDL = [
+    'onedl-mmdetection>=3.4,<3.6',
+    'onedl-mmcv>=2.3,<2.4',
+    'onedl-mmengine>=0.10.8,<1',
+]
+ANALYSIS = ['scikit-image', 'scikit-learn', 'tensorboard']
+
+setup(
+    name=PACKAGE,
+    version=read_version(),
+    description='PaQ-DETR and QR-DETR as a plug-in for MMDetection 3.x',
+    long_description=(
+        (ROOT / 'README.md').read_text(encoding='utf-8')
+        if (ROOT / 'README.md').exists()
+        else ''
+    ),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=[f'{PACKAGE}*']),
+    # Neither mmdet nor mmcv nor mmengine: the OneDL forks install the same modules
+    # under other names, and pip would put upstream on top of them.
+    install_requires=['matplotlib', 'numpy', 'pycocotools', 'rich'],
+    extras_require={
+        'upstream': UPSTREAM,
+        'onedl': ONEDL,
+        'analysis': ANALYSIS,
+        'test': [*ANALYSIS, 'hypothesis', 'pytest', 'ruff'],
+    },
+    cmdclass={'build_py': BuildWithMim},
+    classifiers=[
+        'Programming Language :: Python :: 3.10',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Topic :: Scientific/Engineering :: Image Recognition',
+    ],
+    zip_safe=False,
+)

@@ -1,0 +1,112 @@
+import json
+
+import pytest
+
+from mmdet_qrpaq.analysis.training_curves import (
+    History,
+    draw_training_curves,
+    read_history,
+)
+from mmdet_qrpaq.errors import ConfigError
+
+
+def loss(iteration, value, epoch=None):
+    record = dict(loss=value, loss_cls=value / 2, iter=iteration, step=iteration)
+    return record if epoch is None else record | dict(epoch=epoch)
+
+
+def ap(step, value):
+    return {'coco/bbox_mAP': value, 'coco/bbox_mAP_50': value + 0.1, 'step': step}
+
+
+def write(work_dir, start, records, tail=''):
+    folder = work_dir / start / 'vis_data'
+    folder.mkdir(parents=True)
+    lines = [json.dumps(record) for record in records]
+    (folder / 'scalars.json').write_text('\n'.join(lines) + '\n' + tail)
+
+
+FIRST = [
+    loss(10, 9.0, 1),
+    loss(20, 8.0, 1),
+    ap(1, 0.1),
+    loss(30, 7.0, 2),
+    loss(40, 6.0, 2),
+    ap(2, 0.2),
+]
+
+
+def points(history):
+    return (
+        [(record['iter'], record['loss']) for record in history.train],
+        [(record['step'], record['coco/bbox_mAP']) for record in history.val],
+    )
+
+
+def test_one_run(tmp_path):
+    write(tmp_path, '20260101_000000', FIRST)
+    history = read_history(tmp_path)
+    assert points(history) == (
+        [(10, 9.0), (20, 8.0), (30, 7.0), (40, 6.0)],
+        [(1, 0.1), (2, 0.2)],
+    )
+    assert history.by_epoch
+
+
+def test_resumed_run_replaces_what_was_done_twice(tmp_path):
+    # Killed in epoch 3 (iterations 50, 60), resumed from the end of epoch 2.
+    lost = [loss(50, 5.5, 3), loss(60, 5.4, 3)]
+    write(tmp_path, '20260101_000000', FIRST + lost, tail='{"loss": 5.3, "it')
+    rest = [loss(50, 5.0, 3), loss(70, 4.0, 3), ap(3, 0.3)]
+    write(tmp_path, '20260101_010000', rest)
+    assert points(read_history(tmp_path)) == (
+        [(10, 9.0), (20, 8.0), (30, 7.0), (40, 6.0), (50, 5.0), (70, 4.0)],
+        [(1, 0.1), (2, 0.2), (3, 0.3)],
+    )
+
+
+def test_fresh_run_in_the_same_folder_starts_over(tmp_path):
+    write(tmp_path, '20260101_000000', FIRST)
+    write(tmp_path, '20260101_010000', [loss(10, 3.0, 1), ap(1, 0.5)])
+    assert points(read_history(tmp_path)) == ([(10, 3.0)], [(1, 0.5)])
+
+
+def test_start_without_a_logged_loss_changes_nothing(tmp_path):
+    write(tmp_path, '20260101_000000', FIRST)
+    write(tmp_path, '20260101_010000', [])
+    assert len(read_history(tmp_path).train) == 4
+
+
+def test_run_counted_in_iterations(tmp_path):
+    write(tmp_path, '20260101_000000', [loss(10, 2.0), ap(10, 0.1), loss(20, 1.0)])
+    write(tmp_path, '20260101_010000', [loss(20, 1.5), ap(20, 0.2)])
+    history = read_history(tmp_path)
+    assert points(history) == ([(10, 2.0), (20, 1.5)], [(10, 0.1), (20, 0.2)])
+    assert not history.by_epoch
+
+
+def test_folder_without_a_log_is_named(tmp_path):
+    with pytest.raises(ConfigError, match='no training log'):
+        read_history(tmp_path)
+
+
+def lines(axes):
+    return {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+
+
+def test_picture_of_one_run_shows_the_logged_numbers():
+    history = History(train=[FIRST[0], FIRST[1]], val=[FIRST[2]])
+    losses, aps = draw_training_curves({'run': history}).axes
+    assert lines(losses) == {
+        'total (all layers)': [[10, 9], [20, 8]],
+        'class (last layer)': [[10, 4.5], [20, 4]],
+    }
+    assert lines(aps) == {'AP': [[1, 0.1]], 'AP$_{50}$': [[1, 0.2]]}
+    assert (losses.get_xlabel(), aps.get_xlabel()) == ('iteration', 'epoch')
+
+
+def test_picture_of_two_runs_compares_total_and_ap():
+    runs = {'host': History([FIRST[0]], []), 'ours': History([FIRST[1]], [FIRST[2]])}
+    losses, aps = draw_training_curves(runs).axes
+    assert lines(losses) == {'host': [[10, 9]], 'ours': [[20, 8]]}
+    assert lines(aps) == {'ours': [[1, 0.1]]}

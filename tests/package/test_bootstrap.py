@@ -1,0 +1,152 @@
+"""The set-up's own parts; the set-up as a whole is what runs these tests."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+sys.path.insert(0, str(TOOLS))
+
+from bootstrap_lib import mmcv_wheel, running  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    ('log', 'reason'),
+    [
+        ('x.cpp:1: fatal error: Python.h: No such file or directory', 'python3-dev'),
+        ('c++: fatal error: Killed signal terminated program cc1plus', 'MAX_JOBS=1'),
+        ('OSError: [Errno 28] No space left on device', 'disk is full'),
+        ('ERROR: Could not find a version that satisfies torch==9', 'no such version'),
+        ('NewConnectionError: Temporary failure in name resolution', 'reached'),
+        ('all went well', ''),
+    ],
+)
+def test_likely_reason(log, reason):
+    found = running.likely_reason(log)
+    assert reason in found
+    assert bool(reason) == bool(found)
+
+
+def test_build_progress_counts_and_estimates():
+    log = (
+        'creating x\n  [11/44] c++ -MMD a.cpp\n  [22/44] c++ b.cpp\nwarning: [1/2] no\n'
+    )
+    # 22 of 44 in 60 s leaves another 60 s.
+    line = mmcv_wheel.describe_build(log, 60.0)
+    assert line == 'compiling mmcv 22/44 (50 %), about 01:00 left'
+    assert mmcv_wheel.describe_build('copying a\n', 1.0) == 'preparing: copying a'
+
+
+def test_cache_key_tells_binaries_apart(monkeypatch):
+    monkeypatch.delenv('FORCE_CUDA', raising=False)
+    cpu = {'version': '2.6.0+cpu', 'cuda': False}
+    keys = {
+        mmcv_wheel.cache_key(cpu, '3.11.7'),
+        mmcv_wheel.cache_key(cpu, '3.12.1'),
+        mmcv_wheel.cache_key({**cpu, 'version': '2.6.0+cu124'}, '3.11.7'),
+        # CUDA torch on a machine without a GPU: mmcv gets no CUDA kernels there.
+        mmcv_wheel.cache_key({'version': '2.6.0+cu124', 'cuda': True}, '3.11.7'),
+    }
+    assert len(keys) == 4
+    assert mmcv_wheel.cache_key(cpu, '3.11.9') in keys  # same binary interface
+
+
+def test_missing_compiler_is_named_before_the_build(monkeypatch):
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    with pytest.raises(running.SetupError, match="'no-such-compiler' was not found"):
+        mmcv_wheel.check_compiler(Path(sys.executable))
+
+
+def test_failure_shows_tail_reason_and_log(tmp_path):
+    log = tmp_path / 'x.log'
+    code = 'print("No space left on device"); raise SystemExit(3)'
+    with pytest.raises(running.SetupError) as caught:
+        running.run_logged([sys.executable, '-c', code], log, 'installing x')
+    message = str(caught.value)
+    assert message.startswith('installing x failed: the disk is full.')
+    assert '| No space left on device' in message
+    assert str(log) in message
+
+
+def test_interrupt_ends_grandchildren(tmp_path, monkeypatch):
+    # What Ctrl-C does while pip runs a compiler.
+    grandchild = tmp_path / 'pid'
+    script = f'sleep 60 & echo $! > {grandchild}; wait'
+
+    def interrupt(log, elapsed):
+        if grandchild.exists():
+            raise KeyboardInterrupt
+        return ''
+
+    with pytest.raises(KeyboardInterrupt):
+        running.run_logged(
+            ['sh', '-c', script], tmp_path / 'x.log', 'x', describe=interrupt
+        )
+    status = Path(f'/proc/{int(grandchild.read_text())}/stat')
+    for _ in range(50):
+        if not status.exists() or status.read_text().split()[2] == 'Z':
+            return
+        time.sleep(0.1)
+    pytest.fail('the grandchild is still running')
+
+
+def test_second_setup_waits_for_the_first(tmp_path):
+    lock = tmp_path / 'lock'
+    code = (
+        f'import sys; sys.path.insert(0, {str(TOOLS)!r})\n'
+        'from pathlib import Path\n'
+        'from bootstrap_lib.running import exclusive\n'
+        f'with exclusive(Path({str(lock)!r}), "it"): print("got it", flush=True)\n'
+    )
+    with running.exclusive(lock, 'it'):
+        other = subprocess.Popen(
+            [sys.executable, '-c', code], stdout=subprocess.PIPE, text=True
+        )
+        assert 'waiting' in other.stdout.readline()
+        assert other.poll() is None
+    assert other.communicate(timeout=20)[0] == 'got it\n'
+
+
+def test_probe_sweeps_what_a_broken_off_pip_left(tmp_path):
+    venv = tmp_path / 'venv'
+    subprocess.run([sys.executable, '-m', 'venv', '--without-pip', venv], check=True)
+    python = venv / 'bin' / 'python'
+    site = next((venv / 'lib').glob('python*')) / 'site-packages'
+    for name, finished in (('whole', True), ('half', False)):
+        folder = site / f'{name}-1.0.dist-info'
+        folder.mkdir()
+        (folder / 'METADATA').write_text(f'Name: {name}\nVersion: 1.0\n')
+        if finished:
+            (folder / 'INSTALLER').write_text('pip\n')
+
+    def probe(*args):
+        script = TOOLS / 'bootstrap_lib' / 'probe.py'
+        environment = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
+        done = subprocess.run(
+            [python, script, *args], capture_output=True, check=True, env=environment
+        )
+        return json.loads(done.stdout)
+
+    # In somebody else's environment nothing is removed.
+    assert {'whole', 'half'} <= set(probe()['versions'])
+    healed = probe('--heal')
+    assert healed['swept'] == 1
+    assert 'whole' in healed['versions']
+    assert not (site / 'half-1.0.dist-info').exists()
+    assert probe('--heal')['swept'] == 0
+    assert healed['torch']['version'] == ''
+    assert healed['mmcv_ops_error'] == 'no torch'
+
+
+def test_pins_lie_within_the_supported_windows():
+    from mmdet_qrpaq._compat import FAMILIES, _numbers
+
+    text = (TOOLS / 'bootstrap.py').read_text()
+    assert "'mmdet==3.3.0'" in text
+    _, first, last = FAMILIES['upstream']['mmcv']
+    assert _numbers(first) <= _numbers(mmcv_wheel.MMCV_VERSION) < _numbers(last)

@@ -1,0 +1,1 @@
+"""The parts of `tools/bootstrap.py`. Standard library only."""
