@@ -8,6 +8,8 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
+from ..errors import ConfigError
+
 
 class UnusedEmbedding(nn.Module):
     """Stands in for a host embedding that pattern queries replace.
@@ -38,13 +40,17 @@ class PatternQueryMixin:
         self.pattern_query_generator = None
         if pattern_query is None:
             return
-        self.pattern_query_generator = MODELS.build(
-            dict(
-                dict(type='PatternQueryGenerator') | pattern_query,
-                num_queries=self.num_queries,
-                embed_dims=self.embed_dims,
-                num_levels=getattr(self, 'num_feature_levels', 1),
+        of_host = dict(
+            num_queries=self.num_queries,
+            embed_dims=self.embed_dims,
+            num_levels=getattr(self, 'num_feature_levels', 1),
+        )
+        if taken := of_host.keys() & pattern_query.keys():
+            raise ConfigError(
+                f'pattern_query.{min(taken)} is set by the detector; remove it.'
             )
+        self.pattern_query_generator = MODELS.build(
+            dict(type='PatternQueryGenerator') | pattern_query | of_host
         )
         if self.content_embedding is not None:
             unused = UnusedEmbedding(getattr(self, self.content_embedding))

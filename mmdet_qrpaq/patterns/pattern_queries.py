@@ -7,7 +7,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..errors import check_number
 from .diversity_loss import pattern_diversity
 from .weight_generator import PatternWeightGenerator
 
@@ -48,23 +48,24 @@ class PatternQueryGenerator(BaseModule):
         diversity_weight: float = 0.2,
     ) -> None:
         super().__init__()
-        if not (isinstance(num_patterns, int) and 1 <= num_patterns <= num_queries):
-            raise ConfigError(
-                f'pattern_query.num_patterns is {num_patterns}, but patterns are '
-                f'shared by the {num_queries} queries: set it to a whole number from 1 '
-                f'to {num_queries} (the paper: 50 for 300 queries, 150 for 900).'
-            )
-        if hidden_dims < 1:
-            raise ConfigError(
-                f'pattern_query.hidden_dims is {hidden_dims}: set it to 1 or more '
-                '(8 for 900 queries, 64 for 300).'
-            )
-        if not diversity_weight >= 0:  # NaN too
-            raise ConfigError(
-                f'pattern_query.diversity_weight is {diversity_weight}: a negative '
-                'weight would pull the patterns together; set it to 0 or more '
-                '(the paper: 0.2).'
-            )
+        check_number(
+            'pattern_query.num_patterns',
+            num_patterns,
+            1,
+            num_queries,
+            whole=True,
+            hint='the queries share them; paper: 50 for 300 queries, 150 for 900',
+        )
+        check_number(
+            'pattern_query.hidden_dims',
+            hidden_dims,
+            1,
+            whole=True,
+            hint='8 for 900 queries, 64 for 300',
+        )
+        check_number(
+            'pattern_query.diversity_weight', diversity_weight, 0, hint='paper: 0.2'
+        )
         self.diversity_weight = diversity_weight
         self.patterns = nn.Embedding(num_patterns, embed_dims)
         self.weight_generator = PatternWeightGenerator(

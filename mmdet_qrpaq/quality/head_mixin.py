@@ -4,12 +4,14 @@ Sits *below* the host's head, just above `DETRHead`, where it sees the decoder l
 the matching queries: neither encoder proposals nor denoising queries.
 """
 
+import math
+
 import torch
 from mmdet.models.dense_heads import DETRHead
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
-from ..errors import ConfigError
+from ..errors import ConfigError, check_number
 from .one_to_many import OneToManyTargets, build_targets, pad_ground_truth
 
 
@@ -41,13 +43,23 @@ class QualityAwareDETRHead(DETRHead):
                 f'{", ".join(sorted(known))}.'
             )
         layers = quality.get('layers', 'intermediate')
-        is_list = isinstance(layers, list | tuple) and all(
-            isinstance(layer, int) for layer in layers
-        )
+        is_list = isinstance(layers, list | tuple) and layers
         if layers not in ('intermediate', 'all') and not is_list:
             raise ConfigError(
                 f"bbox_head.quality.layers is {layers!r}: set it to 'intermediate', "
-                "'all' or a list of decoder layer indices."
+                "'all' or a list of decoder layer indices (quality=None is off)."
+            )
+        # Heads of the deformable family know how many layers they serve.
+        num_layers = getattr(self, 'num_pred_layer', math.inf)
+        num_layers -= getattr(self, 'as_two_stage', False)
+        for layer in layers if is_list else ():
+            check_number(
+                'bbox_head.quality.layers',
+                layer,
+                0,
+                num_layers - 1,
+                whole=True,
+                hint='0 is the first decoder layer',
             )
         self.quality_layers = layers
         self.quality_normalizer = quality.get('normalizer', 'num_pos')
@@ -112,11 +124,6 @@ class QualityAwareDETRHead(DETRHead):
             return list(range(num_layers))
         if self.quality_layers == 'intermediate':
             return list(range(num_layers - 1))
-        if bad := [i for i in self.quality_layers if not 0 <= i < num_layers]:
-            raise ConfigError(
-                f'bbox_head.quality.layers names layer {bad[0]}, but the decoder has '
-                f'layers 0 to {num_layers - 1}.'
-            )
         return sorted(set(self.quality_layers))
 
     def get_one_to_many_targets(

@@ -15,7 +15,7 @@ from mmdet.structures.bbox import (
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from ..errors import ConfigError
+from ..errors import ConfigError, check_number
 
 # Rank of a prediction whose quality is NaN: below every real one, above padding.
 WORST_QUALITY = torch.finfo(torch.float32).min
@@ -57,26 +57,19 @@ class QualityAwareAssigner(BaseAssigner):
         confidence_weight: float = 0.4,
         confidence: str = 'gt_class',
     ) -> None:
-        if not is_count(candidate_topk):
-            raise ConfigError(
-                f'quality.assigner.candidate_topk (k in the paper) is {candidate_topk}'
-                ': set it to a whole number from 1 (the paper: 4).'
-            )
-        if not is_count(min_positives):
-            raise ConfigError(
-                f'quality.assigner.min_positives (l in the paper) is {min_positives}: '
-                'every object needs a positive, set it to a whole number from 1 '
-                '(the paper: 1).'
-            )
-        if not confidence_weight >= 0:  # NaN too
-            raise ConfigError(
-                'quality.assigner.confidence_weight (gamma in the paper) is '
-                f'{confidence_weight}: set it to 0 or more (the paper: 0.4).'
-            )
+        setting = 'quality.assigner.'
+        check_number(
+            f'{setting}candidate_topk', candidate_topk, 1, whole=True, hint='paper: k=4'
+        )
+        check_number(
+            f'{setting}min_positives', min_positives, 1, whole=True, hint='paper: l=1'
+        )
+        check_number(
+            f'{setting}confidence_weight', confidence_weight, 0, hint='paper: gamma=0.4'
+        )
         if confidence not in ('gt_class', 'max'):
             raise ConfigError(
-                f"quality.assigner.confidence is {confidence!r}: set it to 'gt_class' "
-                "or 'max'."
+                f"{setting}confidence is {confidence!r}: set it to 'gt_class' or 'max'."
             )
         self.candidate_topk = candidate_topk
         self.min_positives = min_positives
@@ -229,8 +222,3 @@ def best_bidder(quality: Tensor, bids: Tensor) -> Tensor:
     """
     owner = quality.masked_fill(~bids, -torch.inf).argmax(1)
     return torch.where(bids.any(1), owner, -1)
-
-
-def is_count(value) -> bool:
-    """Whether a setting is a whole number from 1."""
-    return isinstance(value, int) and value >= 1

@@ -12,7 +12,7 @@ from mmdet.models.losses.varifocal_loss import varifocal_loss
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from ..errors import ConfigError
+from ..errors import check_number
 
 
 @MODELS.register_module()
@@ -30,19 +30,15 @@ class IoUAwareVarifocalLoss(QualityFocalLoss):
         weight: (N,)
 
     Raises:
-        ConfigError: If alpha or gamma is negative.
+        ConfigError: If alpha or gamma is not a number from 0.
     """
 
     def __init__(
         self, alpha: float = 0.75, gamma: float = 2.0, loss_weight: float = 1.0
     ) -> None:
         super().__init__(loss_weight=loss_weight)
-        for name, value in (('alpha', alpha), ('gamma', gamma)):
-            if value < 0:
-                raise ConfigError(
-                    f'loss_cls.{name} of IoUAwareVarifocalLoss is {value}: set it to '
-                    '0 or more (mmdet: alpha=0.75, gamma=2.0).'
-                )
+        check_number('loss_cls.alpha', alpha, 0, hint='mmdet: 0.75')
+        check_number('loss_cls.gamma', gamma, 0, hint='mmdet: 2.0')
         self.alpha = alpha
         self.gamma = gamma
 

@@ -13,6 +13,7 @@ from mmdet_qrpaq.patterns.attention import (
     EfficientChannelAttention,
     masked_mean,
 )
+from tiny_hosts import build, host_config
 
 SIZES = [(12, 16), (6, 8), (3, 4), (2, 2)]
 
@@ -198,3 +199,9 @@ def test_bad_settings_are_refused_in_one_sentence(setting, words):
     with pytest.raises(ConfigError, match=words) as error:
         generator(**setting)
     assert str(error.value).endswith('.') and '\n' not in str(error.value)
+
+
+def test_settings_of_the_detector_cannot_be_overridden():
+    pattern_query = dict(num_patterns=2, num_levels=1)
+    with pytest.raises(ConfigError, match='num_levels is set by the detector'):
+        build(host_config('dino', pattern_query=pattern_query))
