@@ -8,6 +8,7 @@ links instead, but `mim` does not resolve those: use a plain `pip install .` for
 
 import os
 import re
+import runpy
 import shutil
 from pathlib import Path
 
@@ -62,13 +63,14 @@ class BuildWithMim(build_py):
                 shutil.copy2(source, target / entry)
 
 
-UPSTREAM = ['mmdet>=3.3,<3.4', 'mmcv>=2.0,<2.2', 'mmengine>=0.10,<1']
-ONEDL = [
-    'onedl-mmdetection>=3.4,<3.6',
-    'onedl-mmcv>=2.3,<2.4',
-    'onedl-mmengine>=0.10.8,<1',
-]
-ANALYSIS = ['scikit-image', 'scikit-learn', 'tensorboard']
+# The versions that the package accepts when it is imported.
+FAMILIES = runpy.run_path(str(ROOT / PACKAGE / '_compat.py'))['FAMILIES']
+FRAMEWORK = {
+    family: [f'{name}>={first},<{last}' for name, first, last in modules.values()]
+    for family, modules in FAMILIES.items()
+}
+# What the embedded data set is made of.
+DATA = ['scikit-image', 'scikit-learn']
 
 setup(
     name=PACKAGE,
@@ -87,10 +89,9 @@ setup(
     # under other names, and pip would put upstream on top of them.
     install_requires=['matplotlib', 'numpy', 'pycocotools', 'rich'],
     extras_require={
-        'upstream': UPSTREAM,
-        'onedl': ONEDL,
-        'analysis': ANALYSIS,
-        'test': [*ANALYSIS, 'hypothesis', 'pytest', 'ruff'],
+        **FRAMEWORK,
+        'data': DATA,
+        'test': [*DATA, 'hypothesis', 'pytest', 'ruff'],
     },
     cmdclass={'build_py': BuildWithMim},
     classifiers=[

@@ -8,7 +8,8 @@ import argparse
 
 import recording
 
-from mmdet_qrpaq.analysis.complexity import detector_complexity, load_config
+from mmdet_qrpaq.analysis.complexity import detector_complexity
+from mmdet_qrpaq.runtime.configs import read_config
 
 CONFIG = 'configs/paq_dino_r50_12e.py'
 HOST = 'mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py'
@@ -22,7 +23,7 @@ def main() -> None:
     )
     shape = tuple(parser.parse_args().shape)
     counted = {
-        name: detector_complexity(load_config(config), shape)
+        name: detector_complexity(read_config(config), shape)
         for name, config in (('host', HOST), ('ours', CONFIG))
     }
     path = recording.write(

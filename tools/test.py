@@ -8,23 +8,21 @@ import argparse
 import sys
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-if (CHECKOUT / 'mmdet_qrpaq' / '__init__.py').is_file():
-    # A checkout works without being installed.
-    sys.path.insert(0, str(CHECKOUT))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import checkout  # noqa: F401
+from mmdet.evaluation import DumpDetResults
+from mmengine.config import Config
 
-from mmdet.evaluation import DumpDetResults  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-
-from mmdet_qrpaq.errors import ConfigError  # noqa: E402
-from mmdet_qrpaq.runtime.cli import (  # noqa: E402
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.runtime.cli import (
     build_parser,
     build_runner,
-    load_config,
+    require_writable_folder,
     run,
+    run_config,
     start_processes,
 )
-from mmdet_qrpaq.runtime.preflight import preflight  # noqa: E402
+from mmdet_qrpaq.runtime.preflight import preflight
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -72,9 +70,11 @@ def main(argv: list[str] | None = None) -> None:
         ConfigError: If config, data or checkpoint cannot work.
     """
     args = parse_args(argv)
-    if args.out and not args.out.endswith(('.pkl', '.pickle')):
-        raise ConfigError(f'--out {args.out} must end in .pkl or .pickle.')
-    cfg = load_config(args)
+    if args.out:
+        if not args.out.endswith(('.pkl', '.pickle')) or Path(args.out).is_dir():
+            raise ConfigError(f'--out {args.out} must be a file, *.pkl or *.pickle.')
+        require_writable_folder(str(Path(args.out).parent), '--out')
+    cfg = run_config(args, ('test',))
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.show or args.show_dir:
         draw_predictions(cfg, args)

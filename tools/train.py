@@ -8,23 +8,20 @@ import argparse
 import sys
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-if (CHECKOUT / 'mmdet_qrpaq' / '__init__.py').is_file():
-    # A checkout works without being installed.
-    sys.path.insert(0, str(CHECKOUT))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import checkout  # noqa: F401
+from mmengine.device import get_device
 
-from mmengine.device import get_device  # noqa: E402
-
-from mmdet_qrpaq.errors import ConfigError  # noqa: E402
-from mmdet_qrpaq.runtime.cli import (  # noqa: E402
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.runtime.cli import (
     build_parser,
     build_runner,
-    load_config,
     run,
+    run_config,
     start_processes,
 )
-from mmdet_qrpaq.runtime.preflight import preflight  # noqa: E402
-from mmdet_qrpaq.runtime.resume import make_repeatable, resolve_resume  # noqa: E402
+from mmdet_qrpaq.runtime.preflight import preflight
+from mmdet_qrpaq.runtime.resume import make_repeatable, resolve_resume
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -56,22 +53,22 @@ def main(argv: list[str] | None = None) -> None:
         ConfigError: If config, data or checkpoint cannot work.
     """
     args = parse_args(argv)
-    cfg = load_config(args)
+    cfg = run_config(args, ('train', 'val'))
     if args.amp:
         if get_device() == 'cpu':
             raise ConfigError('--amp needs a GPU, and there is none; leave it out.')
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.loss_scale = 'dynamic'
     if args.auto_scale_lr:
-        if not cfg.get('auto_scale_lr', {}).get('base_batch_size'):
+        if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
             raise ConfigError(
                 f'--auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in '
                 f'{args.config}; add it or leave the flag out.'
             )
         cfg.auto_scale_lr.enable = True
+    start_processes(cfg)
     resolve_resume(cfg, args.resume)
     make_repeatable(cfg)
-    start_processes(cfg)
     preflight(cfg, ('train', 'val'))
     build_runner(cfg).train()
 

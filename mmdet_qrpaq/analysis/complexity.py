@@ -25,7 +25,6 @@ innermost running module: box branches called from the decoder are the head's.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
@@ -33,16 +32,15 @@ from typing import Any
 
 import torch
 from mmcv.ops import MultiScaleDeformableAttention
-from mmdet.registry import MODELS
+from mmdet.models import DetectionTransformer
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
-from mmengine.hub import get_config
-from mmengine.registry import init_default_scope
 from torch import Size, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmdet_qrpaq.errors import ConfigError
+from ..errors import ConfigError
+from ..runtime.building import build_model
 
 # Parameters and work that sit directly on the detector.
 OWN_STAGE = '(detector itself)'
@@ -173,29 +171,6 @@ def measure(model: nn.Module, run: Callable[[], object]) -> Complexity:
     )
 
 
-def load_config(name: str, overrides: dict[str, Any] | None = None) -> Config:
-    """Read a config file, or a config shipped in a package as ``mmdet::dino/...``.
-
-    Raises:
-        ConfigError: The file is not there, or it has no ``model``.
-    """
-    try:
-        config = get_config(name) if '::' in name else Config.fromfile(name)
-    except (OSError, RuntimeError) as error:
-        raise ConfigError(
-            f'cannot read the config {name}: '
-            f'{getattr(error, "strerror", None) or error}; give the path of a config '
-            'file, or package::path as in mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py'
-        ) from error
-    if overrides:
-        config.merge_from_dict(overrides)
-    if 'model' not in config:
-        raise ConfigError(
-            f'the config {name} defines no `model`; give a detector config'
-        )
-    return config
-
-
 def detector_complexity(config: Config, shape: tuple[int, int]) -> Complexity:
     """Build the detector of a config on the CPU and count one picture.
 
@@ -208,16 +183,20 @@ def detector_complexity(config: Config, shape: tuple[int, int]) -> Complexity:
         shape: Height and width of the picture in pixels.
 
     Raises:
-        ConfigError: The picture has no size, or is too small for the detector.
+        ConfigError: The picture has no size, or is too small for the detector; or the
+            detector cannot be built or is no DETR.
     """
     if min(shape) < 1:
         raise ConfigError(
             f'the picture must be at least 1 x 1, got {shape[0]} x {shape[1]}; '
             'give --shape HEIGHT WIDTH'
         )
-    init_default_scope(config.get('default_scope', 'mmdet'))
-    # Upstream's detectors write into the head's config while they build.
-    model = MODELS.build(deepcopy(config.model)).eval()
+    model = build_model(config).eval()
+    if not isinstance(model, DetectionTransformer):
+        raise ConfigError(
+            f'{config.filename} builds a {type(model).__name__}, which is no DETR, and '
+            'what others do is not counted; give the config of a DETR.'
+        )
     sample = DetDataSample(
         metainfo=dict(
             img_shape=shape,

@@ -6,7 +6,8 @@ object that the head's own one-to-one assigner gives to query i on the last deco
 layer, counted over a whole data set. A hit is *confident and correct* if in addition
 the query's best class is the object's, its score is at least `score_threshold` and its
 box has at least `iou_threshold` with the object's. On two-stage hosts (DINO) a query's
-index is the rank of its encoder proposal, so the first queries lead by construction.
+index is the rank of its encoder proposal, so hits gather on the first queries by
+construction.
 """
 
 import json

@@ -5,20 +5,20 @@ Called by the tools in ``tools/analysis``; feeds :mod:`.query_usage` and
 """
 
 import argparse
-from pathlib import Path
 
 import torch
-from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
+from mmengine.runner import Runner, load_checkpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import ConfigError
+from ..runtime.building import build_model
 from ..runtime.checkpoints import read_checkpoint
+from ..runtime.configs import add_config_options
 from ..runtime.fit import require_same_model
 
 
@@ -44,26 +44,7 @@ def add_detector_arguments(
         default=score_threshold,
         help=f'least score of a prediction that counts ({score_threshold})',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='change settings of the config',
-    )
-
-
-def read_config(path: str, options: dict | None = None) -> Config:
-    """Read a config file and change some of its settings.
-
-    Raises:
-        ConfigError: The file does not exist.
-    """
-    if not Path(path).is_file():
-        raise ConfigError(f'config {path} does not exist; give the path of a .py file.')
-    cfg = Config.fromfile(path)
-    cfg.merge_from_dict(options or {})
-    return cfg
+    add_config_options(parser)
 
 
 def load_detector(cfg: Config, checkpoint: str) -> nn.Module:
@@ -72,11 +53,10 @@ def load_detector(cfg: Config, checkpoint: str) -> nn.Module:
     Raises:
         ConfigError: The checkpoint is missing, damaged or of another model.
     """
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
     stored = read_checkpoint(checkpoint)
-    detector = revert_sync_batchnorm(MODELS.build(cfg.model))
+    detector = revert_sync_batchnorm(build_model(cfg))
     require_same_model(detector, stored, checkpoint, str(cfg.filename))
-    detector.load_state_dict(stored.get('state_dict', stored))
+    load_checkpoint(detector, checkpoint, map_location='cpu')
     return detector.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
 
 

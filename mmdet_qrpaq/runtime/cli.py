@@ -9,7 +9,7 @@ from urllib.error import URLError
 
 import torch
 from mmdet.utils import setup_cache_size_limit_of_dynamo
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.dist import init_dist
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
@@ -18,8 +18,23 @@ from torch import distributed
 
 from ..errors import ConfigError
 from .checkpoints import force_weights_only
+from .configs import add_config_options, read_config
 
 USER_ERROR = 2  # exit status, as argparse's
+
+# What a runner needs for each stage: all of it, or (validation alone) nothing.
+_STAGE_PARTS = {
+    'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+    'val': ('val_dataloader', 'val_cfg', 'val_evaluator'),
+    'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
+}
+# What each launcher leaves in the environment of the processes it starts.
+_LAUNCHER_VARIABLES = {
+    'pytorch': ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'),
+    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
+    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'MASTER_ADDR'),
+}
+_RANK_VARIABLES = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
 
 
 def build_parser(description: str) -> argparse.ArgumentParser:
@@ -29,14 +44,7 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         '--work-dir', help='folder for logs and results (work_dirs/<config name>)'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='change settings of the config, e.g. model.num_queries=300 or '
-        'key="[a,b]" (lists and tuples in quotes, without spaces)',
-    )
+    add_config_options(parser)
     parser.add_argument(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -50,39 +58,68 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def load_config(args: argparse.Namespace) -> Config:
+def run_config(args: argparse.Namespace, stages: tuple[str, ...]) -> Config:
     """Read the config of a run and apply the common flags.
 
+    Args:
+        args: What a parser of :func:`build_parser` returned.
+        stages: ``('train', 'val')`` or ``('test',)``.
+
     Raises:
-        ConfigError: If the config file does not exist.
+        ConfigError: If the config cannot be read or lacks a part of a stage, or the
+            work directory cannot be written.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     setup_cache_size_limit_of_dynamo()
     force_weights_only()
-    if not Path(args.config).is_file():
-        raise ConfigError(
-            f'config {args.config} does not exist in {Path.cwd()}; give the path of a '
-            '.py config file.'
-        )
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config, args.cfg_options)
+    for stage in stages:
+        parts = _STAGE_PARTS[stage]
+        missing = [part for part in parts if cfg.get(part) is None]
+        if missing and (stage != 'val' or len(missing) < len(parts)):
+            raise ConfigError(
+                f'config {args.config} has no {", ".join(missing)}; to {stage}, '
+                f'{", ".join(parts)} must be set.'
+            )
     cfg.launcher = args.launcher
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif not cfg.get('work_dir'):
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    require_writable_folder(cfg.work_dir, '--work-dir')
     return cfg
+
+
+def require_writable_folder(folder: str, flag: str) -> None:
+    """Refuse a folder that cannot be made or written; nothing is made yet.
+
+    Raises:
+        ConfigError: If it is a file, lies below one, or is not writable.
+    """
+    existing = Path(folder).absolute()
+    while not os.path.exists(existing):  # Path.exists raises where it may not look
+        existing = existing.parent
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        problem = 'is not writable' if existing.is_dir() else 'is no folder'
+        raise ConfigError(f'{flag} {folder}: {existing} {problem}; choose another.')
 
 
 def start_processes(cfg: Config) -> None:
     """Connect the processes of a distributed run; without CUDA through gloo.
 
     Raises:
-        ConfigError: If the launcher needs a GPU and there is none.
+        ConfigError: If the launcher did not start this process, or needs a GPU and
+            there is none.
     """
     if cfg.launcher == 'none':
         return
+    missing = [v for v in _LAUNCHER_VARIABLES[cfg.launcher] if v not in os.environ]
+    if missing:
+        raise ConfigError(
+            f'--launcher {cfg.launcher} is for processes started by that launcher, '
+            f'which sets {", ".join(missing)}; use tools/dist_*.sh or tools/slurm_*.sh,'
+            ' or leave the flag out.'
+        )
     env = cfg.get('env_cfg', {})
     set_multi_processing(**env.get('mp_cfg', {}), distributed=True)
     if torch.cuda.is_available():
@@ -108,7 +145,8 @@ def run(main: Callable[[], None]) -> None:
         if sentence is None:
             raise
         # Every rank fails alike; one of them says why.
-        if os.environ.get('RANK', '0') == '0':
+        ranks = [os.environ[name] for name in _RANK_VARIABLES if name in os.environ]
+        if ranks[:1] in ([], ['0']):
             print(f'\nerror: {sentence}', file=sys.stderr, flush=True)
         sys.exit(USER_ERROR)
     else:

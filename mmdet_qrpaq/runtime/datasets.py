@@ -11,6 +11,7 @@ from mmengine.dataset import BaseDataset
 
 from ..errors import ConfigError
 from .annotations import Annotations, read_annotations
+from .building import explain_mistakes
 from .checkpoints import is_remote
 
 
@@ -37,14 +38,18 @@ def check_dataset(cfg: dict, key: str, num_classes: int | None) -> Annotations |
         What its annotation file names; ``None`` if it is not in the COCO format.
 
     Raises:
-        ConfigError: If a folder or file is missing, or the classes disagree.
+        ConfigError: If its type or a setting is unknown, a folder or file is missing,
+            or the classes disagree.
     """
-    kind = cfg['type']
+    kind = cfg.get('type')
     kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-    if not (isinstance(kind, type) and issubclass(kind, BaseDataset)):
-        return None  # an unknown type, or a user's own that promises nothing
-    # lazy_init joins the paths and reads the class names, nothing else.
-    dataset = DATASETS.build({**cfg, 'lazy_init': True, 'pipeline': []})
+    if kind is not None and not (
+        isinstance(kind, type) and issubclass(kind, BaseDataset)
+    ):
+        return None  # a user's own that promises nothing
+    with explain_mistakes(cfg, key):
+        # lazy_init joins the paths and reads the class names, nothing else.
+        dataset = DATASETS.build({**cfg, 'lazy_init': True, 'pipeline': []})
     paths = [dataset.ann_file, *dataset.data_prefix.values()]
     if cfg.get('backend_args') or any(is_remote(str(path)) for path in paths):
         return None  # not on this machine's disk
@@ -82,8 +87,8 @@ def check_dataset(cfg: dict, key: str, num_classes: int | None) -> Annotations |
 
 
 def shorten(names: Any, limit: int = 4) -> str:
-    """Join names, the first few of a long list."""
-    names = [str(name) for name in names]
+    """Join names, the first few of a long list; quotes tell '0' from 0."""
+    names = [repr(name) for name in names]
     more = '' if len(names) <= limit else f', ... {len(names) - limit} more'
     return ', '.join(names[:limit]) + more
 

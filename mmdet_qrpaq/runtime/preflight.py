@@ -4,18 +4,16 @@ The tools call :func:`preflight` before they build a runner: no log is opened, n
 downloaded, no data set loaded.
 """
 
-import copy
 import os
 
-from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
-from mmengine.registry import init_default_scope
 from torch import nn
 
 from ..errors import ConfigError
 from .annotations import Annotations, read_annotations
+from .building import build_model
 from .checkpoints import is_remote, read_checkpoint
 from .datasets import check_dataset, leaf_datasets
 from .fit import require_common_weights, require_same_model, require_training_state
@@ -31,11 +29,9 @@ def preflight(cfg: Config, stages: tuple[str, ...]) -> None:
     Raises:
         ConfigError: With the first thing that is wrong, on every rank.
     """
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
     checkpoint = read_checkpoint(cfg.load_from) if cfg.get('load_from') else None
-    # Built to be looked at and dropped; its constructors check their own settings, and
-    # some of upstream's write into the config they are given.
-    model = MODELS.build(copy.deepcopy(cfg.model))
+    # Built to be looked at and dropped; its constructors check their own settings.
+    model = build_model(cfg)
     if checkpoint is not None:
         _check_checkpoint(model, checkpoint, cfg, tested='test' in stages)
     _check_data(cfg, stages)

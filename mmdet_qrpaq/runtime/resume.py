@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
 
@@ -13,7 +15,7 @@ def resolve_resume(cfg: Config, requested: str | None) -> None:
     """Set ``resume`` and ``load_from`` of a config, and the seed of the resumed run.
 
     Args:
-        cfg: The config, changed in place.
+        cfg: The config, changed in place. The processes are connected.
         requested: A checkpoint, ``'auto'`` for the latest in the work directory (with
             none there, training starts as configured), or ``None``: as configured.
 
@@ -26,10 +28,10 @@ def resolve_resume(cfg: Config, requested: str | None) -> None:
         requested = _latest(cfg.work_dir)
         cfg.resume = False
         if requested is None:
-            print_log(f'Nothing to resume in {cfg.work_dir}, starting anew.')
+            _say(f'Nothing to resume in {cfg.work_dir}, starting anew.')
     if requested is not None:
         cfg.resume, cfg.load_from = True, requested
-    if cfg.get('resume') and cfg.get('randomness', {}).get('seed') is None:
+    if cfg.get('resume') and (cfg.get('randomness') or {}).get('seed') is None:
         # mmengine restores a random seed only after the sampler has taken another one.
         seed = read_checkpoint(cfg.load_from).get('meta', {}).get('seed')
         cfg.merge_from_dict({'randomness.seed': seed})
@@ -39,11 +41,26 @@ def make_repeatable(cfg: Config) -> None:
     """Add the hook and the loader setting that an exact resume needs."""
     name = 'ReproducibleRandomness'
     hooks = cfg.get('custom_hooks') or []
-    if not any(hook.get('type', '').endswith(name) for hook in hooks):
+    if name not in map(_class_name, hooks):
         cfg.custom_hooks = [*hooks, dict(type=f'mmdet.{name}')]
-    if cfg.get('train_dataloader', {}).get('persistent_workers'):
+    if cfg.train_dataloader.get('persistent_workers'):
         # Workers that outlive an epoch carry random state no checkpoint can hold.
         cfg.train_dataloader.persistent_workers = False
+        _say(
+            'train_dataloader.persistent_workers is set to False, so that a resumed '
+            'run repeats the uninterrupted one.'
+        )
+
+
+def _say(text: str) -> None:
+    if is_main_process():
+        print_log(text)
+
+
+def _class_name(hook: dict | Hook) -> str:
+    """The type of a hook's config may be a name, with or without scope, or a class."""
+    kind = hook['type'] if isinstance(hook, dict) else type(hook)
+    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 
 def _latest(work_dir: str) -> str | None:

@@ -208,7 +208,9 @@ def test_broken_off_run_leaves_nothing_and_heals(tmp_path, monkeypatch):
         (dict(num_val=-1), '--num-val must be at least 1'),
         (dict(objects=[3, 1]), '--objects'),
         (dict(objects=[0, 2]), '--objects'),
-        (dict(digit_size=[20, 97]), '--digit-size'),
+        (dict(digit_size=[20, 78]), '--digit-size'),
+        (dict(size=-5), '--size must be at least 15, got -5'),
+        (dict(size=12, digit_size=[12, 12]), '--size must be at least 15'),
         (dict(digit_size=[2, 20]), '--digit-size'),
         (dict(seed=-1), '--seed'),
     ],
@@ -217,6 +219,19 @@ def test_bad_settings_are_named(tmp_path, changes, words):
     with pytest.raises(ConfigError, match=words):
         build(tmp_path / 'digits', **changes)
     assert not list(tmp_path.iterdir())
+
+
+def test_largest_digit_allowed_always_fits(tmp_path):
+    # Of 1797 glyphs some fill all 8 rows: the tightest picture that is accepted.
+    assert build(tmp_path / 'd', size=15, digit_size=[12, 12], num_train=60)
+
+
+@pytest.mark.parametrize('out', ['file/x', '/proc/x'])
+def test_folder_that_cannot_be_made(tmp_path, capsys, out):
+    (tmp_path / 'file').write_text('kept')
+    assert make_digits.main(['--out', str(tmp_path / out)]) == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert sentence.startswith(f'--out {tmp_path / out} cannot be written')
 
 
 def test_command_line_says_one_sentence_and_returns_2(tmp_path, capsys):

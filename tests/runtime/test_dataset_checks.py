@@ -53,10 +53,15 @@ def test_subset_of_the_categories_is_allowed(root: Path) -> None:
 @pytest.mark.parametrize(
     ('classes', 'num_classes', 'message'),
     [
-        (('cat', 'dog'), 80, 'num_classes is 80, but data has 2 classes .cat, dog.'),
-        (('cat', 'cow', 'dog'), 3, '1 of its 3 classes .cow.'),
-        (None, 80, '78 of its 80 classes .person.*76|num_classes=2 instead of 80'),
+        (
+            ('cat', 'dog'),
+            80,
+            "num_classes is 80, but data has 2 classes .'cat', 'dog'.",
+        ),
+        (('cat', 'cow', 'dog'), 3, "1 of its 3 classes .'cow'."),
+        (None, 80, "78 of its 80 classes .'person'.*76|num_classes=2 instead of 80"),
         (('dog', 'cat'), 2, 'another order'),
+        ((0, 1), 2, r"classes \(0, 1\) are not among .* \('cat', 'dog'\)"),
         (('dog'), 1, r"is the text 'dog'.*\('dog',\)"),
     ],
 )
@@ -66,6 +71,20 @@ def test_classes(
     """``None``: the user forgot ``metainfo`` and gets COCO's 80 classes."""
     with pytest.raises(ConfigError, match=message):
         check_dataset(config(root, classes), 'data', num_classes)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(type='Foo'), "data.type: 'Foo' is not in the registry .*dataset;"),
+        (dict(ann_fil='x.json'), 'data.ann_fil is unknown: .*BaseDataset'),
+        (dict(type=None), 'data'),
+    ],
+)
+def test_unknown_names(root: Path, changes: dict, message: str) -> None:
+    cfg = {k: v for k, v in {**config(root), **changes}.items() if v is not None}
+    with pytest.raises(ConfigError, match=message):
+        check_dataset(cfg, 'data', 2)
 
 
 def test_two_categories_of_one_name(root: Path) -> None:

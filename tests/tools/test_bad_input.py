@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.cli import run
 from tiny_runs import TOOLS, run_tool
 
@@ -28,20 +29,38 @@ def sentence(tool: str, arguments: list, capsys: pytest.CaptureFixture) -> str:
 
 # --cfg-options of a training run -> what the sentence must contain.
 SETTINGS = [
-    ('model.bbox_head.num_classes=5', ['num_classes is 5', '2 classes (square, disc)']),
+    (
+        'model.bbox_head.num_classes=5',
+        ['num_classes is 5', "2 classes ('square', 'disc')"],
+    ),
     (
         'train_dataloader.dataset.metainfo.classes=(square,ring)',
-        ['1 of its 2 classes (ring)', '(square, disc)'],
+        ["1 of its 2 classes ('ring')", "('square', 'disc')"],
     ),
     (
         'train_dataloader.dataset.metainfo.classes=(disc,square)',
-        ['another order', 'square, disc'],
+        ['another order', "'square', 'disc'"],
     ),
     ('train_dataloader.dataset.data_root=nowhere', ['folder nowhere', 'data/coco/']),
     ('val_dataloader.dataset.ann_file=none.json', ['val_dataloader', 'none.json']),
     ('train_dataloader.dataset.data_prefix.img=pics', ['folder', 'pics']),
     ('val_evaluator.ann_file=none.json', ['val_evaluator.ann_file', 'none.json']),
     ('load_from=none.pth', ['none.pth does not exist']),
+    ('train_dataloader=None', ['has no train_dataloader; to train']),
+    ('val_evaluator=None', ['has no val_evaluator; to val']),
+    ('train_dataloader.dataset.type=Foo', ["train_dataloader.dataset.type: 'Foo'"]),
+    ('model.type=Foo', ["model.type: 'Foo' is not in the registry mmdet::model"]),
+    ('model.neck.type=Foo', ["model.neck.type: 'Foo' is not in the registry"]),
+    ('model.decoder.depth=6', ['model.decoder.depth is unknown: ']),
+    (
+        'model.pattern_query.num_patterns=5',
+        ['model.pattern_query is unknown', "it needs model.type='QRPaQDINO'"],
+    ),
+    (
+        'model.bbox_head.quality.layers=all',
+        ['model.bbox_head.quality is unknown', "type='QualityAwareDINOHead'"],
+    ),
+    ('work_dir=/dev/null/x', ['--work-dir /dev/null/x: /dev/null is no folder']),
 ]
 
 
@@ -53,7 +72,7 @@ def test_settings(
     tmp_path: Path,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    arguments = [tiny_config, '--work-dir', tmp_path, '--cfg-options', option]
+    arguments = [tiny_config, '--cfg-options', f'work_dir={tmp_path}', option]
     said = sentence('train', arguments, capsys)
     assert all(part in said for part in expected), said
 
@@ -67,6 +86,60 @@ def test_amp_without_a_gpu(
     monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
     arguments = [tiny_config, '--work-dir', tmp_path, '--amp']
     assert '--amp needs a GPU' in sentence('train', arguments, capsys)
+
+
+@pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])
+def test_launcher_that_started_nothing(
+    launcher: str, tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    arguments = [tiny_config, '--work-dir', tmp_path, '--launcher', launcher]
+    said = sentence('train', arguments, capsys)
+    assert f'--launcher {launcher} is for processes started by' in said
+
+
+@pytest.mark.parametrize(
+    ('out', 'expected'),
+    [
+        ('{0}/a.json', 'must be a file, *.pkl'),
+        ('{0}/folder.pkl', 'must be a file, *.pkl'),
+        ('{0}/taken/a.pkl', 'taken is no folder'),
+    ],
+)
+def test_predictions_file(
+    out: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Said before config and checkpoint are looked at."""
+    (tmp_path / 'taken').touch()
+    (tmp_path / 'folder.pkl').mkdir()
+    said = sentence('test', ['a.py', 'a.pth', '--out', out.format(tmp_path)], capsys)
+    assert expected in said
+
+
+def test_misspelt_setting_of_ours(
+    tiny_config: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    config = tmp_path / 'misspelt.py'
+    config.write_text(
+        f'_base_ = [{str(tiny_config)!r}]\n'
+        "model = dict(type='QRPaQDINO', pattern_query=dict(\n"
+        "    type='PatternQueryGenerator', num_pattern=5))\n"
+    )
+    said = sentence('train', [config, '--work-dir', tmp_path / 'run'], capsys)
+    assert 'model.pattern_query.num_pattern is unknown: PatternQueryGenerator' in said
+
+
+@pytest.mark.parametrize('variable', ['RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'])
+def test_only_the_first_process_speaks(
+    variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def fail() -> None:
+        raise ConfigError('nothing fits.')
+
+    for rank, expected in (('1', ''), ('0', '\nerror: nothing fits.\n')):
+        monkeypatch.setenv(variable, rank)
+        with pytest.raises(SystemExit):
+            run(fail)
+        assert capsys.readouterr().err == expected
 
 
 def test_missing_images(
@@ -168,8 +241,6 @@ def test_bugs_keep_their_traceback() -> None:
 
 
 def test_innermost_sentence_wins(capsys: pytest.CaptureFixture) -> None:
-    from mmdet_qrpaq.errors import ConfigError
-
     def build() -> None:
         try:
             raise ConfigError('num_patterns is 0; use at least 1.')

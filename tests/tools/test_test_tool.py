@@ -8,8 +8,11 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmdet.apis import DetInferencer
 
+from mmdet_qrpaq.analysis.trained_detector import load_detector
+from mmdet_qrpaq.runtime.configs import read_config
 from tiny_runs import TOOLS, run_tool
 
 
@@ -104,3 +107,15 @@ def test_inferencer_loads_and_draws(
     result = inferencer(str(dataset_root / 'images'), out_dir=str(tmp_path))
     assert len(result['predictions']) == 7
     assert len(list((tmp_path / 'vis').iterdir())) == 7
+
+
+def test_weights_of_a_wrapped_model(
+    tiny_config: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    """What the check before loading forgives, loading forgives."""
+    weights = torch.load(tiny_run / 'epoch_2.pth', weights_only=True)['state_dict']
+    weights = {k: v for k, v in weights.items() if 'num_batches_tracked' not in k}
+    path = tmp_path / 'wrapped.pth'
+    torch.save({f'module.{key}': value for key, value in weights.items()}, path)
+    loaded = load_detector(read_config(str(tiny_config)), str(path)).state_dict()
+    assert all(torch.equal(loaded[key].cpu(), weights[key]) for key in weights)

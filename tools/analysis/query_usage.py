@@ -11,23 +11,21 @@ import argparse
 import sys
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-if (
-    CHECKOUT / 'mmdet_qrpaq' / '__init__.py'
-).is_file():  # works without being installed
-    sys.path.insert(0, str(CHECKOUT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import checkout  # noqa: F401
+from checks import check_data, check_fraction, check_picture
 
-from mmdet_qrpaq.analysis.query_usage import (  # noqa: E402
+from mmdet_qrpaq.analysis.query_usage import (
     count_query_hits,
     write_query_usage,
 )
-from mmdet_qrpaq.analysis.trained_detector import (  # noqa: E402
+from mmdet_qrpaq.analysis.trained_detector import (
     add_detector_arguments,
     build_dataloader,
     load_detector,
-    read_config,
 )
-from mmdet_qrpaq.runtime.cli import run  # noqa: E402
+from mmdet_qrpaq.runtime.cli import run
+from mmdet_qrpaq.runtime.configs import read_config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -55,17 +53,21 @@ def main(argv: list[str] | None = None) -> None:
     """Count, write and say where.
 
     Raises:
-        ConfigError: Config, checkpoint or data cannot work.
+        ConfigError: An option, config, checkpoint or data cannot work.
     """
     args = parse_args(argv)
+    check_fraction('--score-threshold', args.score_threshold)
+    check_fraction('--iou-threshold', args.iou_threshold)
+    folder = args.out_dir or Path(args.checkpoint).parent
+    check_picture(folder / 'query_usage.png')
     cfg = read_config(args.config, args.cfg_options)
+    check_data(cfg, args.split)
     usage = count_query_hits(
         load_detector(cfg, args.checkpoint),
         build_dataloader(cfg, args.split),
         score_threshold=args.score_threshold,
         iou_threshold=args.iou_threshold,
     )
-    folder = args.out_dir or Path(args.checkpoint).parent
     table, picture = write_query_usage(usage, folder)
     numbers = usage.as_dict()
     for name, value in (

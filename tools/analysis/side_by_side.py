@@ -8,20 +8,18 @@ import argparse
 import sys
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-if (
-    CHECKOUT / 'mmdet_qrpaq' / '__init__.py'
-).is_file():  # works without being installed
-    sys.path.insert(0, str(CHECKOUT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import checkout  # noqa: F401
+from checks import check_data, check_fraction, check_picture
 
-from mmdet_qrpaq.analysis.side_by_side import draw_side_by_side  # noqa: E402
-from mmdet_qrpaq.analysis.trained_detector import (  # noqa: E402
+from mmdet_qrpaq.analysis.side_by_side import draw_side_by_side
+from mmdet_qrpaq.analysis.trained_detector import (
     add_detector_arguments,
     build_dataloader,
     load_detector,
-    read_config,
 )
-from mmdet_qrpaq.runtime.cli import run  # noqa: E402
+from mmdet_qrpaq.runtime.cli import run
+from mmdet_qrpaq.runtime.configs import read_config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -45,17 +43,20 @@ def main(argv: list[str] | None = None) -> None:
     """Draw, write and say where.
 
     Raises:
-        ConfigError: Config, checkpoint or data cannot work.
+        ConfigError: An option, config, checkpoint or data cannot work.
     """
     args = parse_args(argv)
+    check_fraction('--score-threshold', args.score_threshold)
+    out = args.out or Path(args.checkpoint).parent / 'side_by_side.png'
+    check_picture(out)
     cfg = read_config(args.config, args.cfg_options)
+    check_data(cfg, args.split)
     figure = draw_side_by_side(
         load_detector(cfg, args.checkpoint),
         build_dataloader(cfg, args.split).dataset,
         num_pictures=args.num_pictures,
         score_threshold=args.score_threshold,
     )
-    out = args.out or Path(args.checkpoint).parent / 'side_by_side.png'
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=120)
     print(out)

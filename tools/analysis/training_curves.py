@@ -10,17 +10,15 @@ import argparse
 import sys
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[2]
-if (
-    CHECKOUT / 'mmdet_qrpaq' / '__init__.py'
-).is_file():  # works without being installed
-    sys.path.insert(0, str(CHECKOUT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import checkout  # noqa: F401
+from checks import check_picture
 
-from mmdet_qrpaq.analysis.training_curves import (  # noqa: E402
+from mmdet_qrpaq.analysis.training_curves import (
     draw_training_curves,
     read_history,
 )
-from mmdet_qrpaq.runtime.cli import run  # noqa: E402
+from mmdet_qrpaq.runtime.cli import run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -39,11 +37,15 @@ def main(argv: list[str] | None = None) -> None:
     """Draw, write and say where.
 
     Raises:
-        ConfigError: A work directory holds no training log.
+        ConfigError: A work directory holds no training log, or --out cannot work.
     """
     args = parse_args(argv)
-    histories = {folder.name: read_history(folder) for folder in args.work_dirs}
     out = args.out or args.work_dirs[0] / 'curves.png'
+    check_picture(out)
+    names = [folder.name for folder in args.work_dirs]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in args.work_dirs]
+    histories = dict(zip(names, map(read_history, args.work_dirs), strict=True))
     out.parent.mkdir(parents=True, exist_ok=True)
     draw_training_curves(histories).savefig(out, dpi=160)
     print(out)

@@ -78,6 +78,15 @@ def digit_rows(split: str) -> np.ndarray:
     return np.flatnonzero(in_val if split == 'val' else ~in_val)
 
 
+def raster_side(side: int) -> int:
+    """Return the side of a digit's raster with its margin; no drawn digit is larger.
+
+    Args:
+        side: Pixels that the 8 raster cells take; the margin adds one on every edge.
+    """
+    return round(side * 10 / 8)
+
+
 def draw_digit(glyph: np.ndarray, side: int) -> np.ndarray:
     """Enlarge an 8x8 digit smoothly and crop it to its stroke.
 
@@ -89,7 +98,7 @@ def draw_digit(glyph: np.ndarray, side: int) -> np.ndarray:
         glyph: (8, 8); returns alpha: (h, w) with h, w <= about `side`, in [0, 1].
     """
     padded = np.pad(glyph.astype(np.float32), 1)
-    size = round(side * 10 / 8)
+    size = raster_side(side)
     smooth = cv2.resize(padded, (size, size), interpolation=cv2.INTER_CUBIC)
     alpha = np.clip((smooth - 0.3) / 0.3, 0, 1)
     rows, columns = np.nonzero(alpha >= 0.5)

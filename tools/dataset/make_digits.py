@@ -17,18 +17,25 @@ import shutil
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import checkout  # noqa: F401
 import cv2
 import numpy as np
+from digit_scenes import (
+    annotate,
+    compose,
+    digit_rows,
+    raster_side,
+    read_photographs,
+)
 from rich.progress import track
 
 from mmdet_qrpaq.errors import ConfigError
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from digit_scenes import annotate, compose, digit_rows, read_photographs  # noqa: E402
-
 # Raise this when the drawing changes, so that older data sets are told apart.
 GENERATOR = 'digits-1'
 SPLITS = ('train', 'val')
+SMALLEST_DIGIT = 12  # pixels
 
 
 def make_dataset(
@@ -100,11 +107,14 @@ def check_settings(settings: dict) -> None:
             f'--objects must be FEWEST MOST with 1 <= FEWEST <= MOST, got '
             f'{fewest} {most}.'
         )
+    size, least = settings['size'], raster_side(SMALLEST_DIGIT)
+    if size < least:
+        raise ConfigError(f'--size must be at least {least}, got {size}.')
     low, high = settings['digit_size']
-    if not 12 <= low <= high <= settings['size']:
+    if not SMALLEST_DIGIT <= low <= high or raster_side(high) > size:
         raise ConfigError(
-            f'--digit-size must be SMALLEST LARGEST with 12 <= SMALLEST <= LARGEST '
-            f'<= --size ({settings["size"]}), got {low} {high}.'
+            f'--digit-size must be SMALLEST LARGEST with {SMALLEST_DIGIT} <= SMALLEST '
+            f'<= LARGEST <= 0.8 times --size ({size}), got {low} {high}.'
         )
     if settings['seed'] < 0:
         raise ConfigError(f'--seed must not be negative, got {settings["seed"]}.')
@@ -212,6 +222,13 @@ def main(argv: list[str] | None = None) -> int:
         made = make_dataset(out, args, force=force)
     except ConfigError as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        reason = f'{error.filename or out}: {error.strerror}'
+        print(
+            f'--out {out} cannot be written ({reason}); choose another folder.',
+            file=sys.stderr,
+        )
         return 2
     print(f'{out}: {"made" if made else "already there"}')
     return 0

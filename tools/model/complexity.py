@@ -11,16 +11,14 @@ import json
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import checkout  # noqa: F401
 from rich.console import Console
 from rich.table import Table
 
-from mmdet_qrpaq.analysis.complexity import (
-    Complexity,
-    detector_complexity,
-    load_config,
-)
-from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.analysis.complexity import Complexity, detector_complexity
+from mmdet_qrpaq.runtime.cli import run
+from mmdet_qrpaq.runtime.configs import add_config_options, read_config
 
 CONVENTION = (
     '1 multiply-accumulate (MAC) = 2 FLOPs; papers often print MACs as FLOPs. '
@@ -47,15 +45,9 @@ def parse_args() -> argparse.Namespace:
         help='size of the picture in pixels (default: 800 1333)',
     )
     parser.add_argument(
-        '--baseline', metavar='CONFIG', help='a second config to compare against'
+        '--baseline', metavar='CONFIG', help='a second config, without --cfg-options'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='change settings of CONFIG (not of the baseline)',
-    )
+    add_config_options(parser)
     parser.add_argument('--out', type=Path, metavar='JSON', help='also write this file')
     return parser.parse_args()
 
@@ -119,9 +111,9 @@ def main() -> None:
     # Piped output has no width of its own; a table must not wrap there.
     console = Console(width=None if sys.stdout.isatty() else 120)
     # Read both first: a wrong name of the second is told before the first runs.
-    configs = {args.config: load_config(args.config, args.cfg_options)}
+    configs = {args.config: read_config(args.config, args.cfg_options)}
     if args.baseline:
-        configs['baseline'] = load_config(args.baseline)
+        configs['baseline'] = read_config(args.baseline)
     counted = []
     with console.status(f'counting {shape[0]} x {shape[1]} on the CPU, some 20 s each'):
         for config in configs.values():
@@ -148,8 +140,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    run(main)

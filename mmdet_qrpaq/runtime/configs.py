@@ -1,0 +1,106 @@
+"""Reads a config file; whatever is wrong with it becomes one sentence."""
+
+import argparse
+import traceback
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+from mmengine.hub import get_config
+from mmengine.utils import is_installed
+
+from ..errors import ConfigError
+
+
+class _Settings(DictAction):
+    """Says which words are no settings, where mmengine's class raises anything."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: list[str],
+        option_string: str | None = None,
+    ) -> None:
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except (AssertionError, ValueError) as error:
+            raise argparse.ArgumentError(
+                self,
+                f'expected KEY=VALUE [KEY=VALUE ...], got {" ".join(values)}',
+            ) from error
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``, whose value is a dict for :func:`read_config`."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=_Settings,
+        metavar='KEY=VALUE',
+        help='change settings of the config, e.g. model.num_queries=300 or '
+        'key="[a,b]" (lists and tuples in quotes, without spaces)',
+    )
+
+
+def read_config(name: str, overrides: dict[str, Any] | None = None) -> Config:
+    """Read the config of a detector and change some of its settings.
+
+    Args:
+        name: A path, or ``package::path`` for a config shipped in a package.
+        overrides: Dotted keys and their values.
+
+    Raises:
+        ConfigError: There is no such config, it cannot be read, it defines no model,
+            or the overrides do not fit it.
+    """
+    package = name.partition('::')[0] if '::' in name else None
+    if package is None and not Path(name).is_file():
+        raise ConfigError(
+            f'config {name} does not exist in {Path.cwd()}; give the path of a .py '
+            'config file.'
+        )
+    # get_config would install it.
+    if package is not None and not is_installed(package):
+        raise ConfigError(
+            f'config {name}: the package {package} is not installed; give a path, or '
+            'package::path as in mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py.'
+        )
+    try:
+        cfg = get_config(name) if package else Config.fromfile(name)
+    except Exception as error:  # a config is a program, it can raise anything
+        raise ConfigError(f'config {name} cannot be read: {_reason(error)}') from error
+    try:
+        cfg.merge_from_dict(overrides or {})
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f'--cfg-options do not fit config {name}: {_text(error)}'
+        ) from error
+    if not isinstance(cfg.get('model'), dict):
+        raise ConfigError(
+            f'config {name} defines no `model`; give the config of a detector.'
+        )
+    return cfg
+
+
+def _reason(error: BaseException) -> str:
+    """Say what a config file raised and where."""
+    # mmengine raises these two anew, with its search path or without the line.
+    while isinstance(error, ImportError | SyntaxError) and (
+        inner := error.__cause__ or error.__context__
+    ):
+        error = inner
+    if isinstance(error, SyntaxError):
+        line = (error.text or '').strip()
+        return f'{error.msg} in line {error.lineno} ({line})'
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    if 'mmengine' in frame.filename or frame.filename.startswith('<'):
+        return _text(error)
+    return f'{_text(error)} ({frame.filename}, line {frame.lineno})'
+
+
+def _text(error: BaseException) -> str:
+    """The error on one line; ``str`` of a KeyError would be in quotes."""
+    bare = isinstance(error, KeyError) and error.args
+    words = str(error.args[0] if bare else error).split()
+    return f'{type(error).__name__}: {" ".join(words)[:300]}'

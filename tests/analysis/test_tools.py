@@ -1,0 +1,107 @@
+"""What the analysis tools refuse before their work, and how runs are told apart."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmdet_qrpaq.errors import ConfigError
+from tiny_runs import CLASSES, CONFIG, TOOLS, load_tool, write_dataset
+
+sys.path.insert(0, str(TOOLS / 'analysis'))
+
+NO_CHECKPOINT = 'none.pth'  # every refusal below comes before it is missed
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / 'data', num_train=0, num_val=2)
+
+
+@pytest.fixture
+def config(tmp_path: Path, dataset: Path) -> str:
+    path = tmp_path / 'tiny.py'
+    path.write_text(CONFIG.format(classes=CLASSES, root=str(dataset)))
+    return str(path)
+
+
+@pytest.mark.parametrize('tool', ['query_usage', 'side_by_side'])
+@pytest.mark.parametrize(
+    ('damage', 'words'),
+    [
+        (lambda root: (root / 'val.json').write_text('{"imag'), 'readable as JSON'),
+        (lambda root: (root / 'images' / 'val_1.png').unlink(), '1 of the 2 images'),
+        (lambda root: None, f'{NO_CHECKPOINT} does not exist'),
+    ],
+)
+def test_data_is_checked_before_the_checkpoint(config, dataset, tool, damage, words):
+    damage(dataset)
+    with pytest.raises(ConfigError, match=words):
+        load_tool(f'analysis/{tool}').main([config, NO_CHECKPOINT])
+
+
+@pytest.mark.parametrize(
+    ('tool', 'option'),
+    [
+        ('query_usage', '--score-threshold'),
+        ('query_usage', '--iou-threshold'),
+        ('side_by_side', '--score-threshold'),
+    ],
+)
+@pytest.mark.parametrize('value', ['7', '-3', 'nan'])
+def test_thresholds_outside_their_range(tool, option, value):
+    with pytest.raises(ConfigError, match=f'{option} must be between 0 and 1'):
+        load_tool(f'analysis/{tool}').main(['c.py', NO_CHECKPOINT, option, value])
+
+
+def log(work_dir: Path, loss: float) -> str:
+    folder = work_dir / '20260101_000000' / 'vis_data'
+    folder.mkdir(parents=True)
+    (folder / 'scalars.json').write_text(json.dumps(dict(loss=loss, iter=1, step=1)))
+    return str(work_dir)
+
+
+@pytest.mark.parametrize(
+    ('name', 'words'),
+    [
+        ('x.abc', 'its suffix must be one of .*png'),
+        ('x', 'its suffix'),
+        ('file/x.png', 'cannot be written'),
+        ('folder.png', 'cannot be written'),
+        ('/proc/x/y.png', 'cannot be written'),
+    ],
+)
+def test_pictures_that_cannot_be_written(tmp_path, name, words):
+    (tmp_path / 'file').write_text('kept')
+    (tmp_path / 'folder.png').mkdir()
+    out = ['--out', str(tmp_path / name)]
+    with pytest.raises(ConfigError, match=words):
+        load_tool('analysis/training_curves').main(['nowhere', *out])
+    with pytest.raises(ConfigError, match=words):
+        load_tool('analysis/side_by_side').main(['c.py', NO_CHECKPOINT, *out])
+    assert (tmp_path / 'file').read_text() == 'kept'
+
+
+def test_refused_run_leaves_no_folder(tmp_path):
+    with pytest.raises(ConfigError, match='no training log'):
+        load_tool('analysis/training_curves').main(
+            [str(tmp_path), '--out', str(tmp_path / 'new' / 'x.png')]
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('second', ['run', 'other'])
+def test_runs_are_named_apart(tmp_path, monkeypatch, second):
+    tool = load_tool('analysis/training_curves')
+    drawn = {}
+    draw = tool.draw_training_curves
+    monkeypatch.setattr(
+        tool, 'draw_training_curves', lambda runs: drawn.update(runs) or draw(runs)
+    )
+    paths = [log(tmp_path / 'a' / 'run', 2.0), log(tmp_path / 'b' / second, 1.0)]
+    tool.main([*paths, '--out', str(tmp_path / 'new' / 'curves.png')])
+    names = paths if second == 'run' else ['run', 'other']
+    losses = {name: history.train[0]['loss'] for name, history in drawn.items()}
+    assert losses == dict(zip(names, [2.0, 1.0], strict=True))
+    assert (tmp_path / 'new' / 'curves.png').stat().st_size > 10_000

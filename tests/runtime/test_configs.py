@@ -1,0 +1,79 @@
+"""One sentence for whatever is wrong with a config file or its overrides."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.runtime.configs import add_config_options, read_config
+
+HOST = 'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py'
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'message'),
+    [
+        ('nowhere.py', None, 'nowhere.py does not exist in /.*; give the path'),
+        ('a.pth', '', 'Only py/yml/yaml/json'),
+        ('a.py', 'lr = 1', 'defines no `model`'),
+        ('a.py', 'model = None', 'defines no `model`'),
+        ('a.py', 'lr = 1\nmodel = dict((', r'never closed in line 2 \(model = dict'),
+        ('a.py', "_base_ = 'b.py'\nlr = 1", 'FileNotFoundError: .*b.py'),
+        ('a.py', "_base_ = 'nopackage::x/b.py'", 'cannot be read: .*load nopackage'),
+        ('a.py', 'lr = 1\nmodel = dict(depth=deep)', r"'deep'.*a\.py, line 2\)"),
+        (
+            'a.py',
+            "custom_imports = dict(imports=['nomodule'], allow_failed_imports=False)",
+            "ModuleNotFoundError: No module named 'nomodule'$",
+        ),
+    ],
+)
+def test_files(tmp_path: Path, name: str, content: str | None, message: str) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=message) as refusal:
+        read_config(str(path))
+    assert '\n' not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ('name', 'message'),
+    [
+        ('mmdet::dino/nowhere.py', 'nowhere.py cannot be read'),
+        # mmengine would call pip to install it.
+        ('nopackage::a.py', 'the package nopackage is not installed'),
+    ],
+)
+def test_configs_of_packages(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_config(name)
+
+
+@pytest.mark.parametrize(
+    ('overrides', 'message'),
+    [
+        ({'model.num_queries.x': 1}, 'num_queries.*int'),
+        ({'train_dataloader.dataset.pipeline.99.type': 'x'}, '99'),
+    ],
+)
+def test_overrides_that_do_not_fit(overrides: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=f'cfg-options do not fit.*{message}'):
+        read_config(HOST, overrides)
+
+
+def test_overrides_that_fit() -> None:
+    cfg = read_config(HOST, {'model.num_queries': 300})
+    assert (cfg.model.num_queries, cfg.model.type) == (300, 'DINO')
+
+
+@pytest.mark.parametrize('word', ['foo', 'foo=[1,(2]'])
+def test_words_that_are_no_settings(word: str, capsys: pytest.CaptureFixture) -> None:
+    parser = argparse.ArgumentParser()
+    add_config_options(parser)
+    assert parser.parse_args(['--cfg-options', 'a=1']).cfg_options == dict(a=1)
+    with pytest.raises(SystemExit) as end:
+        parser.parse_args(['--cfg-options', 'a=1', word])
+    assert end.value.code == 2
+    assert f'KEY=VALUE ...], got a=1 {word}' in capsys.readouterr().err
