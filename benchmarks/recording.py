@@ -39,7 +39,8 @@ def device_name() -> str:
     """The accelerator, or the processor where there is none."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    for line in Path('/proc/cpuinfo').read_text().splitlines():
+    cpuinfo = Path('/proc/cpuinfo')
+    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else ():
         if line.startswith('model name'):
             return line.partition(':')[2].strip()
     return platform.processor() or platform.machine()

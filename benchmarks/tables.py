@@ -47,8 +47,7 @@ def demo_table() -> str:
             '|---|---|---|---|---|',
             f'| {" | ".join(cells)} |',
             '',
-            f'One run, seed {result["settings"]["seed"]}; {setting(result)}. '
-            'Seeds differ by several AP.',
+            f'One run, seed {result["settings"]["seed"]}; {setting(result)}.',
         ]
     )
 
