@@ -1,6 +1,7 @@
 """What ``tools/train.py`` and ``tools/test.py`` share: flags, config, exit status."""
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -151,7 +152,8 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(USER_ERROR)
     else:
         if distributed.is_available() and distributed.is_initialized():
-            # gloo can hang in its destructor if a peer leaves first.
+            # gloo can deadlock if a peer leaves first or the model outlives the group.
+            gc.collect()
             distributed.barrier()
             distributed.destroy_process_group()
 
