@@ -1,0 +1,33 @@
+"""One training step on two processes; a module, since new processes import it."""
+
+import faulthandler
+import gc
+
+import torch
+import torch.distributed as dist
+from mmengine.model import MMDistributedDataParallel
+
+from tiny_hosts import build_host, make_batch, run_loss, total_loss
+
+
+def train_one_step(rank: int, store: str, host: str) -> None:
+    """Objects in rank 0's images alone; every parameter must be reduced."""
+    faulthandler.dump_traceback_later(180, exit=True)  # a hang becomes a failure
+    torch.set_num_threads(1)
+    dist.init_process_group('gloo', init_method=store, rank=rank, world_size=2)
+    detector = MMDistributedDataParallel(build_host(host, 'paq'))
+    batch = make_batch([3, 2] if rank == 0 else [0, 0], seed=rank)
+    for _ in range(2):  # the second forward fails if the first left one unreduced
+        total_loss(run_loss(detector, batch)).backward()
+    for name, parameter in detector.module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        assert parameter.grad is not None, name
+        gathered = [torch.empty_like(parameter.grad) for _ in range(2)]
+        dist.all_gather(gathered, parameter.grad)
+        assert torch.equal(*gathered), name
+    # A model that outlives its process group can deadlock gloo's destructor.
+    del detector, parameter
+    gc.collect()
+    dist.barrier()
+    dist.destroy_process_group()
