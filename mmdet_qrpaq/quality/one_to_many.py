@@ -30,19 +30,16 @@ def pad_ground_truth(
     batch_gt_instances: list[InstanceData], batch_img_metas: list[dict]
 ) -> GroundTruth:
     """Normalises and pads the objects of a batch."""
+    boxes = [gts.bboxes for gts in batch_gt_instances]
     labels = [gts.labels for gts in batch_gt_instances]
-    width = max(1, *(len(item) for item in labels))
+    lengths = torch.tensor([len(item) for item in labels], device=labels[0].device)
+    # A last image with one object, dropped again, keeps G from being 0.
+    boxes = pad_sequence([*boxes, boxes[0].new_zeros(1, 4)], batch_first=True)[:-1]
+    labels = pad_sequence([*labels, labels[0].new_zeros(1)], batch_first=True)[:-1]
     scale = torch.tensor([meta['img_shape'][1::-1] * 2 for meta in batch_img_metas])
-    boxes = [
-        torch.cat((gts.bboxes, gts.bboxes.new_zeros(width - len(gts.bboxes), 4)))
-        for gts in batch_gt_instances
-    ]
-    boxes = torch.stack(boxes)
-    boxes = boxes / scale.to(boxes)[:, None]
-    lengths = torch.tensor([len(item) for item in labels], device=boxes.device)
-    labels = pad_sequence([*labels, labels[0].new_zeros(width)], batch_first=True)
-    valid = torch.arange(width, device=boxes.device) < lengths[:, None]
-    return GroundTruth(bbox_xyxy_to_cxcywh(boxes), labels[:-1], valid)
+    boxes = bbox_xyxy_to_cxcywh(boxes / scale.to(boxes)[:, None])
+    valid = torch.arange(labels.shape[1], device=labels.device) < lengths[:, None]
+    return GroundTruth(boxes, labels, valid)
 
 
 class OneToManyTargets(NamedTuple):
@@ -88,8 +85,8 @@ def build_targets(
     boxes = (boxes * weights).flatten(1, 2)
     weights = weights.flatten(1, 2)
     # The only synchronisation: the host's losses divide by Python numbers.
-    num_pos = positive.sum((1, 2)).tolist()
-    num_gt = int(ground_truth.valid.sum()) if normalizer == 'num_gt' else 0
+    counts = torch.cat((positive.sum((1, 2)), ground_truth.valid.sum()[None]))
+    *num_pos, num_gt = counts.tolist()
     return [
         OneToManyTargets(
             [labels[i]],
