@@ -21,7 +21,7 @@ from typing import Any
 from demo_record import Record, fingerprint
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = Path('configs/paq_dino_r18_6e_digits.py')
+CONFIG = Path('configs/paq_dino_r18_4e_digits.py')
 DATA = Path('data/digits')
 PACKAGE = 'mmdet_qrpaq'
 FRAMEWORK = ('mmengine', 'mmcv', 'mmdet', 'torch')

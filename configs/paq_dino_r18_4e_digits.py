@@ -1,7 +1,7 @@
 """A small PaQ-DINO that learns from nothing in minutes: the default of `make demo`.
 
 python tools/dataset/make_digits.py
-mim train mmdet_qrpaq configs/paq_dino_r18_6e_digits.py
+mim train mmdet_qrpaq configs/paq_dino_r18_4e_digits.py
 Measured: benchmarks/results/demo_digits.json, quoted in the README.
 """
 
@@ -42,7 +42,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(_delete_=True, **_base_.digits_val_evaluator)
 test_evaluator = dict(_delete_=True, **_base_.digits_val_evaluator, classwise=True)
 
-max_epochs = 6
+max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs)
 optim_wrapper = dict(
     optimizer=dict(lr=4e-4),
