@@ -10,6 +10,6 @@ from .version import __version__
 
 check_host_versions()
 
-from . import hosts, patterns, quality, runtime  # noqa: E402  (after the check)
+from . import hosts, patterns, quality, routing, runtime  # noqa: E402  (after the check)
 
-__all__ = ['__version__', 'hosts', 'patterns', 'quality', 'runtime']
+__all__ = ['__version__', 'hosts', 'patterns', 'quality', 'routing', 'runtime']

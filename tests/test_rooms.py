@@ -7,7 +7,7 @@ import pytest
 from tiny_hosts import REPOSITORY
 
 PACKAGE = REPOSITORY / 'mmdet_qrpaq'
-ROOMS = ('patterns', 'quality')
+ROOMS = ('patterns', 'routing', 'quality')
 SOURCES = sorted(PACKAGE.rglob('*.py'))
 
 

@@ -29,17 +29,55 @@ HOSTS = dict(
         detector='QRPaQDINO',
         head='QualityAwareDINOHead',
     ),
+    deformable=dict(
+        config='mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
+        detector='QRPaQDeformableDETR',
+        head='QualityAwareDeformableDETRHead',
+    ),
+    deformable_refine=dict(
+        config='mmdet::deformable_detr/deformable-detr-refine_r50_16xb2-50e_coco.py',
+        detector='QRPaQDeformableDETR',
+        head='QualityAwareDeformableDETRHead',
+    ),
+    deformable_two_stage=dict(
+        config='mmdet::deformable_detr/'
+        'deformable-detr-refine-twostage_r50_16xb2-50e_coco.py',
+        detector='QRPaQDeformableDETR',
+        head='QualityAwareDeformableDETRHead',
+    ),
+    conditional=dict(
+        config='mmdet::conditional_detr/conditional-detr_r50_8xb2-50e_coco.py',
+        detector='QRPaQConditionalDETR',
+        head='QualityAwareConditionalDETRHead',
+    ),
+    dab=dict(
+        config='mmdet::dab_detr/dab-detr_r50_8xb2-50e_coco.py',
+        detector='QRPaQDABDETR',
+        head='QualityAwareDABDETRHead',
+    ),
 )
 
 PATTERNS = dict(type='PatternQueryGenerator', num_patterns=5, hidden_dims=16)
 QUALITY = dict(assigner=dict(type='QualityAwareAssigner'))
 VARIFOCAL = dict(type='IoUAwareVarifocalLoss')
+ROUTING = dict(gradient='straight_through', policy=dict(type='StandardizedPolicy'))
+EXIT_HEADS = dict(gradient='exit_head', policy=dict(type='ThresholdPolicy'))
 METHODS = dict(
     none=dict(),
     p=dict(pattern_query=PATTERNS),
     q=dict(quality=QUALITY, loss_cls=VARIFOCAL),
     paq=dict(pattern_query=PATTERNS, quality=QUALITY, loss_cls=VARIFOCAL),
+    qr=dict(query_routing=ROUTING),
+    qr_exit=dict(query_routing=EXIT_HEADS),
+    qrpaq=dict(
+        query_routing=EXIT_HEADS,
+        pattern_query=PATTERNS,
+        quality=QUALITY,
+        loss_cls=VARIFOCAL,
+    ),
 )
+# Options of the detector; the others belong to its head.
+OF_DETECTOR = ('query_routing', 'pattern_query')
 
 register_all_modules()
 # Tiny tensors: a second thread costs more than it saves.
@@ -54,7 +92,7 @@ def tiny_config(host: str) -> dict:
     root = Path(get_installed_path(package)) / '.mim' / 'configs'
     model = Config.fromfile(str(root / path)).model
     model.backbone.update(depth=18, init_cfg=None)
-    model.neck.update(in_channels=[128, 256, 512])
+    model.neck.in_channels = [64 * 2**i for i in model.backbone.out_indices]
     model.encoder.update(num_layers=1)
     model.encoder.layer_cfg.ffn_cfg.update(feedforward_channels=64)
     model.decoder.update(num_layers=3)
@@ -91,7 +129,7 @@ def host_config(host: str, **options) -> dict:
     model.type = HOSTS[host]['detector']
     model.bbox_head.type = HOSTS[host]['head']
     for name in options:
-        owner = model if name == 'pattern_query' else model.bbox_head
+        owner = model if name in OF_DETECTOR else model.bbox_head
         owner[name] = ConfigDict(options[name])
     return model
 

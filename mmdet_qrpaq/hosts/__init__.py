@@ -1,8 +1,17 @@
-"""The only join between the method rooms and mmdet's detectors.
+"""The only join between the rooms and mmdet: one detector and one head per host."""
 
-A host is one detector class and one head class; the methods are switched in the config.
-"""
-
+from .conditional_detr import QRPaQConditionalDETR, QualityAwareConditionalDETRHead
+from .dab_detr import QRPaQDABDETR, QualityAwareDABDETRHead
+from .deformable_detr import QRPaQDeformableDETR, QualityAwareDeformableDETRHead
 from .dino import QRPaQDINO, QualityAwareDINOHead
 
-__all__ = ['QRPaQDINO', 'QualityAwareDINOHead']
+__all__ = [
+    'QRPaQConditionalDETR',
+    'QRPaQDABDETR',
+    'QRPaQDINO',
+    'QRPaQDeformableDETR',
+    'QualityAwareConditionalDETRHead',
+    'QualityAwareDABDETRHead',
+    'QualityAwareDINOHead',
+    'QualityAwareDeformableDETRHead',
+]

@@ -6,11 +6,12 @@ from mmdet.registry import MODELS
 
 from ..patterns import PatternQueryMixin
 from ..quality import QualityAwareDETRHead
+from ..routing import QueryRoutingMixin
 
 
 @MODELS.register_module()
-class QRPaQDINO(PatternQueryMixin, DINO):
-    """mmdet's `DINO` plus ``pattern_query`` (see `PatternQueryMixin`)."""
+class QRPaQDINO(QueryRoutingMixin, PatternQueryMixin, DINO):
+    """mmdet's `DINO` plus ``query_routing`` and ``pattern_query``."""
 
     content_embedding = 'query_embedding'
 

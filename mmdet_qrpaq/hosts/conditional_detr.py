@@ -1,0 +1,19 @@
+"""Conditional-DETR as host."""
+
+from mmdet.models.dense_heads import ConditionalDETRHead
+from mmdet.models.detectors import ConditionalDETR
+from mmdet.registry import MODELS
+
+from ..patterns import PatternQueryMixin
+from ..quality import QualityAwareDETRHead
+from ..routing import QueryRoutingMixin
+
+
+@MODELS.register_module()
+class QRPaQConditionalDETR(QueryRoutingMixin, PatternQueryMixin, ConditionalDETR):
+    """mmdet's `ConditionalDETR` plus ``query_routing`` and ``pattern_query``."""
+
+
+@MODELS.register_module()
+class QualityAwareConditionalDETRHead(ConditionalDETRHead, QualityAwareDETRHead):
+    """mmdet's `ConditionalDETRHead` plus ``quality`` (see `QualityAwareDETRHead`)."""

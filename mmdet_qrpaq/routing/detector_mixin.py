@@ -1,0 +1,108 @@
+"""Joins query routing to a DETR of mmdet.
+
+Sits *above* the host class: the host builds its decoder, whose layers are then replaced
+by routed ones that adopt their parts. Heads, losses and box refinement stay the host's;
+a bypassed query still gets them (the paper is silent).
+"""
+
+from mmdet.models.dense_heads import DETRHead
+from mmengine.model import ModuleList
+from torch import Tensor
+
+from ..errors import ConfigError
+from .eeqr_layer import EEQRDecoderLayer
+from .exit_heads import ExitHeads
+from .settings import RoutingSettings
+
+
+class QueryRoutingMixin:
+    """Adds `query_routing` to a detector (QR-DETR Sec. 4).
+
+    Args:
+        query_routing: See `RoutingSettings`; None leaves the host as it is.
+    """
+
+    def __init__(self, *args, query_routing: dict | None = None, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.exit_heads = None
+        if query_routing is None:
+            return
+        layers = self.decoder.layers
+        settings = RoutingSettings.from_config(
+            query_routing, self.num_queries, len(layers)
+        )
+        self.decoder.layers = ModuleList(
+            EEQRDecoderLayer(layer, site, settings)
+            for layer, site in zip(layers, settings.sites, strict=True)
+        )
+        if settings.gradient == 'exit_head':
+            if not isinstance(self.bbox_head, DETRHead):
+                raise ConfigError(
+                    f"query_routing.gradient='exit_head' needs the losses of a DETRHead, "
+                    f'and bbox_head is a {type(self.bbox_head).__name__}: set '
+                    "gradient='straight_through'."
+                )
+            self.exit_heads = ExitHeads(
+                self.bbox_head, len(layers), self.embed_dims, settings.exit_input
+            )
+
+    @property
+    def routed_layers(self) -> list[EEQRDecoderLayer]:
+        """The decoder's layers, if they are routed."""
+        layers = self.decoder.layers
+        return [layer for layer in layers if isinstance(layer, EEQRDecoderLayer)]
+
+    def init_weights(self) -> None:
+        """Host's, which initialises all under its decoder; then the routers anew."""
+        super().init_weights()
+        for layer in self.routed_layers:
+            layer.router.init_weights()
+
+    def pre_decoder(self, *args, **kwargs) -> tuple[dict, dict]:
+        """Host's; tells the layers how many denoising queries lead this batch."""
+        decoder_inputs, head_inputs = super().pre_decoder(*args, **kwargs)
+        dn_meta = head_inputs.get('dn_meta') or {}
+        for layer in self.routed_layers:
+            layer.num_denoising = dn_meta.get('num_denoising_queries', 0)
+        return decoder_inputs, head_inputs
+
+    def forward_decoder(self, *args, **kwargs) -> dict:
+        """Host's; in training, exit heads predict from what the layers leave behind."""
+        head_inputs = super().forward_decoder(*args, **kwargs)
+        # Taken at once: traces of a graph would break deepcopy and EMA.
+        traces = [layer.take_trace() for layer in self.routed_layers]
+        if self.exit_heads is not None and self.training:
+            references = without_denoising(
+                head_inputs['references'], self.routed_layers[0].num_denoising
+            )
+            self._exit_predictions = self.exit_heads(traces, references)
+        return head_inputs
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
+        """Host's losses, and those of the exit heads under ``exit.``.
+
+        `DETRHead`'s own: the Hungarian losses of each layer, nothing else.
+        """
+        losses = super().loss(batch_inputs, batch_data_samples)
+        if self.exit_heads is not None:
+            exit_losses = DETRHead.loss_by_feat(
+                self.exit_heads.head,
+                *self.__dict__.pop('_exit_predictions'),
+                [sample.gt_instances for sample in batch_data_samples],
+                [sample.metainfo for sample in batch_data_samples],
+            )
+            losses.update({f'exit.{key}': value for key, value in exit_losses.items()})
+        return losses
+
+
+def without_denoising(
+    references: Tensor | list[Tensor], num_denoising: int
+) -> Tensor | list[Tensor]:
+    """References of the matching queries, as targets of no gradient.
+
+    Exit heads are there to teach the routers of their layer (Sec. 4.1), not the boxes
+    that the layer starts from.
+    """
+    if isinstance(references, Tensor):
+        return references.detach()  # hosts that hand a tensor have no denoising
+    return [reference[:, num_denoising:].detach() for reference in references]

@@ -1,0 +1,177 @@
+"""A decoder layer in which each query enters or bypasses a slice (QR-DETR Sec. 4).
+
+`QueryRoutingMixin` puts one in place of each layer of a host's decoder.
+"""
+
+from typing import NamedTuple
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from .executors import run_dense, run_gathered
+from .policies import Decision, limit_to_capacity
+from .router import Router
+from .settings import RoutingSettings
+
+# Inputs of a decoder layer with one entry per query, over all hosts. By name: a shape
+# cannot tell 300 queries from 300 memory tokens.
+BY_QUERY = ('query_pos', 'reference_points', 'ref_sine_embed')
+
+# Sub-layers of a decoder layer: self-attention, cross-attention, FFN, each with its
+# norm. Eq. 9 gates the first, Eq. 10 the second, Eq. 11 both; the FFN goes along with
+# the cross-attention if only routed queries are to pass it (Sec. 5.4c).
+SLICES = {
+    ('layer', 'routed'): (0, 3),
+    ('layer', 'all'): (0, 2),
+    ('self_attn', 'routed'): (0, 1),
+    ('self_attn', 'all'): (0, 1),
+    ('cross_attn', 'routed'): (1, 3),
+    ('cross_attn', 'all'): (1, 2),
+}
+
+
+class RoutingTrace(NamedTuple):
+    """What a layer did with the matching queries.
+
+    Attributes:
+        scores: (bs, nq, 2), Eq. 5
+        enter: (bs, nq) bool
+        output: (bs, nq, dim), the queries after the slice
+    """
+
+    scores: Tensor
+    enter: Tensor
+    output: Tensor
+
+
+class EEQRDecoderLayer(BaseModule):
+    """Entry-exit query routing around a slice of a host's decoder layer.
+
+    Adopts the host layer's parts under their own names, so checkpoint keys do not
+    change; ``router.*`` is new.
+
+    Args:
+        layer: A decoder layer of any DETR of mmdet: ``self_attn``, ``cross_attn``,
+            ``ffn`` and three ``norms``, normalised after each sub-layer.
+        site: ``'layer'`` (EEQR_F), ``'self_attn'`` (EEQR_SA) or ``'cross_attn'``
+            (EEQR_CA).
+
+    Attributes:
+        num_denoising: Number of leading queries that always enter and are not counted;
+            the detector sets it for each batch.
+        trace: Of the last forward pass; the detector takes it.
+    """
+
+    def __init__(self, layer: nn.Module, site: str, settings: RoutingSettings) -> None:
+        super().__init__()
+        self.self_attn = layer.self_attn
+        self.cross_attn = layer.cross_attn
+        self.ffn = layer.ffn
+        self.norms = layer.norms
+        self.embed_dims = layer.embed_dims
+        self.router = Router(layer.embed_dims, **settings.router)
+        self.site = site
+        self.settings = settings
+        self.first, self.last = SLICES[site, settings.ffn_scope]
+        self.num_denoising = 0
+        self.trace: RoutingTrace | None = None
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor | None = None,
+        *,
+        self_attn_mask: Tensor | None = None,
+        self_attn_masks: Tensor | None = None,
+        **inputs,
+    ) -> Tensor:
+        """As the host's layer: one signature serves them all.
+
+        Shapes:
+            query: (bs, num_denoising + nq, dim)
+            self_attn_mask or, under the name of other hosts, self_attn_masks:
+                (n, n) bool for all n queries, True = blocked
+        """
+        attn_mask = self_attn_mask if self_attn_masks is None else self_attn_masks
+        by_query = {name: inputs.pop(name) for name in BY_QUERY if name in inputs}
+        if key is not None:
+            inputs['key'] = key
+
+        def run(first: int, last: int, *arguments) -> Tensor:
+            return self.run_sublayers(first, last, inputs, *arguments)
+
+        query = run(0, self.first, query, by_query, attn_mask)
+        query = self.route(
+            lambda *arguments: run(self.first, self.last, *arguments),
+            query,
+            by_query,
+            attn_mask,
+        )
+        return run(self.last, 3, query, by_query, attn_mask)
+
+    def run_sublayers(
+        self,
+        first: int,
+        last: int,
+        shared: dict,
+        query: Tensor,
+        by_query: dict[str, Tensor],
+        attn_mask: Tensor | None,
+    ) -> Tensor:
+        """Sub-layers ``first`` to ``last - 1`` of self-attn, cross-attn, FFN (Eq. 1-3)."""
+        for index in range(first, last):
+            if index == 0:
+                position = by_query['query_pos']
+                query = self.self_attn(
+                    query=query,
+                    key=query,
+                    query_pos=position,
+                    key_pos=position,
+                    attn_mask=attn_mask,
+                )
+            elif index == 1:
+                query = self.cross_attn(query=query, **by_query, **shared)
+            else:
+                query = self.ffn(query)
+            query = self.norms[index](query)
+        return query
+
+    def decide(self, query: Tensor, query_pos: Tensor) -> tuple[Tensor, Decision]:
+        """Scores (Eq. 5) and decision (Eq. 6) of the matching queries."""
+        scores = self.router(query, query_pos)
+        decision = self.settings.policy(scores)
+        if self.settings.capacity is not None:
+            decision = limit_to_capacity(decision, self.settings.capacity)
+        return scores, decision
+
+    def route(self, run_slice, query: Tensor, by_query: dict, attn_mask) -> Tensor:
+        """Runs the slice for the entering queries; the others leave as they came."""
+        start, settings = self.num_denoising, self.settings
+        scores, decision = self.decide(
+            query[:, start:], by_query['query_pos'][:, start:]
+        )
+        enter = nn.functional.pad(decision.enter, (start, 0), value=True)
+        arguments = (run_slice, query, by_query, attn_mask, enter)
+        num_heads = self.self_attn.num_heads
+        if self.training and settings.gradient == 'straight_through':
+            probability = nn.functional.pad(decision.probability, (start, 0), value=1)
+            output = run_dense(*arguments, num_heads, probability)
+        elif settings.executor == 'dense':
+            output = run_dense(*arguments, num_heads)
+        else:
+            slots = settings.capacity
+            output = run_gathered(
+                *arguments, num_heads, None if slots is None else start + slots
+            )
+        self.trace = RoutingTrace(scores, decision.enter, output[:, start:])
+        if settings.regroup == 'concat':
+            # Table 5: entering queries first, then the others, and never back.
+            order = (~enter).byte().argsort(dim=1, stable=True)
+            output = torch.take_along_dim(output, order.unsqueeze(-1), 1)
+        return output
+
+    def take_trace(self) -> RoutingTrace:
+        """The trace of the last forward pass, which is then forgotten."""
+        trace, self.trace = self.trace, None
+        return trace

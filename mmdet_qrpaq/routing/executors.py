@@ -1,0 +1,83 @@
+"""Two ways to run a slice of a decoder layer for the entering queries only.
+
+Called by `EEQRDecoderLayer`. Both give the same result; `run_dense` is the oracle and
+has static shapes, `run_gathered` saves the work of bypassed queries.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .gather_scatter import block_keys, gather, pack, scatter
+
+# (queries, what belongs to each of them by name, self-attention mask) -> queries
+Slice = Callable[[Tensor, dict[str, Tensor], Tensor | None], Tensor]
+
+
+def run_dense(
+    run_slice: Slice,
+    query: Tensor,
+    by_query: dict[str, Tensor],
+    attn_mask: Tensor | None,
+    enter: Tensor,
+    num_heads: int,
+    probability: Tensor | None = None,
+) -> Tensor:
+    """All queries run; bypassed ones are not keys, and keep what they were.
+
+    Args:
+        by_query: Inputs with one entry per query along dimension 1.
+        probability: Share of 'enter'. If given, the decision lets the gradient of
+            ``probability * (processed - query)`` through (straight-through).
+
+    Shapes:
+        query: (bs, nq, dim); enter, probability: (bs, nq); attn_mask: (nq, nq) bool
+    """
+    processed = run_slice(query, by_query, block_keys(enter, attn_mask, num_heads))
+    output = torch.where(enter.unsqueeze(-1), processed, query)
+    if probability is not None:
+        gate = (probability - probability.detach()).unsqueeze(-1)
+        output = output + gate * (processed - query).detach()
+    return output
+
+
+def run_gathered(
+    run_slice: Slice,
+    query: Tensor,
+    by_query: dict[str, Tensor],
+    attn_mask: Tensor | None,
+    enter: Tensor,
+    num_heads: int,
+    num_slots: int | None = None,
+) -> Tensor:
+    """Only entering queries run: gather (Eq. 7), slice, scatter (Eq. 8).
+
+    Args:
+        num_slots: At least the entering queries of every image; shapes are then
+            static. None packs to the batch's longest, at the cost of one
+            synchronisation.
+    """
+    num_queries = query.shape[1]
+    padded = True
+    if num_slots is None:
+        counts = enter.sum(1)
+        shortest, longest = torch.stack((counts.min(), counts.max())).tolist()
+        # One slot at least: every parameter has a gradient, also if no query enters.
+        num_slots = max(longest, 1)
+        padded = shortest < num_slots
+    if num_slots >= num_queries:
+        # Nothing to leave out of the tensors.
+        mask = block_keys(enter if padded else None, attn_mask, num_heads)
+        processed = run_slice(query, by_query, mask)
+        return (
+            torch.where(enter.unsqueeze(-1), processed, query) if padded else processed
+        )
+    packing = pack(enter, num_slots, padded)
+    packed = {name: gather(value, packing.index) for name, value in by_query.items()}
+    if attn_mask is not None:
+        rows, columns = packing.index.unsqueeze(2), packing.index.unsqueeze(1)
+        attn_mask = attn_mask[rows, columns]
+    mask = block_keys(packing.valid, attn_mask, num_heads)
+    routed = run_slice(gather(query, packing.index), packed, mask)
+    return scatter(routed, packing, query)

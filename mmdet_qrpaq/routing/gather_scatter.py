@@ -1,0 +1,87 @@
+"""Collects the entering queries and puts them back (QR-DETR Eq. 7-8). Pure functions.
+
+Called by `executors`.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Packing(NamedTuple):
+    """Which queries of each image enter, padded to one length.
+
+    Attributes:
+        index: (bs, num_slots) positions in the image's queries, no position twice.
+        valid: (bs, num_slots) bool, False where a slot is padding: it then holds a
+            bypassed query, whose result is thrown away. None if no slot is.
+    """
+
+    index: Tensor
+    valid: Tensor | None
+
+
+def pack(enter: Tensor, num_slots: int, padded: bool = True) -> Packing:
+    """Entering queries first, in their own order, then bypassed ones as padding.
+
+    Args:
+        num_slots: At least the largest number of entering queries of an image.
+        padded: False promises that every image fills its slots.
+
+    Shapes:
+        enter: (bs, nq) bool
+    """
+    index = (~enter).byte().argsort(dim=1, stable=True)[:, :num_slots]
+    return Packing(index, enter.gather(1, index) if padded else None)
+
+
+def gather(queries: Tensor, index: Tensor) -> Tensor:
+    """Q_s = Gth(Q, sigma_s), Eq. 7.
+
+    Shapes:
+        queries: (bs, nq, *); index: (bs, num_slots); returns (bs, num_slots, *)
+    """
+    tail = queries.shape[2:]
+    index = index.view(*index.shape, *(1 for _ in tail))
+    return queries.gather(1, index.expand(-1, -1, *tail))
+
+
+def scatter(routed: Tensor, packing: Packing, queries: Tensor) -> Tensor:
+    """Sct(Q_s, Q_p), Eq. 8: routed queries back in place, the others untouched.
+
+    Shapes:
+        routed: (bs, num_slots, dim); queries: (bs, nq, dim); returns (bs, nq, dim)
+    """
+    index = packing.index.unsqueeze(-1).expand_as(routed)
+    routed = routed.type_as(queries)
+    if packing.valid is not None:
+        kept = queries.gather(1, index)
+        routed = torch.where(packing.valid.unsqueeze(-1), routed, kept)
+    return queries.scatter(1, index, routed)
+
+
+def block_keys(
+    enter: Tensor | None, attn_mask: Tensor | None, num_heads: int
+) -> Tensor | None:
+    """Self-attention mask in which bypassed (or padding) queries are not keys.
+
+    A query always sees itself, so that no row is empty; rows of bypassed queries are
+    thrown away by the caller.
+
+    Shapes:
+        enter: (bs, n) bool, or None if all n enter
+        attn_mask: (n, n) or (bs, n, n) bool, True where blocked; or None
+        returns: bool (bs * num_heads, n, n), (n, n) or None, as attention takes it
+    """
+    if enter is None:
+        if attn_mask is None or attn_mask.dim() == 2:
+            return attn_mask
+        blocked = attn_mask
+    else:
+        blocked = ~enter[:, None, :]
+        if attn_mask is not None:
+            blocked = blocked | attn_mask
+        n = enter.shape[1]
+        blocked = blocked & ~torch.eye(n, dtype=torch.bool, device=enter.device)
+    return blocked.repeat_interleave(num_heads, 0)

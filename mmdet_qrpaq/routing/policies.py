@@ -1,0 +1,113 @@
+"""Rules that turn a router's scores into decisions (QR-DETR Eq. 6).
+
+Called by `EEQRDecoderLayer` with the scores of the matching queries. A rule is a class
+registered in mmdet's TASK_UTILS, so a config can name one of its own.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from mmdet.registry import TASK_UTILS
+from torch import Tensor
+
+from ..errors import check_number
+
+
+class Decision(NamedTuple):
+    """What a policy says about the queries of a batch. All of shape (bs, nq).
+
+    Attributes:
+        enter: True where the query enters the slice, sigma_s.
+        margin: Ranks the queries; the highest are kept when ``capacity`` is short.
+        probability: Differentiable share of 'enter' in [0, 1], for the
+            straight-through gradient.
+    """
+
+    enter: Tensor
+    margin: Tensor
+    probability: Tensor
+
+
+def score_margin(scores: Tensor) -> Tensor:
+    """'Enter' minus 'bypass', (bs, nq, 2) -> (bs, nq)."""
+    return scores[..., 0] - scores[..., 1]
+
+
+@TASK_UTILS.register_module()
+class ThresholdPolicy:
+    """Enter where 'enter' scores at least as high as 'bypass': Eq. 6, the paper's.
+
+    Paper vs here: Eq. 6 takes the maximum of two sigmoids and says that it is split into
+    two subsets; we read the split as the arg-max, ties enter.
+    """
+
+    def __call__(self, scores: Tensor) -> Decision:
+        margin = score_margin(scores)
+        return Decision(margin >= 0, margin, margin.sigmoid())
+
+
+@TASK_UTILS.register_module()
+class StandardizedPolicy:
+    """Enter where the margin stands out among the image's own queries.
+
+    The margin is standardised over the queries of its image, so that no router can send
+    all queries the same way; how many enter still varies with their distribution.
+
+    Args:
+        threshold: In standard deviations from the image's mean; about 69 % enter at
+            -0.5 if margins are spread like a bell.
+    """
+
+    def __init__(self, threshold: float = -0.5) -> None:
+        name = 'query_routing.policy.threshold'
+        check_number(name, threshold, -3, 3, hint='the default: -0.5')
+        self.threshold = threshold
+
+    def __call__(self, scores: Tensor) -> Decision:
+        margin = score_margin(scores)
+        centred = margin - margin.mean(-1, keepdim=True)
+        # The floor keeps identical margins at 0: all of them enter.
+        spread = centred.square().mean(-1, keepdim=True).add(1e-6).sqrt()
+        standardized = centred / spread
+        return Decision(
+            standardized >= self.threshold,
+            standardized,
+            (standardized - self.threshold).sigmoid(),
+        )
+
+
+@TASK_UTILS.register_module()
+class TopSharePolicy:
+    """The queries with the highest margin enter, the same share in every image.
+
+    Args:
+        share: In (0, 1]; rounded up to whole queries.
+    """
+
+    def __init__(self, share: float = 0.5) -> None:
+        name = 'query_routing.policy.share'
+        check_number(name, share, 0.001, 1, hint='a half: 0.5')
+        self.share = share
+
+    def __call__(self, scores: Tensor) -> Decision:
+        margin = score_margin(scores)
+        count = math.ceil(self.share * margin.shape[-1])
+        # Stable, so that ties fall to the first query on every device.
+        order = margin.argsort(-1, descending=True, stable=True)
+        rank = order.argsort(-1)
+        kept = margin.gather(-1, order[..., count - 1 : count])
+        # The cut is part of the question, not of the answer: no gradient through it.
+        probability = (margin - kept.detach()).sigmoid()
+        return Decision(rank < count, margin, probability)
+
+
+def limit_to_capacity(decision: Decision, capacity: int) -> Decision:
+    """Of the entering queries, only the ``capacity`` with the highest margin enter.
+
+    Ties fall to the first query. No synchronisation.
+    """
+    margin = decision.margin.detach().masked_fill(~decision.enter, -torch.inf)
+    order = margin.argsort(-1, descending=True, stable=True)
+    among_best = order.argsort(-1) < capacity
+    return decision._replace(enter=decision.enter & among_best)

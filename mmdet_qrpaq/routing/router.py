@@ -1,0 +1,73 @@
+"""Scores each query for a slice of a decoder layer (QR-DETR Eq. 5).
+
+Called by `EEQRDecoderLayer`; its scores feed a policy (`policies`).
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ConfigError
+
+INPUTS = ('content_and_position', 'content')
+INITS = ('random', 'enter')
+
+
+class Router(nn.Module):
+    """Projects queries to two scores: column 0 to enter, column 1 to bypass (Eq. 5).
+
+    Args:
+        embed_dims: Width of a query.
+        router_input: ``'content_and_position'`` adds the positional query (Sec. 4:
+            queries encode both; the content alone is zero at the first layer of
+            Conditional-DETR and DAB-DETR); ``'content'`` is Eq. 5 to the letter.
+        init: ``'random'`` is Xavier, the paper's; ``'enter'`` has zero weights and a
+            bias that lets every query enter, so that training starts as the host's.
+
+    Raises:
+        ConfigError: If a setting is not one of these.
+
+    Paper vs here: Eq. 5 has no bias; ours starts at zero unless ``init='enter'``.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        router_input: str = 'content_and_position',
+        init: str = 'random',
+    ) -> None:
+        super().__init__()
+        for name, value, known in (
+            ('router_input', router_input, INPUTS),
+            ('init', init, INITS),
+        ):
+            if value not in known:
+                raise ConfigError(
+                    f'query_routing.router.{name} is {value!r}: use one of '
+                    f'{", ".join(map(repr, known))}.'
+                )
+        self.router_input = router_input
+        self.init = init
+        self.projection = nn.Linear(embed_dims, 2)
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Start again; hosts initialise whatever sits under their decoder."""
+        if self.init == 'enter':
+            nn.init.zeros_(self.projection.weight)
+            self.projection.bias.data.copy_(torch.tensor([1.0, 0.0]))
+        else:
+            nn.init.xavier_uniform_(self.projection.weight)
+            nn.init.zeros_(self.projection.bias)
+
+    def forward(self, query: Tensor, query_pos: Tensor) -> Tensor:
+        """Scores in single precision: half precision would flip close decisions.
+
+        Shapes:
+            query, query_pos: (bs, nq, dim)
+            returns: (bs, nq, 2)
+        """
+        with torch.autocast(query.device.type, enabled=False):
+            inputs = query
+            if self.router_input == 'content_and_position':
+                inputs = query + query_pos
+            return self.projection(inputs.to(self.projection.weight.dtype))

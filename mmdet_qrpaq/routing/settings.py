@@ -1,0 +1,120 @@
+"""The settings of query routing, checked when a detector is built.
+
+`QueryRoutingMixin` makes one from the config; every routed layer reads it.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+
+from mmdet.registry import TASK_UTILS
+
+from ..errors import ConfigError, check_number
+
+SITES = ('layer', 'self_attn', 'cross_attn')
+CHOICES = dict(
+    ffn_scope=('routed', 'all'),
+    gradient=('exit_head', 'straight_through'),
+    exit_input=('scaled_query', 'scores'),
+    executor=('gather', 'dense'),
+    regroup=('scatter', 'concat'),
+)
+
+
+@dataclass
+class RoutingSettings:
+    """What a config says under ``query_routing``.
+
+    Args:
+        num_queries: Matching queries of the host.
+        num_layers: Layers of the host's decoder.
+        schedule: Site of each layer, repeated over the decoder (Sec. 5.4a):
+            ``'layer'``, ``'self_attn'``, ``'cross_attn'``.
+        ffn_scope: ``'routed'``, only queries that entered pass the FFN (Sec. 5.4c), or
+            ``'all'`` (Eq. 10-11).
+        router: Settings of `Router`.
+        policy: Config of a rule of `policies`.
+        gradient: How the router learns. ``'exit_head'`` is the paper's;
+            ``'straight_through'`` lets the detector's own losses through the decision,
+            and always trains with the dense executor.
+        exit_input: What exit heads see: ``'scaled_query'``, the queries after the slice
+            times sigma_EE; or ``'scores'``, a projection of the router's scores alone.
+        executor: ``'gather'`` (Eq. 7-8) or ``'dense'``, with the same result.
+        capacity: Most queries that may enter a slice: a number, or a share of the
+            queries in (0, 1); None is no limit. May be set on a trained model.
+        regroup: ``'scatter'``, back in place, or ``'concat'`` (Table 5).
+
+    Raises:
+        ConfigError: If a setting cannot work.
+    """
+
+    num_queries: int
+    num_layers: int
+    schedule: Sequence[str] = SITES
+    ffn_scope: str = 'routed'
+    router: dict = field(default_factory=dict)
+    policy: dict | Callable = field(
+        default_factory=lambda: dict(type='StandardizedPolicy')
+    )
+    gradient: str = 'straight_through'
+    exit_input: str = 'scaled_query'
+    executor: str = 'gather'
+    capacity: int | float | None = None
+    regroup: str = 'scatter'
+
+    @classmethod
+    def from_config(
+        cls, config: dict, num_queries: int, num_layers: int
+    ) -> 'RoutingSettings':
+        """Builds the settings, refusing names that are not settings."""
+        known = [f.name for f in fields(cls) if not f.name.startswith('num_')]
+        if unknown := sorted(set(config) - set(known)):
+            raise ConfigError(
+                f'query_routing has no setting {unknown[0]!r}: use {", ".join(known)}.'
+            )
+        return cls(num_queries, num_layers, **config)
+
+    def __post_init__(self) -> None:
+        for name, known in CHOICES.items():
+            if (value := getattr(self, name)) not in known:
+                raise ConfigError(
+                    f'query_routing.{name} is {value!r}: use '
+                    f'{" or ".join(map(repr, known))}.'
+                )
+        self.sites = self._repeat_schedule()
+        self.capacity = self._count_capacity()
+        if not callable(self.policy):
+            self.policy = TASK_UTILS.build(self.policy)
+
+    def _repeat_schedule(self) -> tuple[str, ...]:
+        schedule, num_layers = self.schedule, self.num_layers
+        if isinstance(schedule, str) or not isinstance(schedule, Sequence):
+            raise ConfigError(
+                f'query_routing.schedule is {schedule!r}: give a list of '
+                f'{", ".join(map(repr, SITES))}.'
+            )
+        for site in schedule:
+            if site not in SITES:
+                raise ConfigError(
+                    f'query_routing.schedule names the site {site!r}: use '
+                    f'{", ".join(map(repr, SITES))}.'
+                )
+        if not schedule or num_layers % len(schedule):
+            raise ConfigError(
+                f'query_routing.schedule has {len(schedule)} sites, which do not fill '
+                f'the {num_layers} decoder layers when repeated: give one site per '
+                'layer, or a number of them that divides the layers.'
+            )
+        return tuple(schedule) * (num_layers // len(schedule))
+
+    def _count_capacity(self) -> int | None:
+        capacity, name = self.capacity, 'query_routing.capacity'
+        if capacity is None:
+            return None
+        if isinstance(capacity, float):
+            hint = 'a share of the queries, or a whole number of them'
+            check_number(name, capacity, 0.001, 1, hint=hint)
+            return math.ceil(capacity * self.num_queries)
+        hint = f'the model has {self.num_queries} queries; None is no limit'
+        check_number(name, capacity, 1, self.num_queries, whole=True, hint=hint)
+        return capacity
