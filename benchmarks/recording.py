@@ -61,8 +61,8 @@ def write(name: str, kind: str, settings: dict, measured: dict) -> Path:
     result = dict(
         kind=kind, environment=environment(), settings=settings, measured=measured
     )
-    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f'{name}.json'
+    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix('.tmp')
     draft.write_text(json.dumps(result, indent=2) + '\n')
     draft.replace(path)
