@@ -5,62 +5,14 @@ mim train mmdet_qrpaq configs/paq_dino_r18_4e_digits.py
 Measured: benchmarks/results/demo_digits.json, quoted in the README.
 """
 
-_base_ = [
-    'mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py',
-    './_base_/methods.py',
-    './_base_/digits.py',
-]
+_base_ = ['./_base_/small_dino_digits.py', './_base_/methods.py']
 
-# ResNet-18 from scratch (hence trainable BN), few queries and layers: 100 batches of
-# eight pictures an epoch take about a minute.
 model = dict(
     type='QRPaQDINO',
-    num_queries=30,
     pattern_query=dict(_base_.patterns_300, num_patterns=10),
-    backbone=dict(
-        depth=18,
-        norm_cfg=dict(requires_grad=True),
-        norm_eval=False,
-        init_cfg=None,
-    ),
-    neck=dict(in_channels=[128, 256, 512]),
-    encoder=dict(num_layers=1, layer_cfg=dict(ffn_cfg=dict(feedforward_channels=512))),
-    decoder=dict(num_layers=3, layer_cfg=dict(ffn_cfg=dict(feedforward_channels=512))),
-    dn_cfg=dict(group_cfg=dict(num_dn_queries=20)),
     bbox_head=dict(
         type='QualityAwareDINOHead',
-        num_classes=10,
         quality=_base_.quality,
         loss_cls=dict(_delete_=True, **_base_.varifocal),
     ),
-    test_cfg=dict(max_per_img=30),
 )
-
-train_dataloader = dict(_delete_=True, **_base_.digits_train_dataloader)
-val_dataloader = dict(_delete_=True, **_base_.digits_val_dataloader)
-test_dataloader = val_dataloader
-val_evaluator = dict(_delete_=True, **_base_.digits_val_evaluator)
-test_evaluator = dict(_delete_=True, **_base_.digits_val_evaluator, classwise=True)
-
-max_epochs = 4
-train_cfg = dict(max_epochs=max_epochs)
-optim_wrapper = dict(
-    optimizer=dict(lr=4e-4),
-    clip_grad=dict(max_norm=1.0),
-    paramwise_cfg=dict(_delete_=True),
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(
-        type='CosineAnnealingLR',
-        begin=0,
-        end=max_epochs,
-        T_max=max_epochs,
-        convert_to_iter_based=True,
-    ),
-]
-default_hooks = dict(
-    logger=dict(interval=20), checkpoint=dict(interval=1, max_keep_ckpts=2)
-)
-# A fixed seed, so that the measured numbers can be met again.
-randomness = dict(seed=0)

@@ -41,3 +41,22 @@ varifocal = dict(
     gamma=2.0,
     loss_weight=1.0,
 )
+
+# QR-DETR Sec. 4: what every `qr*` leaf routes with. Two settings are not the paper's
+# (see `eeqr_literal`): its rule tends to one answer for all queries.
+eeqr = dict(
+    schedule=('layer', 'self_attn', 'cross_attn'),  # Sec. 5.4a
+    ffn_scope='routed',  # Sec. 5.4c
+    router=dict(router_input='content_and_position', init='random'),
+    policy=dict(type='StandardizedPolicy', threshold=-0.5),
+    gradient='straight_through',
+    executor='gather',
+    capacity=None,
+    regroup='scatter',  # Table 5
+)
+# Eq. 6 and 'Optimizing Router Layer' (Sec. 4.1) to the letter.
+eeqr_literal = dict(
+    eeqr,
+    policy=dict(type='ThresholdPolicy'),
+    gradient='exit_head',
+)

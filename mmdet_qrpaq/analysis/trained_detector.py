@@ -23,12 +23,12 @@ from ..runtime.fit import require_same_model
 
 
 def add_detector_arguments(
-    parser: argparse.ArgumentParser, score_threshold: float
+    parser: argparse.ArgumentParser, score_threshold: float | None = None
 ) -> None:
     """Add what every tool takes that looks at a trained detector.
 
     Args:
-        score_threshold: Default of the option of that name.
+        score_threshold: Default of the option of that name; None leaves it out.
     """
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint written by training (.pth)')
@@ -38,12 +38,13 @@ def add_detector_arguments(
         default='val',
         help='whose data loader of the config to use (val)',
     )
-    parser.add_argument(
-        '--score-threshold',
-        type=float,
-        default=score_threshold,
-        help=f'least score of a prediction that counts ({score_threshold})',
-    )
+    if score_threshold is not None:
+        parser.add_argument(
+            '--score-threshold',
+            type=float,
+            default=score_threshold,
+            help=f'least score of a prediction that counts ({score_threshold})',
+        )
     add_config_options(parser)
 
 

@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 
-INPUTS = ('content_and_position', 'content')
-INITS = ('random', 'enter')
+CHOICES = dict(
+    router_input=('content_and_position', 'content'),
+    init=('random', 'enter'),
+)
 
 
 class Router(nn.Module):
@@ -36,11 +38,8 @@ class Router(nn.Module):
         init: str = 'random',
     ) -> None:
         super().__init__()
-        for name, value, known in (
-            ('router_input', router_input, INPUTS),
-            ('init', init, INITS),
-        ):
-            if value not in known:
+        for name, value in (('router_input', router_input), ('init', init)):
+            if value not in (known := CHOICES[name]):
                 raise ConfigError(
                     f'query_routing.router.{name} is {value!r}: use one of '
                     f'{", ".join(map(repr, known))}.'

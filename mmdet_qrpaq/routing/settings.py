@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from mmdet.registry import TASK_UTILS
 
 from ..errors import ConfigError, check_number
+from .router import CHOICES as ROUTER_CHOICES
 
 SITES = ('layer', 'self_attn', 'cross_attn')
 CHOICES = dict(
@@ -83,8 +84,26 @@ class RoutingSettings:
                 )
         self.sites = self._repeat_schedule()
         self.capacity = self._count_capacity()
+        self._check_router()
         if not callable(self.policy):
+            if not isinstance(self.policy, dict):
+                raise ConfigError(
+                    f'query_routing.policy is {self.policy!r}: give the config of a '
+                    "rule, such as dict(type='StandardizedPolicy')."
+                )
             self.policy = TASK_UTILS.build(self.policy)
+
+    def _check_router(self) -> None:
+        """Names only; `Router` checks the values."""
+        known = ', '.join(ROUTER_CHOICES)
+        if not isinstance(self.router, dict):
+            raise ConfigError(
+                f'query_routing.router is {self.router!r}: give a dict of {known}.'
+            )
+        if unknown := sorted(set(self.router) - set(ROUTER_CHOICES)):
+            raise ConfigError(
+                f'query_routing.router has no setting {unknown[0]!r}: use {known}.'
+            )
 
     def _repeat_schedule(self) -> tuple[str, ...]:
         schedule, num_layers = self.schedule, self.num_layers

@@ -1,0 +1,10 @@
+"""A small QR-DINO that learns from nothing in minutes.
+
+python tools/dataset/make_digits.py
+mim train mmdet_qrpaq configs/qr_dino_r18_4e_digits.py
+Measured: not run.
+"""
+
+_base_ = ['./_base_/small_dino_digits.py', './_base_/methods.py']
+
+model = dict(type='QRPaQDINO', query_routing=_base_.eeqr)

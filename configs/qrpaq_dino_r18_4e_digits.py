@@ -1,0 +1,10 @@
+"""A small DINO with QR and PaQ that learns from nothing in minutes.
+
+python tools/dataset/make_digits.py
+mim train mmdet_qrpaq configs/qrpaq_dino_r18_4e_digits.py
+Measured: not run.
+"""
+
+_base_ = './paq_dino_r18_4e_digits.py'
+
+model = dict(query_routing=_base_.eeqr)
