@@ -8,6 +8,7 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,9 +76,84 @@ def cost_table() -> str:
     return '\n'.join([f'| {" | ".join(head)} |', '|---' * len(head) + '|', *rows])
 
 
+def routing_table(result: dict) -> str:
+    """Time with query routing over time without, and where it does not pay."""
+    settings = result['settings']
+    tables = []
+    for host, measured in result['measured'].items():
+        runs = measured['runs']
+        head = ['queries that enter', 'executor']
+        head += [f'decoder, batch {run["batch"]}' for run in runs]
+        head += [f'whole model, batch {run["batch"]}' for run in runs]
+        rows = [head, ['---'] * len(head), ['all (host)', 'none', *host_seconds(runs)]]
+        for timed in zip(*(run['variants'] for run in runs), strict=True):
+            rows.append([timed[0]['share'], timed[0]['executor'], *ratios(timed)])
+        floor = [run['one_query'] for run in runs]
+        rows.append(['one query (host)', 'none', *ratios(floor)])
+        table = '\n'.join(f'| {" | ".join(row)} |' for row in rows)
+        title = f'**{host}**, {measured["queries"]} queries'
+        tables.append(f'{title}\n\n{table}\n\n{where_it_pays(runs)}')
+    height, width = settings['size']
+    tables.append(
+        f'{height}x{width}, random weights, {settings["device"]}, '
+        f'{settings["threads"]} threads; medians of {settings["repeats"]} repetitions '
+        f'(decoder) and {settings["whole_repeats"]} (the rest); {setting(result)}.'
+    )
+    return '\n\n'.join(tables)
+
+
+def host_seconds(runs: list[dict]) -> list[str]:
+    """Cells of the host: decoder, then whole model."""
+    decoder = [run['host_decoder_seconds']['median'] for run in runs]
+    rest = [run['rest_seconds']['median'] for run in runs]
+    whole = [a + b for a, b in zip(decoder, rest, strict=True)]
+    return [f'{1000 * seconds:.4g} ms' for seconds in (*decoder, *whole)]
+
+
+def ratios(timed: Sequence[dict]) -> list[str]:
+    """Cells of one variant at each batch size: decoder, then whole model."""
+    cells = []
+    for entry in timed:
+        low, high = entry['decoder_ratio']['quartiles']
+        cells.append(f'{entry["decoder_ratio"]["median"]:.2f} ({low:.2f}-{high:.2f})')
+    return cells + [f'{entry["whole_ratio"]:.3f}' for entry in timed]
+
+
+def where_it_pays(runs: list[dict]) -> str:
+    """Sentences on who is slower than the host, or not clearly faster."""
+    slower, unclear = {}, {}
+    for run in runs:
+        for entry in run['variants']:
+            low, high = entry['decoder_ratio']['quartiles']
+            where = slower if low >= 1 else unclear if high >= 1 else None
+            if where is not None:
+                case = f'{entry["share"]} (batch {run["batch"]})'
+                where.setdefault(entry['executor'], []).append(case)
+    sentences = []
+    for text, cases in (
+        ('Slower than the host, so routing does not pay', slower),
+        ('Neither clearly slower nor faster (its quartiles hold 1)', unclear),
+    ):
+        named = [f'`{name}` at {", ".join(found)}' for name, found in cases.items()]
+        if named:
+            sentences.append(f'{text}: {"; ".join(named)}.')
+    return ' '.join(sentences) or 'Every variant makes the decoder faster.'
+
+
+def routing_tables() -> str:
+    """One table for each device that was measured."""
+    paths = sorted(RESULTS.glob('routing_speed_*.json'))
+    tables = [routing_table(load(path.stem)) for path in paths]
+    return '\n\n'.join(tables) or 'Not measured yet.'
+
+
 def render(readme: str) -> str:
     """The README with its generated blocks made anew."""
-    for name, table in (('demo results', demo_table()), ('cost', cost_table())):
+    for name, table in (
+        ('demo results', demo_table()),
+        ('cost', cost_table()),
+        ('routing speed', routing_tables()),
+    ):
         block = f'<!-- {name} -->\n{table}\n<!-- end of {name} -->'
         old = re.search(f'<!-- {name} -->.*?<!-- end of {name} -->', readme, re.S)
         if old is None:

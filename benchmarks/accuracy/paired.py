@@ -3,9 +3,9 @@
 
 python benchmarks/accuracy/paired.py routing_policy --seeds 0 1 2
 
-Same data, order and iterations for all variants of a seed. Runs that are recorded are not
-done again, a stopped run goes on from its last epoch, and a failing one leaves the others
-alone. Results: benchmarks/results/accuracy/STUDY/VARIANT_seedN.json.
+Same data, order and iterations for all variants of a seed. Runs that are recorded are
+not done again, a stopped run goes on from its last epoch, and a failing one leaves the
+others alone. Results: benchmarks/results/accuracy/STUDY/VARIANT_seedN.json.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--jobs',
         type=int,
         default=1,
-        help='runs at a time; the processor cores are shared out (default: %(default)s)',
+        help='runs at a time, which share out the processor cores (default: 1)',
     )
     parser.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs/accuracy')
     args = parser.parse_args(argv)

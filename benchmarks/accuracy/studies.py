@@ -20,9 +20,7 @@ class Study(NamedTuple):
 
 def routing(policy: dict, gradient: str, init: str = 'random', **others) -> dict:
     """The model settings of one way to route."""
-    settings = dict(
-        policy=policy, gradient=gradient, router=dict(init=init), **others
-    )
+    settings = dict(policy=policy, gradient=gradient, router=dict(init=init), **others)
     return dict(type='QRPaQDINO', query_routing=settings)
 
 

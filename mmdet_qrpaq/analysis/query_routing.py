@@ -226,7 +226,6 @@ def draw_routing(layers: Sequence[LayerRouting]) -> Figure:
     panels = figure.subplots(1, len(sites), sharex=True, squeeze=False)[0]
     num_queries = len(layers[0].entries)
     width = -(-(num_queries + 1) // NUM_BARS)
-    # Bars of `width` counts each; 0 and all queries are counts of their own.
     starts = np.arange(0, num_queries + 1, width)
     edges = np.append(starts, starts[-1] + width) - 0.5
     for axes, site in zip(panels, sites, strict=True):
@@ -243,6 +242,7 @@ def draw_routing(layers: Sequence[LayerRouting]) -> Figure:
             xlabel=f'queries that enter (of {num_queries})',
             xlim=(-0.02 * num_queries - 0.5, 1.02 * num_queries + 0.5),
         )
+        axes.margins(y=0.06 + 0.08 * len(members))  # room for the legend
         axes.spines[['top', 'right']].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
     panels[0].set_ylabel('pictures (%)')

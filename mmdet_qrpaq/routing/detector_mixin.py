@@ -38,9 +38,9 @@ class QueryRoutingMixin:
         if settings.gradient == 'exit_head':
             if not isinstance(self.bbox_head, DETRHead):
                 raise ConfigError(
-                    f"query_routing.gradient='exit_head' needs the losses of a DETRHead, "
-                    f'and bbox_head is a {type(self.bbox_head).__name__}: set '
-                    "gradient='straight_through'."
+                    "query_routing.gradient='exit_head' needs the losses of a "
+                    f'DETRHead, and bbox_head is a {type(self.bbox_head).__name__}: '
+                    "set gradient='straight_through'."
                 )
             self.exit_heads = ExitHeads(
                 self.bbox_head, len(layers), self.embed_dims, settings.exit_input

@@ -119,7 +119,7 @@ class EEQRDecoderLayer(BaseModule):
         by_query: dict[str, Tensor],
         attn_mask: Tensor | None,
     ) -> Tensor:
-        """Sub-layers ``first`` to ``last - 1`` of self-attn, cross-attn, FFN (Eq. 1-3)."""
+        """Sub-layers from ``first`` up to ``last``, which stays out (Eq. 1-3)."""
         for index in range(first, last):
             if index == 0:
                 position = by_query['query_pos']
@@ -141,8 +141,9 @@ class EEQRDecoderLayer(BaseModule):
         """Scores (Eq. 5) and decision (Eq. 6) of the matching queries."""
         scores = self.router(query, query_pos)
         decision = self.settings.policy(scores)
-        if self.settings.capacity is not None:
-            decision = limit_to_capacity(decision, self.settings.capacity)
+        capacity = self.settings.capacity
+        if capacity is not None and capacity < scores.shape[1]:
+            decision = limit_to_capacity(decision, capacity)
         return scores, decision
 
     def route(self, run_slice, query: Tensor, by_query: dict, attn_mask) -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .gather_scatter import block_keys, gather, pack, scatter
+from .gather_scatter import block_keys, gather, hide_keys, pack, scatter
 
 # (queries, what belongs to each of them by name, self-attention mask) -> queries
 Slice = Callable[[Tensor, dict[str, Tensor], Tensor | None], Tensor]
@@ -68,7 +68,9 @@ def run_gathered(
         padded = shortest < num_slots
     if num_slots >= num_queries:
         # Nothing to leave out of the tensors.
-        mask = block_keys(enter if padded else None, attn_mask, num_heads)
+        mask = self_attention_mask(
+            enter if padded else None, attn_mask, num_heads, query
+        )
         processed = run_slice(query, by_query, mask)
         return (
             torch.where(enter.unsqueeze(-1), processed, query) if padded else processed
@@ -78,6 +80,15 @@ def run_gathered(
     if attn_mask is not None:
         rows, columns = packing.index.unsqueeze(2), packing.index.unsqueeze(1)
         attn_mask = attn_mask[rows, columns]
-    mask = block_keys(packing.valid, attn_mask, num_heads)
+    mask = self_attention_mask(packing.valid, attn_mask, num_heads, query)
     routed = run_slice(gather(query, packing.index), packed, mask)
     return scatter(routed, packing, query)
+
+
+def self_attention_mask(
+    enter: Tensor | None, attn_mask: Tensor | None, num_heads: int, query: Tensor
+) -> Tensor | None:
+    """Mask under which only entering queries are keys, the cheapest that will do."""
+    if enter is None or attn_mask is not None:
+        return block_keys(enter, attn_mask, num_heads)
+    return hide_keys(enter, num_heads, query.dtype)

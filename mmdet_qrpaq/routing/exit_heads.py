@@ -20,7 +20,7 @@ class ExitHeads(BaseModule):
 
     Args:
         bbox_head: The host's head; copied, never shared.
-        num_layers: Decoder layers; branches beyond them (encoder proposals) are left out.
+        num_layers: Decoder layers; branches beyond them (encoder's) are left out.
         embed_dims: Width of a query.
         exit_input: See `RoutingSettings`.
 
@@ -55,8 +55,8 @@ class ExitHeads(BaseModule):
 
         Shapes:
             references: as the host's decoder hands them to its head, matching queries
-            returns: (num_layers, bs, nq, num_classes) logits and (num_layers, bs, nq, 4)
-                boxes as (cx, cy, w, h), normalised
+            returns: (num_layers, bs, nq, num_classes) logits and
+                (num_layers, bs, nq, 4) boxes as (cx, cy, w, h), normalised
         """
         if self.score_projections is None:
             inputs = [

@@ -85,3 +85,20 @@ def block_keys(
         n = enter.shape[1]
         blocked = blocked & ~torch.eye(n, dtype=torch.bool, device=enter.device)
     return blocked.repeat_interleave(num_heads, 0)
+
+
+def hide_keys(enter: Tensor, num_heads: int, dtype: torch.dtype) -> Tensor:
+    """As `block_keys` without an ``attn_mask``, at a fraction of its cost.
+
+    All rows are one, so nothing of size n x n is built or converted: attention takes an
+    additive mask as it is, and a boolean one only after two copies of that size. Where
+    no query enters all are keys, so that no row is empty.
+
+    Shapes:
+        enter: (bs, n) bool
+        returns: ``dtype`` (bs * num_heads, n, n), -inf where hidden, 0 elsewhere
+    """
+    hidden = ~enter & enter.any(1, keepdim=True)
+    row = enter.new_zeros(enter.shape, dtype=dtype).masked_fill(hidden, -torch.inf)
+    row = row.repeat_interleave(num_heads, 0).unsqueeze(1)
+    return row.expand(-1, enter.shape[1], -1)

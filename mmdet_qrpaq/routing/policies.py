@@ -29,6 +29,12 @@ class Decision(NamedTuple):
     probability: Tensor
 
 
+def count_share(share: float, num_queries: int) -> int:
+    """A share of the queries, rounded up to whole ones: 28 % of 300 are 84."""
+    # 0.28 * 300 is 84.00000000000001.
+    return math.ceil(round(share * num_queries, 6))
+
+
 def score_margin(scores: Tensor) -> Tensor:
     """'Enter' minus 'bypass', (bs, nq, 2) -> (bs, nq)."""
     return scores[..., 0] - scores[..., 1]
@@ -38,8 +44,8 @@ def score_margin(scores: Tensor) -> Tensor:
 class ThresholdPolicy:
     """Enter where 'enter' scores at least as high as 'bypass': Eq. 6, the paper's.
 
-    Paper vs here: Eq. 6 takes the maximum of two sigmoids and says that it is split into
-    two subsets; we read the split as the arg-max, ties enter.
+    Paper vs here: Eq. 6 takes the maximum of two sigmoids and says that it is split
+    into two subsets; we read the split as the arg-max, ties enter.
     """
 
     def __call__(self, scores: Tensor) -> Decision:
@@ -92,10 +98,10 @@ class TopSharePolicy:
 
     def __call__(self, scores: Tensor) -> Decision:
         margin = score_margin(scores)
-        count = math.ceil(self.share * margin.shape[-1])
+        count = count_share(self.share, margin.shape[-1])
         # Stable, so that ties fall to the first query on every device.
-        order = margin.argsort(-1, descending=True, stable=True)
-        rank = order.argsort(-1)
+        order = margin.argsort(dim=-1, descending=True, stable=True)
+        rank = order.argsort(dim=-1)
         kept = margin.gather(-1, order[..., count - 1 : count])
         # The cut is part of the question, not of the answer: no gradient through it.
         probability = (margin - kept.detach()).sigmoid()
@@ -108,6 +114,6 @@ def limit_to_capacity(decision: Decision, capacity: int) -> Decision:
     Ties fall to the first query. No synchronisation.
     """
     margin = decision.margin.detach().masked_fill(~decision.enter, -torch.inf)
-    order = margin.argsort(-1, descending=True, stable=True)
-    among_best = order.argsort(-1) < capacity
+    order = margin.argsort(dim=-1, descending=True, stable=True)
+    among_best = order.argsort(dim=-1) < capacity
     return decision._replace(enter=decision.enter & among_best)

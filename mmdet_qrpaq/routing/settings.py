@@ -3,13 +3,13 @@
 `QueryRoutingMixin` makes one from the config; every routed layer reads it.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 
 from mmdet.registry import TASK_UTILS
 
 from ..errors import ConfigError, check_number
+from .policies import count_share
 from .router import CHOICES as ROUTER_CHOICES
 
 SITES = ('layer', 'self_attn', 'cross_attn')
@@ -85,13 +85,7 @@ class RoutingSettings:
         self.sites = self._repeat_schedule()
         self.capacity = self._count_capacity()
         self._check_router()
-        if not callable(self.policy):
-            if not isinstance(self.policy, dict):
-                raise ConfigError(
-                    f'query_routing.policy is {self.policy!r}: give the config of a '
-                    "rule, such as dict(type='StandardizedPolicy')."
-                )
-            self.policy = TASK_UTILS.build(self.policy)
+        self.policy = self._build_policy()
 
     def _check_router(self) -> None:
         """Names only; `Router` checks the values."""
@@ -104,6 +98,20 @@ class RoutingSettings:
             raise ConfigError(
                 f'query_routing.router has no setting {unknown[0]!r}: use {known}.'
             )
+
+    def _build_policy(self) -> Callable:
+        if callable(self.policy):
+            return self.policy
+        try:
+            return TASK_UTILS.build(self.policy)
+        except (KeyError, TypeError) as error:
+            reason = ' '.join(str(error.args[0]).split('. ')[0].split())
+            raise ConfigError(
+                f'query_routing.policy is {self.policy!r}, of which no rule can be '
+                f"built ({reason}): give dict(type='StandardizedPolicy'), "
+                "'ThresholdPolicy', 'TopSharePolicy' or one of your own from "
+                'TASK_UTILS, and only settings it has.'
+            ) from error
 
     def _repeat_schedule(self) -> tuple[str, ...]:
         schedule, num_layers = self.schedule, self.num_layers
@@ -133,7 +141,7 @@ class RoutingSettings:
         if isinstance(capacity, float):
             hint = 'a share of the queries, or a whole number of them'
             check_number(name, capacity, 0.001, 1, hint=hint)
-            return math.ceil(capacity * self.num_queries)
+            return count_share(capacity, self.num_queries)
         hint = f'the model has {self.num_queries} queries; None is no limit'
         check_number(name, capacity, 1, self.num_queries, whole=True, hint=hint)
         return capacity

@@ -160,10 +160,10 @@ def test_model_index_loads_as_mim_loads_it():
     load = pytest.importorskip('modelindex.load_model_index').load
     index = load(str(ROOT / 'model-index.yml'))
     index.build_models_with_collections()
-    assert [model.name for model in index.models] == [
-        'paq_dino_r50_12e',
-        'paq_dino_r50_24e',
-    ]
+    leaves = {path.stem for path in (ROOT / 'configs').glob('*.py')}
+    assert {model.name for model in index.models} == {
+        name for name in leaves if 'digits' not in name
+    }
 
 
 def test_config_names_are_unique_since_mim_finds_them_by_name():

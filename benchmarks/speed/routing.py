@@ -1,0 +1,146 @@
+#!/usr/bin/env python
+"""Times query routing against the host without it (QR-DETR Sec. 5).
+
+Writes benchmarks/results/routing_speed_<device>.json. Protocol:
+
+- The host is upstream's model with random weights and a random picture without
+  padding: neither changes the time. The routed model has the host's weights.
+- The decoder is timed alone, on what the host's own encoder hands it. All variants run
+  one after another in each repetition, in an order drawn anew, and each is divided by
+  the host of its repetition, so that a slow minute of the machine hits all of them.
+- Which queries enter is drawn at random, exactly as many in each image as the share
+  says; router, policy, gather and scatter are part of the measured time.
+- Everything but the decoder does not change with routing. It is timed on the host in
+  the same process, and its median is added to that of each decoder: the whole model,
+  from the normalised picture to the boxes.
+- ``one_query`` is the host's decoder given one query per image: what is spent on the
+  memory of the encoder, which no routing of queries can save.
+- Before anything is timed, all executors must give the same queries, and the host's
+  where all of them enter.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from mmdet.models import DetectionTransformer
+from mmengine.logging import MMLogger
+from rich.progress import Progress
+from timing import SHARES, measure, steps
+
+import mmdet_qrpaq  # noqa: F401  (registers the package)
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.runtime.building import build_model
+from mmdet_qrpaq.runtime.configs import read_config
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import recording  # noqa: E402  (one folder up)
+
+# Upstream's config, and our detector of it.
+HOSTS = dict(
+    deformable=(
+        'mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
+        'QRPaQDeformableDETR',
+    ),
+    conditional=(
+        'mmdet::conditional_detr/conditional-detr_r50_8xb2-50e_coco.py',
+        'QRPaQConditionalDETR',
+    ),
+    dab=('mmdet::dab_detr/dab-detr_r50_8xb2-50e_coco.py', 'QRPaQDABDETR'),
+    dino=('mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py', 'QRPaQDINO'),
+)
+
+
+def build_pair(
+    name: str, device: str
+) -> tuple[DetectionTransformer, DetectionTransformer]:
+    """The host and the routed model, which has the host's weights."""
+    config, detector = HOSTS[name]
+    pair = []
+    for changes in ({}, dict(type=detector, query_routing={})):
+        cfg = read_config(config)
+        cfg.model.backbone.init_cfg = None  # random weights, nothing to download
+        cfg.model.update(changes)
+        pair.append(build_model(cfg))
+    host, routed = pair
+    torch.manual_seed(0)
+    host.init_weights()
+    missing, _ = routed.load_state_dict(host.state_dict(), strict=False)
+    assert all('.router.' in key for key in missing), missing
+    return host.to(device).eval(), routed.to(device).eval()
+
+
+def parse() -> argparse.Namespace:
+    """The command line, checked."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
+    parser.add_argument(
+        '--size', type=int, nargs=2, default=(800, 1333), metavar=('H', 'W')
+    )
+    parser.add_argument(
+        '--hosts', nargs='+', choices=HOSTS, default=['deformable'], metavar='HOST'
+    )
+    parser.add_argument('--batches', type=int, nargs='+', default=(1, 4), metavar='N')
+    parser.add_argument('--repeats', type=int, default=15, help='of the decoders')
+    parser.add_argument(
+        '--whole-repeats', type=int, default=3, help='of the rest of the model'
+    )
+    parser.add_argument('--out', type=Path, help='the result, a .json file')
+    args = parser.parse_args()
+    if min(args.repeats, args.whole_repeats) < 2:
+        parser.error('--repeats and --whole-repeats must be at least 2 for a spread.')
+    if min(*args.size, *args.batches) < 1:
+        parser.error('--size and --batches must be positive.')
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        parser.error('--device cuda: torch finds no GPU here; use --device cpu.')
+    args.out = args.out or recording.RESULTS / f'routing_speed_{args.device}.json'
+    return args
+
+
+def main() -> None:
+    """Measures each host at each batch size and writes the result."""
+    args = parse()
+    MMLogger.get_current_instance().setLevel('WARNING')
+    total = steps(args.repeats, args.whole_repeats)
+    measured = {}
+    with Progress() as progress:
+        for name in args.hosts:
+            host, routed = build_pair(name, args.device)
+            runs = []
+            for batch in args.batches:
+                task = progress.add_task(f'{name}, batch {batch}', total=total)
+                torch.manual_seed(0)
+                inputs = torch.randn(batch, 3, *args.size, device=args.device)
+                runs.append(
+                    measure(
+                        host,
+                        routed,
+                        inputs,
+                        args.repeats,
+                        args.whole_repeats,
+                        lambda task=task: progress.advance(task),
+                    )
+                )
+            measured[name] = dict(queries=host.num_queries, runs=runs)
+    settings = dict(
+        device=args.device,
+        threads=torch.get_num_threads(),
+        size=list(args.size),
+        repeats=args.repeats,
+        whole_repeats=args.whole_repeats,
+        shares=SHARES,
+        protocol=__doc__.partition('Protocol:')[2].strip(),
+    )
+    name = str(args.out.resolve().with_suffix(''))
+    path = recording.write(name, 'routing_speed', settings, measured)
+    print(f'written: {path}')
+
+
+if __name__ == '__main__':
+    try:
+        main()
+    except ConfigError as error:
+        sys.exit(str(error))

@@ -1,0 +1,120 @@
+#!/usr/bin/env python
+"""Count which queries enter which decoder layers over a data set (QR-DETR Table 2).
+
+    python tools/analysis/query_routing.py CONFIG CHECKPOINT --out-dir FOLDER
+
+Prints the table; writes it, with all counts, to routing.json, and the distribution of
+entering queries at each site (Fig. 4) to routing.png. The limit of a routed slice can
+be changed without training: --cfg-options model.query_routing.capacity=0.5.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import checkout  # noqa: F401
+import torch
+from checks import check_data, check_picture
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from mmdet_qrpaq.analysis.query_routing import (
+    LayerRouting,
+    RoutingStatistics,
+    average_sites,
+    write_routing,
+)
+from mmdet_qrpaq.analysis.routing_hook import warn_of_collapse
+from mmdet_qrpaq.analysis.trained_detector import (
+    add_detector_arguments,
+    build_dataloader,
+    load_detector,
+)
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.runtime.cli import run
+from mmdet_qrpaq.runtime.configs import read_config
+
+CONVENTION = (
+    'std: standard deviation over the pictures; differ: share of decisions that differ '
+    'between two random pictures (0: the picture does not matter, at most 50 %); a '
+    "site's row is the mean of its layers."
+)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_detector_arguments(parser)
+    parser.add_argument(
+        '--out-dir',
+        type=Path,
+        help="folder for the results (the checkpoint's)",
+    )
+    return parser.parse_args(argv)
+
+
+def render(layers: Sequence[LayerRouting]) -> Table:
+    """One row a layer, then one a site."""
+    table = Table(
+        title=f'queries that enter, of {len(layers[0].entries)}, '
+        f'over {layers[0].num_images} pictures'
+    )
+    table.add_column('layer')
+    table.add_column('site')
+    for column in ('entered', 'std', 'share %', 'differ %'):
+        table.add_column(column, justify='right')
+
+    def add(layer: str, site: str, row: dict[str, float], style: str | None) -> None:
+        cells = [f'{row[key]:.1f}' for key in ('entered', 'entered_std')]
+        cells += [f'{100 * row[key]:.1f}' for key in ('share', 'differing')]
+        table.add_row(layer, site, *cells, style=style)
+
+    for layer in layers:
+        style = 'red' if layer.collapsed else None
+        add(f'd{layer.index}', layer.site, layer.numbers(), style)
+    table.add_section()
+    for site, row in average_sites(layers).items():
+        add('mean', site, row, 'bold')
+    return table
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Count, print and write.
+
+    Raises:
+        ConfigError: Config, checkpoint or data cannot work, or nothing is routed.
+    """
+    args = parse_args(argv)
+    folder = args.out_dir or Path(args.checkpoint).parent
+    check_picture(folder / 'routing.png')
+    cfg = read_config(args.config, args.cfg_options)
+    check_data(cfg, args.split)
+    detector = load_detector(cfg, args.checkpoint)
+    statistics = RoutingStatistics(detector)
+    dataloader = build_dataloader(cfg, args.split)
+    statistics.start()
+    with torch.no_grad():
+        for batch in track(dataloader, 'counting routed queries'):
+            detector.test_step(batch)
+    layers = statistics.layers()
+    if layers[0].num_images == 0:
+        raise ConfigError(
+            f'{args.split}_dataloader has no pictures; mend its ann_file.'
+        )
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(render(layers))
+    console.print(CONVENTION, highlight=False)
+    for layer in layers:
+        if layer.collapsed:
+            console.print(f'warning: {warn_of_collapse(layer)}', highlight=False)
+    origin = dict(config=args.config, checkpoint=args.checkpoint, split=args.split)
+    print(*write_routing(layers, folder, **origin), sep='\n')
+
+
+if __name__ == '__main__':
+    run(main)
