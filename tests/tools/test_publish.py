@@ -1,0 +1,161 @@
+"""tools/model/publish.py: what is stripped, and that the rest tests as before."""
+
+import json
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
+from mmdet_qrpaq.runtime.fit import require_same_model
+from tiny_hosts import build_host
+from tiny_runs import load_tool, run_tool
+
+
+@pytest.fixture(scope='module')
+def routed_run(tiny_config: Path) -> tuple[Path, Path]:
+    """Config and checkpoint of a run with exit heads and averaged weights."""
+    config = tiny_config.parent / 'exit_heads.py'
+    config.write_text(
+        f'_base_ = [{str(tiny_config)!r}]\n'
+        "model = dict(type='QRPaQDINO', query_routing=dict(\n"
+        "    schedule=('layer', 'cross_attn'), gradient='exit_head'))\n"
+        'train_cfg = dict(max_epochs=1)\n'
+        'default_hooks = dict(checkpoint=dict(save_best=None))\n'
+    )
+    work_dir = tiny_config.parent / 'exit_heads'
+    run_tool('train', config, '--work-dir', work_dir)
+    return config, work_dir / 'epoch_1.pth'
+
+
+@pytest.fixture(scope='module')
+def published(routed_run: tuple[Path, Path]) -> Path:
+    out = routed_run[1].parent / 'new' / 'published.pth'
+    load_tool('model/publish').main([str(routed_run[1]), str(out)])
+    return out
+
+
+def test_what_is_left(routed_run, published):
+    before, after = read_checkpoint(str(routed_run[1])), read_checkpoint(str(published))
+    assert set(after) == {'meta', 'state_dict'}
+    assert after['meta']['dataset_meta'] == before['meta']['dataset_meta']
+    assert after['meta']['cfg'] == before['meta']['cfg']
+    gone = before['state_dict'].keys() - after['state_dict'].keys()
+    # Two layers of DINO's head: one linear layer to classify, three for the box.
+    assert len(gone) == 2 * (2 + 6)
+    assert all(key.startswith('exit_heads.') for key in gone)
+    averaged, raw = before['state_dict'], before['ema_state_dict']
+    for key, value in after['state_dict'].items():
+        assert torch.equal(value, averaged[key]), key
+    moved = 'bbox_head.cls_branches.0.weight'
+    assert not torch.equal(after['state_dict'][moved], raw[f'module.{moved}'])
+    # Layers find their version there and convert what older ones wrote.
+    assert after['state_dict']._metadata == before['state_dict']._metadata
+    # Optimizer, averaged and raw weights made it four times as large.
+    assert published.stat().st_size * 3 < routed_run[1].stat().st_size
+    assert [path.name for path in published.parent.iterdir()] == ['published.pth']
+
+
+def test_predictions_are_identical(routed_run, published, tmp_path, capsys):
+    config, checkpoint = routed_run
+    predictions = []
+    for path in (checkpoint, published):
+        out = tmp_path / f'{path.stem}.pkl'
+        work_dir = tmp_path / path.stem
+        run_tool('test', config, path, '--work-dir', work_dir, '--out', out)
+        predictions.append(
+            [s['pred_instances'] for s in pickle.loads(out.read_bytes())]
+        )
+    printed = capsys.readouterr()
+    assert 'missing keys' not in printed.out
+    assert len(predictions[0]) == 3
+    for first, second in zip(*predictions, strict=True):
+        for key in ('scores', 'bboxes', 'labels'):
+            assert len(first[key]) == 20
+            np.testing.assert_array_equal(first[key], second[key])
+
+
+def test_resuming_is_refused(routed_run, published, tmp_path):
+    arguments = ['--work-dir', tmp_path, '--resume', published]
+    with pytest.raises(ConfigError, match='cannot be resumed, it holds no optimizer'):
+        run_tool('train', routed_run[0], *arguments)
+
+
+def exit_head_checkpoint() -> tuple[torch.nn.Module, dict]:
+    detector = build_host('dino', 'qr_exit')
+    weights = detector.state_dict()
+    for key in [key for key in weights if key.startswith('exit_heads.')]:
+        del weights[key]
+    return detector, dict(state_dict=weights)
+
+
+def test_only_exit_heads_are_forgiven_and_only_without_training_state():
+    detector, checkpoint = exit_head_checkpoint()
+    require_same_model(detector, checkpoint, 'a.pth', 'b.py')
+    with pytest.raises(ConfigError, match=r'missing \(first exit_heads\.'):
+        require_same_model(detector, checkpoint | dict(optimizer={}), 'a.pth', 'b.py')
+    del checkpoint['state_dict']['decoder.layers.0.router.projection.bias']
+    with pytest.raises(ConfigError, match=r'1 of \d+ .*first decoder\.layers\.0\.rout'):
+        require_same_model(detector, checkpoint, 'a.pth', 'b.py')
+
+
+def test_loading_reports_exit_heads_that_are_there_in_part():
+    detector, checkpoint = exit_head_checkpoint()
+    assert detector.load_state_dict(checkpoint['state_dict']).missing_keys == []
+    weights = detector.state_dict()
+    key = next(key for key in weights if key.startswith('exit_heads.'))
+    del weights[key]
+    assert detector.load_state_dict(weights, strict=False).missing_keys == [key]
+
+
+def test_plain_and_wrapped_weights(tmp_path, capsys):
+    """A bare state_dict of a distributed run."""
+    weights = OrderedDict(
+        {'module.a': torch.ones(2), 'module.exit_heads.b': torch.ones(3)}
+    )
+    torch.save(weights, tmp_path / 'bare.pth')
+    arguments = [str(tmp_path / 'bare.pth'), str(tmp_path / 'out.pth')]
+    load_tool('model/publish').main(arguments)
+    assert list(read_checkpoint(arguments[1])['state_dict']) == ['module.a']
+    assert 'dropped: 1 entries of exit heads' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('content', 'out', 'words'),
+    [
+        (dict(state_dict=dict(a=torch.ones(1))), 'there.pth', 'exists already'),
+        (dict(state_dict=dict(a=torch.ones(1))), 'there.pth/out.pth', 'is no folder'),
+        (dict(state_dict=dict()), 'out.pth', 'holds no state_dict'),
+        (dict(state_dict='none'), 'out.pth', 'holds no state_dict'),
+        (dict(optimizer=dict()), 'out.pth', 'holds no state_dict'),
+        (None, 'out.pth', 'does not exist'),
+    ],
+)
+def test_refusals_leave_everything_as_it_was(tmp_path, content, out, words):
+    (tmp_path / 'there.pth').write_text(json.dumps('kept'))
+    if content is not None:
+        torch.save(content, tmp_path / 'in.pth')
+    before = sorted(tmp_path.iterdir())
+    arguments = [str(tmp_path / 'in.pth'), str(tmp_path / out)]
+    with pytest.raises(ConfigError, match=words):
+        load_tool('model/publish').main(arguments)
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / 'there.pth').read_text() == '"kept"'
+
+
+def test_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
+    torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'in.pth')
+
+    def fill_the_disk(checkpoint, file):
+        file.write(b'half')
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(torch, 'save', fill_the_disk)
+    arguments = [str(tmp_path / 'in.pth'), str(tmp_path / 'out.pth')]
+    with pytest.raises(ConfigError, match=r'out\.pth cannot be written \(No space'):
+        load_tool('model/publish').main(arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ['in.pth']
