@@ -16,6 +16,7 @@ from mmengine.structures import InstanceData
 from mmengine.utils import get_installed_path
 
 import mmdet_qrpaq  # noqa: F401  (registers the package)
+from mmdet_qrpaq.routing import Decision
 
 REPOSITORY = Path(__file__).parents[1]
 NUM_CLASSES = 3
@@ -87,12 +88,12 @@ MMLogger.get_current_instance().setLevel(logging.WARNING)
 
 
 def tiny_config(host: str) -> dict:
-    """Upstream's model config of a host, made small: ResNet-18, 1 + 3 layers."""
+    """Upstream's model config of a host, made small: thin ResNet-18, 1 + 3 layers."""
     package, _, path = HOSTS[host]['config'].partition('::')
     root = Path(get_installed_path(package)) / '.mim' / 'configs'
     model = Config.fromfile(str(root / path)).model
-    model.backbone.update(depth=18, init_cfg=None)
-    model.neck.in_channels = [64 * 2**i for i in model.backbone.out_indices]
+    model.backbone.update(depth=18, base_channels=16, init_cfg=None)
+    model.neck.in_channels = [16 * 2**i for i in model.backbone.out_indices]
     model.encoder.update(num_layers=1)
     model.encoder.layer_cfg.ffn_cfg.update(feedforward_channels=64)
     model.decoder.update(num_layers=3)
@@ -132,6 +133,38 @@ def host_config(host: str, **options) -> dict:
         owner = model if name in OF_DETECTOR else model.bbox_head
         owner[name] = ConfigDict(options[name])
     return model
+
+
+class ForcedPolicy:
+    """Decides as told, whatever the scores say; usable as ``query_routing.policy``.
+
+    Args:
+        shares: Share of 'enter' of each image; 0 is no query, 1 is all of them.
+    """
+
+    def __init__(self, *shares: float) -> None:
+        self.shares = shares
+
+    def __call__(self, scores: torch.Tensor) -> Decision:
+        rows = []
+        for share in self.shares[: len(scores)]:
+            # By the share alone, so that an image decides alike without its neighbour.
+            draw = torch.Generator().manual_seed(round(1000 * share))
+            rows.append(torch.rand(scores.shape[1], generator=draw))
+        margin = torch.stack(rows).type_as(scores)
+        shares = torch.tensor(self.shares).type_as(scores)
+        enter = margin < shares[: len(scores), None]
+        return Decision(enter, margin, (scores[..., 0] - scores[..., 1]).sigmoid())
+
+
+def without_dropout(module: torch.nn.Module) -> torch.nn.Module:
+    """Another executor draws other numbers, so comparisons must not draw any."""
+    for part in module.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+        if isinstance(part, torch.nn.MultiheadAttention):
+            part.dropout = 0.0
+    return module
 
 
 @functools.cache

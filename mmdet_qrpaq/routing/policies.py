@@ -57,8 +57,9 @@ class ThresholdPolicy:
 class StandardizedPolicy:
     """Enter where the margin stands out among the image's own queries.
 
-    The margin is standardised over the queries of its image, so that no router can send
-    all queries the same way; how many enter still varies with their distribution.
+    The margin is standardised over the queries of its image, so that a router cannot
+    answer all queries alike by its bias; how many enter still varies with the shape of
+    their distribution. Identical margins all enter.
 
     Args:
         threshold: In standard deviations from the image's mean; about 69 % enter at

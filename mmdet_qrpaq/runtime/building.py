@@ -13,13 +13,14 @@ from torch import nn
 
 from ..errors import ConfigError
 
-_UNKNOWN_NAME = re.compile(r'([\w.]+) is not in the (\S+) registry')
+_UNKNOWN_NAME = re.compile(r'([\w.]+) is not in the (.+?) registry')
 _UNKNOWN_SETTING = re.compile(r"got an unexpected keyword argument '(\w+)'")
 _MISSING_SETTING = re.compile(r'[\w.]+\(\) missing \d+ required .*')
 # Our own settings, by far most often put into a class that does not have them.
 _OWNERS = {
-    'pattern_query': "model.type='QRPaQDINO'",
-    'quality': "model.bbox_head.type='QualityAwareDINOHead'",
+    'query_routing': "model.type='QRPaQDINO' or the QRPaQ class of another host",
+    'pattern_query': "model.type='QRPaQDINO' or the QRPaQ class of another host",
+    'quality': "model.bbox_head.type='QualityAwareDINOHead' or that of another host",
 }
 
 

@@ -1,6 +1,11 @@
-"""What every host must keep, over hosts x methods (a host is listed in conftest)."""
+"""What every host must keep, over hosts x methods (both are listed in tiny_hosts).
+
+The layers alone, over hosts x sites: tests/routing.
+"""
 
 import copy
+import functools
+import re
 
 import pytest
 import torch
@@ -8,16 +13,24 @@ from mmengine.model import ExponentialMovingAverage
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from tiny_hosts import (
+    EXIT_HEADS,
     METHODS,
+    ForcedPolicy,
+    build,
     build_host,
     build_upstream,
+    host_config,
     make_batch,
     run_loss,
     total_loss,
 )
 
-# Keys an upstream checkpoint may have on top of ours: embeddings that P replaces.
-REPLACED_BY_PATTERNS = {'query_embedding.weight'}
+# Keys we may have on top of an upstream checkpoint, by the option that brings them.
+NEW_KEYS = dict(
+    pattern_query=r'pattern_query_generator\..*',
+    query_routing=r'decoder\.layers\.\d\.router\.projection\.(weight|bias)',
+    exit_heads=r'exit_heads\..*',
+)
 
 
 def test_all_off_is_the_host_bit_for_bit(host):
@@ -51,14 +64,24 @@ def test_all_off_is_the_host_bit_for_bit(host):
 def test_upstream_checkpoint_loads_with_only_the_new_keys_missing(host, method):
     ours, upstream = build_host(host, method), build_upstream(host)
     result = ours.load_state_dict(upstream.state_dict(), strict=False)
-    with_patterns = 'pattern_query' in METHODS[method]
-    assert set(result.unexpected_keys) == (
-        REPLACED_BY_PATTERNS if with_patterns else set()
-    )
-    assert all(
-        key.startswith('pattern_query_generator.') for key in result.missing_keys
-    )
-    assert bool(result.missing_keys) == with_patterns
+    options = [name for name in NEW_KEYS if name in METHODS[method]]
+    if ours.exit_heads is not None:
+        options.append('exit_heads')
+    # Only DINO has an embedding of nothing but content, which patterns replace.
+    replaced = set()
+    if host == 'dino' and 'pattern_query' in options:
+        replaced = {'query_embedding.weight'}
+    assert set(result.unexpected_keys) == replaced
+    new = set(ours.state_dict()) - set(upstream.state_dict())
+    for option in options:
+        found = {key for key in new if re.fullmatch(NEW_KEYS[option], key)}
+        assert found, option
+        new -= found
+        # Exit heads may be missing as a whole from a published checkpoint.
+        assert option == 'exit_heads' or found <= set(result.missing_keys)
+    assert not new
+    for key, value in upstream.state_dict().items():
+        assert key in replaced or torch.equal(ours.state_dict()[key], value), key
 
 
 def test_strict_round_trip_deepcopy_and_ema(host, method):
@@ -79,7 +102,7 @@ def test_strict_round_trip_deepcopy_and_ema(host, method):
             torch.testing.assert_close(copied.eval()(**batch)[0], expected)
 
 
-@pytest.mark.parametrize('num_objects', [[2, 3], [0, 2], [0, 0]])
+@pytest.mark.parametrize('num_objects', [[0, 2], [0, 0]])
 def test_every_parameter_gets_a_finite_gradient(host, method, num_objects):
     detector = build_host(host, method)
     losses = run_loss(detector, make_batch(num_objects))
@@ -102,6 +125,71 @@ def test_a_batch_of_two_equals_two_of_one(host, method):
                 torch.testing.assert_close(both[:, i], one[:, 0], rtol=1e-4, atol=1e-5)
 
 
+def observe(detector, batch) -> tuple:
+    """Losses but those of exit heads, their gradients, and what it predicts."""
+    losses = run_loss(detector, batch)
+    losses = {k: v for k, v in losses.items() if not k.startswith('exit.')}
+    total_loss(losses).backward()
+    grads = {name: p.grad for name, p in detector.named_parameters()}
+    with torch.no_grad():
+        outputs = detector.eval()(**batch)
+    return losses, grads, [torch.as_tensor(output) for output in outputs]
+
+
+@functools.cache
+def routed_and_expected(host: str, method: str) -> tuple:
+    """A detector that routes but lets all enter; what it does without routing."""
+    routing = EXIT_HEADS | dict(router=dict(init='enter'))
+    routed = build(host_config(host, **METHODS[method], query_routing=routing))
+    plain = build_host(host, method)
+    routed.load_state_dict(plain.state_dict(), strict=False)
+    return routed, observe(plain, make_batch([2, 3], [(64, 96), (48, 64)]))
+
+
+@pytest.mark.parametrize(
+    ('executor', 'gradient'),
+    [('dense', 'exit_head'), ('dense', 'straight_through'), ('gather', 'exit_head')],
+)
+@pytest.mark.parametrize('method', ['none', 'paq'])
+def test_if_all_enter_it_is_the_host(host, method, executor, gradient):
+    """The paper's schedule, so each site once; with the host's dropout."""
+    routed, expected = routed_and_expected(host, method)
+    routed = copy.deepcopy(routed)
+    settings = routed.routed_layers[0].settings
+    settings.executor, settings.gradient = executor, gradient
+    found = observe(routed, make_batch([2, 3], [(64, 96), (48, 64)]))
+    assert list(found[0]) == list(expected[0])
+    exact = 0 if executor == 'dense' else 1e-5
+    for mine, theirs in (
+        *((found[0][key], value) for key, value in expected[0].items()),
+        *zip(found[2], expected[2], strict=True),
+    ):
+        torch.testing.assert_close(mine, theirs, rtol=exact, atol=exact)
+    for name, grad in expected[1].items():
+        if grad is not None:
+            # Summed in another order where the decision adds a node to the graph.
+            error = (found[1][name] - grad).abs().max()
+            assert error <= 1e-4 * grad.abs().max().clamp(min=1e-3), name
+
+
+@pytest.mark.parametrize('method', ['qr', 'qrpaq'])
+@pytest.mark.parametrize('shares', [(0, 1), (1, 0.5)], ids=str)
+def test_whatever_the_router_says_an_image_is_its_own(host, method, shares):
+    """Also if no query of it enters, and all of its neighbour do."""
+    detector = build_host(host, method).eval()
+    settings = detector.routed_layers[0].settings
+    settings.policy = ForcedPolicy(*shares)
+    batch = make_batch([2, 3])
+    with torch.no_grad():
+        together = detector(**batch)
+        for i in range(2):
+            settings.policy = ForcedPolicy(shares[i])
+            alone = detector(*(part[i : i + 1] for part in batch.values()))
+            for both, one in zip(together[:2], alone[:2], strict=True):
+                torch.testing.assert_close(both[:, i], one[:, 0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('method', ['none', 'paq', 'qr', 'qrpaq'])
 def test_autocast_trains(host, method):
     detector = build_host(host, method)
     with torch.autocast('cpu', torch.bfloat16):

@@ -51,6 +51,14 @@ SETTINGS = [
     ('train_dataloader.dataset.type=Foo', ["train_dataloader.dataset.type: 'Foo'"]),
     ('model.type=Foo', ["model.type: 'Foo' is not in the registry mmdet::model"]),
     ('model.neck.type=Foo', ["model.neck.type: 'Foo' is not in the registry"]),
+    (
+        'model.train_cfg.assigner.type=Foo',
+        ["model.train_cfg.assigner.type: 'Foo' is not in the registry", 'task util'],
+    ),
+    (
+        'model.query_routing.capacity=5',
+        ['model.query_routing is unknown', "it needs model.type='QRPaQDINO'"],
+    ),
     ('model.decoder.depth=6', ['model.decoder.depth is unknown: ']),
     (
         'model.pattern_query.num_patterns=5',

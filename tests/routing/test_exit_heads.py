@@ -1,0 +1,216 @@
+"""Exit heads: the router's gradient under a hard decision (QR-DETR Sec. 4.1)."""
+
+import math
+
+import pytest
+import torch
+
+from mmdet_qrpaq.routing import RoutingTrace
+from mmdet_qrpaq.routing.detector_mixin import without_denoising
+from mmdet_qrpaq.routing.exit_heads import ExitHeads, winning_score
+from tiny_hosts import (
+    EXIT_HEADS,
+    NUM_QUERIES,
+    build,
+    build_host,
+    host_config,
+    make_batch,
+    run_loss,
+    total_loss,
+    without_dropout,
+)
+
+NUM_LAYERS = 3
+TWO_STAGE = ('dino', 'deformable_two_stage')
+
+
+def exit_part(losses: dict) -> dict:
+    return {key: value for key, value in losses.items() if key.startswith('exit.')}
+
+
+def host_part(losses: dict) -> dict:
+    return {key: value for key, value in losses.items() if not key.startswith('exit.')}
+
+
+def gradients(losses: dict, parameters) -> list[torch.Tensor | None]:
+    return torch.autograd.grad(
+        total_loss(losses), list(parameters), retain_graph=True, allow_unused=True
+    )
+
+
+def routers(detector) -> list[torch.Tensor]:
+    return [layer.router.projection.weight for layer in detector.routed_layers]
+
+
+def test_winning_score_by_hand():
+    scores = torch.tensor([[[0.0, math.log(3)], [-1.0, -2.0], [4.0, 4.0]]])
+    expected = [[0.75], [1 / (1 + math.e)], [1 / (1 + math.exp(-4))]]
+    torch.testing.assert_close(winning_score(scores)[0], torch.tensor(expected))
+
+
+def test_they_alone_teach_the_routers(host):
+    detector = build_host(host, 'qr_exit')
+    losses = run_loss(detector, make_batch([2, 3]))
+    for grad in gradients(exit_part(losses), routers(detector)):
+        assert grad.abs().max() > 0
+    # The decision is hard: through it, the host's losses teach nothing.
+    assert gradients(host_part(losses), routers(detector)) == (None,) * NUM_LAYERS
+
+    detector.exit_heads = None
+    losses = run_loss(detector, make_batch([2, 3]))
+    assert not exit_part(losses)
+    assert gradients(losses, routers(detector)) == (None,) * NUM_LAYERS
+
+
+def test_straight_through_needs_none(host):
+    detector = build_host(host, 'qr')
+    assert detector.exit_heads is None
+    losses = run_loss(detector, make_batch([2, 3]))
+    assert not exit_part(losses)
+    for grad in gradients(losses, routers(detector)):
+        assert grad.abs().max() > 0
+
+
+def test_their_parameters_are_their_own_and_of_the_decoder_alone(host):
+    detector = build_host(host, 'qr_exit')
+    host_head = {p.data_ptr() for p in detector.bbox_head.parameters()}
+    mine = {p.data_ptr() for p in detector.exit_heads.parameters()}
+    assert mine and not mine & host_head
+    assert not any('exit_heads' in name for name in detector.decoder.state_dict())
+    for name, branches in detector.bbox_head.named_children():
+        if isinstance(branches, torch.nn.ModuleList):
+            copied = getattr(detector.exit_heads.head, name)
+            assert len(branches) == NUM_LAYERS + (host in TWO_STAGE)
+            assert len(copied) == NUM_LAYERS
+
+
+def test_they_move_neither_the_hosts_head_nor_its_references(host):
+    detector = build_host(host, 'qr_exit')
+    losses = exit_part(run_loss(detector, make_batch([2, 3])))
+    for grad in gradients(losses, detector.bbox_head.parameters()):
+        assert grad is None or not grad.any()
+    for grad in gradients(losses, detector.exit_heads.parameters()):
+        assert grad is not None
+
+
+def test_losses_are_the_hungarian_ones_of_each_layer(host):
+    for method in ('qr_exit', 'qrpaq'):
+        detector = build_host(host, method)
+        losses = exit_part(run_loss(detector, make_batch([2, 3])))
+        names = ('loss_cls', 'loss_bbox', 'loss_iou')
+        layers = ('', *(f'd{i}.' for i in range(NUM_LAYERS - 1)))
+        assert set(losses) == {f'exit.{layer}{n}' for layer in layers for n in names}
+
+
+@pytest.mark.parametrize(
+    'deformable', ['deformable', 'deformable_refine', 'deformable_two_stage']
+)
+def test_with_the_hosts_weights_and_a_full_score_they_lose_what_the_host_loses(
+    deformable,
+):
+    """Only where the host has no norm between its decoder and its head."""
+    routing = EXIT_HEADS | dict(schedule=['layer'], router=dict(init='enter'))
+    detector = without_dropout(build(host_config(deformable, query_routing=routing)))
+    for layer in detector.routed_layers:
+        layer.router.projection.bias.data[0] = 50  # sigma_EE is 1
+    theirs = detector.bbox_head.state_dict()
+    mine = detector.exit_heads.head
+    mine.load_state_dict({name: theirs[name] for name in mine.state_dict()})
+    losses = run_loss(detector, make_batch([2, 3], [(64, 96), (48, 64)]))
+    for name, value in exit_part(losses).items():
+        torch.testing.assert_close(value, losses[name.removeprefix('exit.')])
+
+
+def traces(requires_grad: bool = False) -> list[RoutingTrace]:
+    draw = torch.Generator().manual_seed(2)
+    return [
+        RoutingTrace(
+            torch.randn(2, NUM_QUERIES, 2, generator=draw).requires_grad_(
+                requires_grad
+            ),
+            torch.ones(2, NUM_QUERIES, dtype=torch.bool),
+            torch.randn(2, NUM_QUERIES, 256, generator=draw),
+        )
+        for _ in range(NUM_LAYERS)
+    ]
+
+
+@pytest.fixture
+def heads_of():
+    head = build_host('deformable').bbox_head
+    references = torch.rand(
+        NUM_LAYERS, 2, NUM_QUERIES, 2, generator=torch.Generator().manual_seed(1)
+    )
+
+    def make(exit_input):
+        torch.manual_seed(0)
+        heads = ExitHeads(head, NUM_LAYERS, 256, exit_input)
+        return heads, lambda found: heads(found, references)
+
+    return make
+
+
+def test_scaled_queries_against_a_loop(heads_of):
+    heads, predict = heads_of('scaled_query')
+    found, given = traces(), []
+    heads.head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    predict(found)
+    for layer, trace in enumerate(found):
+        for image in range(2):
+            for i in range(NUM_QUERIES):
+                share = max(torch.sigmoid(s) for s in trace.scores[image, i])
+                expected = share * trace.output[image, i]
+                torch.testing.assert_close(given[0][layer, image, i], expected)
+
+
+def test_scores_alone_is_the_literal_reading(heads_of):
+    heads, predict = heads_of('scores')
+    assert [p.weight.shape for p in heads.score_projections] == [(256, 2)] * NUM_LAYERS
+    found = traces(requires_grad=True)
+    logits, boxes = predict(found)
+    other = [trace._replace(output=trace.output * 7) for trace in found]
+    for mine, theirs in zip(predict(other), (logits, boxes), strict=True):
+        assert torch.equal(mine, theirs), 'what the slice made of a query is not seen'
+    # Layer by layer: the scores of one give no gradient to the predictions of another.
+    for layer in range(NUM_LAYERS):
+        grads = torch.autograd.grad(
+            logits[layer].sum(), [t.scores for t in found], retain_graph=True
+        )
+        assert [bool(grad.any()) for grad in grads] == [
+            other == layer for other in range(NUM_LAYERS)
+        ]
+
+
+@pytest.mark.parametrize('exit_input', ['scaled_query', 'scores'])
+def test_both_readings_train(exit_input):
+    routing = EXIT_HEADS | dict(exit_input=exit_input)
+    detector = build(host_config('conditional', query_routing=routing))
+    total_loss(run_loss(detector, make_batch([2, 3]))).backward()
+    for parameter in (*routers(detector), *detector.exit_heads.parameters()):
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all()
+    assert all(weight.grad.any() for weight in routers(detector))
+
+
+def test_nothing_of_them_is_used_or_left_after_training(host):
+    detector = build_host(host, 'qr_exit')
+    run_loss(detector, make_batch([1, 2]))
+    assert '_exit_predictions' not in vars(detector)
+    detector.eval()
+    batch = make_batch([1, 2])
+    with torch.no_grad():
+        expected = detector(**batch)
+    assert '_exit_predictions' not in vars(detector)
+    for parameter in detector.exit_heads.parameters():
+        torch.nn.init.constant_(parameter, math.nan)
+    with torch.no_grad():
+        for mine, theirs in zip(detector(**batch), expected, strict=True):
+            assert torch.equal(torch.as_tensor(mine), torch.as_tensor(theirs))
+
+
+def test_references_lose_denoising_queries_and_their_gradient():
+    whole = torch.rand(2, 5, 4, requires_grad=True)
+    (kept,) = without_denoising([whole], 2)
+    assert torch.equal(kept, whole[:, 2:]) and not kept.requires_grad
+    stacked = torch.rand(3, 2, 5, 4, requires_grad=True)
+    kept = without_denoising(stacked, 0)
+    assert torch.equal(kept, stacked) and not kept.requires_grad

@@ -1,0 +1,165 @@
+"""Bad settings of query routing stop when the detector is built, with one sentence."""
+
+import copy
+import math
+
+import pytest
+from mmdet.registry import MODELS
+
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.routing import (
+    RoutingSettings,
+    StandardizedPolicy,
+    TopSharePolicy,
+    detector_mixin,
+)
+from tiny_hosts import NUM_QUERIES, build, host_config
+
+# The decoder of the tiny hosts has three layers.
+NUM_LAYERS = 3
+
+
+def settings(**config) -> RoutingSettings:
+    return RoutingSettings.from_config(config, NUM_QUERIES, NUM_LAYERS)
+
+
+BAD = [
+    (dict(shedule=['layer']), "no setting 'shedule'"),
+    (dict(num_queries=5), "no setting 'num_queries'"),
+    (dict(schedule=['layer', 'ffn', 'layer']), "names the site 'ffn'"),
+    (dict(schedule=[0, 1, 2]), 'names the site 0'),
+    (dict(schedule='layer'), "schedule is 'layer'"),
+    (dict(schedule=None), 'schedule is None'),
+    (dict(schedule=[]), 'has 0 sites'),
+    (dict(schedule=['layer', 'self_attn']), 'has 2 sites'),
+    (dict(schedule=['layer'] * 4), 'has 4 sites'),
+    (dict(ffn_scope='none'), "ffn_scope is 'none'"),
+    (dict(gradient='hard'), "gradient is 'hard'"),
+    (dict(exit_input='score'), "exit_input is 'score'"),
+    (dict(executor='sparse'), "executor is 'sparse'"),
+    (dict(regroup='sum'), "regroup is 'sum'"),
+    (dict(executor=['gather']), "executor is ['gather']"),
+    (dict(capacity=NUM_QUERIES + 1), 'capacity is 13'),
+    (dict(capacity=0), 'capacity is 0'),
+    (dict(capacity=-1), 'capacity is -1'),
+    (dict(capacity=0.0), 'capacity is 0.0'),
+    (dict(capacity=1.5), 'capacity is 1.5'),
+    (dict(capacity=True), 'capacity is True'),
+    (dict(capacity=math.nan), 'capacity is nan'),
+    (dict(capacity='half'), "capacity is 'half'"),
+    (dict(policy=dict(type='StandardizedPolicy', threshold=4)), 'threshold is 4'),
+    (dict(policy=dict(type='StandardizedPolicy', threshold=None)), 'threshold is None'),
+    (dict(policy=dict(type='TopSharePolicy', share=0)), 'share is 0'),
+    (dict(policy=dict(type='TopSharePolicy', share=1.01)), 'share is 1.01'),
+    (dict(policy=dict(type='TopSharePolicy', share=math.nan)), 'share is nan'),
+]
+# The parts that are built from settings of their own.
+BAD_PARTS = [
+    (dict(router=dict(init='zeros')), "router.init is 'zeros'"),
+    (dict(router=dict(router_input='position')), "router.router_input is 'position'"),
+    (dict(router=dict(inits='enter')), "router has no setting 'inits'"),
+    (dict(router=dict(embed_dims=128)), "router has no setting 'embed_dims'"),
+    (dict(router='enter'), "router is 'enter'"),
+    (dict(policy=dict(type='Threshold')), 'Threshold is not in the'),
+    (dict(policy=dict(threshold=0)), 'must contain the key "type"'),
+    (dict(policy=dict(type='ThresholdPolicy', share=1)), 'takes no arguments'),
+    (dict(policy=dict(type='TopSharePolicy', top=1)), "argument 'top'"),
+    (dict(policy='ThresholdPolicy'), "policy is 'ThresholdPolicy'"),
+    (dict(policy=None), 'policy is None'),
+]
+BAD_AT_START = BAD[::5] + BAD_PARTS
+
+
+def assert_one_clear_sentence(error: ConfigError, says: str) -> None:
+    text = str(error)
+    assert text.startswith('query_routing') and says in text, text
+    assert '\n' not in text and text.endswith('.'), text
+
+
+@pytest.mark.parametrize(('config', 'says'), BAD, ids=[says for _, says in BAD])
+def test_bad_settings(config, says):
+    with pytest.raises(ConfigError) as error:
+        settings(**config)
+    assert_one_clear_sentence(error.value, says)
+
+
+@pytest.mark.parametrize(
+    ('config', 'says'), BAD_AT_START, ids=[says for _, says in BAD_AT_START]
+)
+def test_bad_settings_stop_the_detector(config, says):
+    model = host_config('conditional', query_routing=config)
+    with pytest.raises(ConfigError) as error:
+        MODELS.build(model)
+    assert_one_clear_sentence(error.value, says)
+
+
+def test_exit_heads_need_a_head_with_the_losses_of_a_detr(monkeypatch):
+    # As a host whose head is no DETRHead would be; none is in the package.
+    class OtherHead:
+        pass
+
+    monkeypatch.setattr(detector_mixin, 'DETRHead', OtherHead)
+    model = host_config('conditional', query_routing=dict(gradient='exit_head'))
+    with pytest.raises(ConfigError, match='QualityAwareConditionalDETRHead') as error:
+        MODELS.build(copy.deepcopy(model))
+    assert "gradient='straight_through'" in str(error.value)
+    model.query_routing.gradient = 'straight_through'
+    MODELS.build(model)
+
+
+@pytest.mark.parametrize(
+    ('schedule', 'sites'),
+    [
+        (['layer'], ('layer',) * 3),
+        (('cross_attn',), ('cross_attn',) * 3),
+        (['layer', 'self_attn', 'cross_attn'], ('layer', 'self_attn', 'cross_attn')),
+    ],
+)
+def test_the_schedule_repeats_over_the_decoder(schedule, sites):
+    assert settings(schedule=schedule).sites == sites
+    twice = RoutingSettings.from_config(dict(schedule=schedule), NUM_QUERIES, 6)
+    assert twice.sites == sites * 2
+
+
+@pytest.mark.parametrize(
+    ('capacity', 'queries'),
+    [(None, None), (1, 1), (12, 12), (1.0, 12), (0.5, 6), (0.51, 7), (0.001, 1)],
+)
+def test_capacity_counts_queries(capacity, queries):
+    assert settings(capacity=capacity).capacity == queries
+
+
+def test_a_share_of_whole_queries_is_not_rounded_up():
+    """0.28 * 300 is a little more than 84 in floating point."""
+    assert RoutingSettings.from_config(dict(capacity=0.28), 300, 3).capacity == 84
+
+
+def test_defaults_are_the_paper_s_schedule_and_a_rule_per_image():
+    chosen = settings()
+    assert chosen.sites == ('layer', 'self_attn', 'cross_attn')
+    assert isinstance(chosen.policy, StandardizedPolicy)
+    assert chosen.policy.threshold == -0.5
+    assert chosen.capacity is None
+
+
+def test_settings_reach_the_layers():
+    detector = build(
+        host_config(
+            'conditional',
+            query_routing=dict(
+                schedule=['cross_attn'],
+                policy=dict(type='TopSharePolicy', share=0.25),
+                router=dict(init='enter', router_input='content'),
+                capacity=0.5,
+            ),
+        )
+    )
+    assert [layer.site for layer in detector.routed_layers] == ['cross_attn'] * 3
+    for layer in detector.routed_layers:
+        assert isinstance(layer.settings.policy, TopSharePolicy)
+        assert layer.settings.policy.share == 0.25
+        assert layer.settings.capacity == 6
+        # Also after the host has initialised all under its decoder.
+        assert layer.router.projection.weight.abs().max() == 0
+        assert layer.router.projection.bias.tolist() == [1, 0]
+        assert layer.router.router_input == 'content'
