@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Writes the README's tables of results from benchmarks/results/*.json.
+"""Writes the tables of README and decisions from benchmarks/results/.
 
-``--check`` writes nothing and fails if the README is not what the results say.
+``--check`` writes nothing and fails if a page is not what the results say.
 """
 
 import argparse
@@ -12,6 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / 'benchmarks' / 'accuracy'))
+import summary  # noqa: E402
+from studies import STUDIES  # noqa: E402
+
 RESULTS = ROOT / 'benchmarks' / 'results'
 README = ROOT / 'README.md'
 
@@ -147,31 +151,64 @@ def routing_tables() -> str:
     return '\n\n'.join(tables) or 'Not measured yet.'
 
 
-def render(readme: str) -> str:
-    """The README with its generated blocks made anew."""
-    for name, table in (
-        ('demo results', demo_table()),
-        ('cost', cost_table()),
-        ('routing speed', routing_tables()),
-    ):
-        block = f'<!-- {name} -->\n{table}\n<!-- end of {name} -->'
-        old = re.search(f'<!-- {name} -->.*?<!-- end of {name} -->', readme, re.S)
+def policy_table() -> str:
+    """Which routing rule and gradient: the paired study."""
+    study = STUDIES['routing_policy']
+    runs = [
+        run
+        for by_seed in summary.load('routing_policy').values()
+        for run in by_seed.values()
+    ]
+    if not runs:
+        return 'Not measured yet.'
+    table = summary.study_table('routing_policy', list(study.variants), 30)
+    budget = runs[-1]['settings']
+    return (
+        f'{table}\n\n`{budget["leaf"]}`: {budget["iterations"]} iterations of '
+        f'{budget["batch_size"]} pictures of {budget["image_size"]} pixels, from '
+        f'scratch; mean ± standard deviation over seeds; {setting(runs[-1])}.'
+    )
+
+
+# Generated blocks by file.
+PAGES = {
+    README: {
+        'demo results': demo_table,
+        'cost': cost_table,
+        'routing speed': routing_tables,
+    },
+    ROOT / 'docs' / 'decisions' / '0003-routing-policy.md': {
+        'routing policy': policy_table,
+    },
+}
+
+
+def render(page: Path) -> str:
+    """A page with its generated blocks made anew."""
+    text = page.read_text()
+    for name, table in PAGES[page].items():
+        block = f'<!-- {name} -->\n{table()}\n<!-- end of {name} -->'
+        old = re.search(f'<!-- {name} -->.*?<!-- end of {name} -->', text, re.S)
         if old is None:
-            raise SystemExit(f'README.md has no block "{name}".')
-        readme = readme.replace(old.group(), block)
-    return readme
+            raise SystemExit(f'{page.relative_to(ROOT)} has no block "{name}".')
+        text = text.replace(old.group(), block)
+    return text
 
 
 def main() -> None:
-    """Updates or checks the README."""
+    """Updates or checks the pages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--check', action='store_true', help='only compare')
-    readme = README.read_text()
-    generated = render(readme)
-    if not parser.parse_args().check:
-        README.write_text(generated)
-    elif generated != readme:
-        sys.exit('README.md is not up to date: run python benchmarks/tables.py')
+    check = parser.parse_args().check
+    for page in PAGES:
+        generated = render(page)
+        if not check:
+            page.write_text(generated)
+        elif generated != page.read_text():
+            sys.exit(
+                f'{page.relative_to(ROOT)} is not up to date: run '
+                'python benchmarks/tables.py'
+            )
 
 
 if __name__ == '__main__':

@@ -6,7 +6,7 @@ import re
 
 from tiny_hosts import REPOSITORY
 
-RESULTS = sorted((REPOSITORY / 'benchmarks' / 'results').glob('*.json'))
+RESULTS = sorted((REPOSITORY / 'benchmarks' / 'results').rglob('*.json'))
 
 
 def test_the_tables_are_those_of_the_results():
@@ -14,8 +14,8 @@ def test_the_tables_are_those_of_the_results():
     spec = importlib.util.spec_from_file_location('qrpaq_tables', path)
     tables = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tables)
-    readme = (REPOSITORY / 'README.md').read_text()
-    assert tables.render(readme) == readme
+    for page in tables.PAGES:
+        assert tables.render(page) == page.read_text(), page
 
 
 def test_a_result_says_how_it_was_measured():
