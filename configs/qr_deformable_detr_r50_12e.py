@@ -9,3 +9,4 @@ Measured: not run.
 _base_ = ['./deformable_detr_r50_12e.py', './_base_/methods.py']
 
 model = dict(type='QRPaQDeformableDETR', query_routing=_base_.eeqr)
+custom_hooks = _base_.routing_hooks

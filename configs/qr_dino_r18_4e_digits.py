@@ -8,3 +8,4 @@ Measured: not run.
 _base_ = ['./_base_/small_dino_digits.py', './_base_/methods.py']
 
 model = dict(type='QRPaQDINO', query_routing=_base_.eeqr)
+custom_hooks = _base_.routing_hooks

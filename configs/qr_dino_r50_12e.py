@@ -11,3 +11,4 @@ _base_ = [
 ]
 
 model = dict(type='QRPaQDINO', query_routing=_base_.eeqr)
+custom_hooks = _base_.routing_hooks

@@ -8,3 +8,4 @@ Measured: not run.
 _base_ = './paq_dino_r50_12e.py'
 
 model = dict(query_routing=_base_.eeqr)
+custom_hooks = _base_.routing_hooks

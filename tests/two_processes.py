@@ -15,7 +15,7 @@ def train_one_step(rank: int, store: str, host: str) -> None:
     faulthandler.dump_traceback_later(180, exit=True)  # a hang becomes a failure
     torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=store, rank=rank, world_size=2)
-    detector = MMDistributedDataParallel(build_host(host, 'paq'))
+    detector = MMDistributedDataParallel(build_host(host, 'qrpaq'))
     batch = make_batch([3, 2] if rank == 0 else [0, 0], seed=rank)
     for _ in range(2):  # the second forward fails if the first left one unreduced
         total_loss(run_loss(detector, batch)).backward()

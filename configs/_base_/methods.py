@@ -60,3 +60,6 @@ eeqr_literal = dict(
     policy=dict(type='ThresholdPolicy'),
     gradient='exit_head',
 )
+
+# How many queries enter, in the log; a warning where a site no longer chooses.
+routing_hooks = [dict(type='QueryRoutingHook')]

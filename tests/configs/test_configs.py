@@ -45,7 +45,7 @@ PAPER = {
 
 # What a method may change in a host's config, as dotted paths.
 TYPE = {'model.type'}
-R = {'model.query_routing'}
+R = {'model.query_routing', 'custom_hooks'}
 P = {'model.pattern_query'}
 Q = {f'model.bbox_head.{key}' for key in ('type', 'quality', 'loss_cls')}
 SCHEDULE = {'max_epochs', 'train_cfg.max_epochs', 'param_scheduler'}
