@@ -87,7 +87,7 @@ setup(
     packages=find_packages(include=[f'{PACKAGE}*']),
     # Neither mmdet nor mmcv nor mmengine: the OneDL forks install the same modules
     # under other names, and pip would put upstream on top of them.
-    install_requires=['matplotlib', 'numpy', 'pycocotools', 'rich'],
+    install_requires=['matplotlib', 'numpy', 'pillow', 'pycocotools', 'pyyaml', 'rich'],
     extras_require={
         **FRAMEWORK,
         'data': DATA,

@@ -1,0 +1,88 @@
+"""Annotation files as tools write them, and `tools/dataset/to_coco.py` over them."""
+
+import json
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+TOOL = Path(__file__).parents[1] / 'tools' / 'dataset' / 'to_coco.py'
+sys.path.insert(0, str(TOOL.parent))
+import to_coco  # noqa: E402
+
+SIZE = (100, 80)
+SUFFIX = dict(voc='.xml', yolo='.txt', labelme='.json')
+
+
+class Workbench:
+    """Folders `in` and `images`, with one picture, and the command line over them."""
+
+    def __init__(self, root):
+        self.root = root
+        self.annotations, self.images = root / 'in', root / 'images'
+        self.out = root / 'out' / 'coco.json'
+        self.annotations.mkdir()
+        self.images.mkdir()
+        self.picture('a.png')
+
+    def picture(self, name, size=SIZE, **options):
+        path = self.images / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new('L', size).save(path, **options)
+
+    def write(self, name, content):
+        path = self.annotations / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.write_text(
+                content if isinstance(content, str) else json.dumps(content)
+            )
+
+    def run(self, kind, *options):
+        places = ['--images', str(self.images), '--out', str(self.out)]
+        return to_coco.main([kind, str(self.annotations), *places, *options])
+
+    def convert(self, kind, *options):
+        assert self.run(kind, *options) == 0
+        return json.loads(self.out.read_text())
+
+
+def voc(*objects, filename='a.png', size=SIZE, extra=''):
+    return (
+        f'<annotation><folder>x</folder><filename>{filename}</filename>'
+        f'<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth>'
+        f'</size><segmented>0</segmented>{extra}{"".join(objects)}</annotation>'
+    )
+
+
+def voc_object(box, name='dog', inside=''):
+    sides = zip(('xmin', 'ymin', 'xmax', 'ymax'), box, strict=True)
+    box = ''.join(f'<{side}>{value}</{side}>' for side, value in sides)
+    return (
+        f'<object><name>{name}</name><pose>Left</pose>{inside}'
+        f'<bndbox>{box}</bndbox></object>'
+    )
+
+
+def labelme(*shapes, picture='a.png', size=SIZE, **fields):
+    return (
+        dict(
+            version='5.2.1',
+            flags={},
+            shapes=list(shapes),
+            imagePath=picture,
+            imageData=None,
+            imageWidth=size[0],
+            imageHeight=size[1],
+        )
+        | fields
+    )
+
+
+def shape(points, kind='polygon', label='dog', **fields):
+    return dict(label=label, points=points, shape_type=kind, group_id=None) | fields
+
+
+DOG = voc_object((1, 1, 9, 9))

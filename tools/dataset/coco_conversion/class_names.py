@@ -1,0 +1,65 @@
+"""Reads class names, whose order gives the category ids."""
+
+import os
+from pathlib import Path
+
+import yaml
+
+from .shapes import Broken, ConversionError, read_text
+
+_YAML = ('.yaml', '.yml')
+_FILES = (*_YAML, '.txt', '.names')
+
+
+def parse_classes(text: str) -> tuple[str, ...]:
+    """Read `--classes`: names between commas, or a file.
+
+    Raises:
+        ConversionError: The file is missing or wrong, or a name is empty or repeated.
+    """
+    if os.path.isfile(text):  # Path.is_file raises for a list of many names
+        return read_class_file(Path(text))
+    if text.lower().endswith(_FILES):
+        raise ConversionError(f'--classes {text} does not exist; correct its path.')
+    return _check(text.split(','), '--classes')
+
+
+def read_class_file(path: Path) -> tuple[str, ...]:
+    """Read one name a line, or `names` of a YOLO `data.yaml` (a list or numbered).
+
+    Raises:
+        ConversionError: It cannot be read, or a name is empty or repeated.
+    """
+    try:
+        text = read_text(path)
+        if path.suffix.lower() not in _YAML:
+            return _check(text.strip().splitlines(), str(path))
+        content = yaml.safe_load(text)
+    except Broken as error:
+        raise ConversionError(f'{path} {error}; save it again.') from error
+    except yaml.YAMLError as error:
+        where = ' '.join(str(error).split())
+        raise ConversionError(f'{path} is not readable as YAML ({where}).') from error
+    names = content.get('names') if isinstance(content, dict) else None
+    if isinstance(names, dict):
+        if set(names) != set(range(len(names))):
+            raise ConversionError(
+                f'{path}: its `names` are not numbered 0, 1, 2, ...; correct them.'
+            )
+        names = [names[index] for index in range(len(names))]
+    if not isinstance(names, list):
+        raise ConversionError(f'{path} has no `names`; list the classes there.')
+    return _check(names, str(path))
+
+
+def _check(names: list, source: str) -> tuple[str, ...]:
+    # YAML reads a class named 1 as a number.
+    names = tuple(str(name).strip() for name in names)
+    if not names or '' in names:
+        raise ConversionError(f'{source} has an empty class name; remove or fill it.')
+    repeated = [name for name in names if names.count(name) > 1]
+    if repeated:
+        raise ConversionError(
+            f'{source} names the class {repeated[0]!r} twice; rename one.'
+        )
+    return names

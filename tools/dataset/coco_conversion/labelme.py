@@ -1,0 +1,121 @@
+"""Reads labelme: one JSON file a picture with polygons, rectangles and circles."""
+
+import json
+import math
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from .shapes import Broken, Record, Shape, number, outline, read_text
+
+_CIRCLE_CORNERS = 64  # a multiple of 4, so that the polygon touches its box
+
+
+class Labelme:
+    """The format `labelme`.
+
+    Shapes with the same label and `group_id` are the parts of one object, as in
+    labelme's own export. `imageData` is not looked at.
+    """
+
+    suffix = '.json'
+
+    def read(self, path: Path) -> Record:
+        """Read one file.
+
+        Raises:
+            Broken: It is no JSON or not in this format.
+        """
+        try:
+            content = json.loads(read_text(path))
+        except (ValueError, RecursionError) as error:
+            raise Broken('not JSON', f'is not readable as JSON ({error})') from error
+        shapes = content.get('shapes') if isinstance(content, dict) else None
+        if not isinstance(shapes, list):
+            raise Broken(
+                'other format', "is not in the labelme format: no list 'shapes'"
+            )
+        written = content.get('imagePath')
+        if not isinstance(written, str | None):
+            raise Broken('other format', "its 'imagePath' is no text")
+        size = None
+        if content.get('imageWidth') is not None:
+            size = tuple(number(content.get(k), k) for k in _SIZE_KEYS)
+        return Record(_picture_name(written), size, _entries(shapes))
+
+    def shape(self, entry: list[dict], size: tuple[int, int]) -> Shape:
+        """Return one object.
+
+        Raises:
+            Broken: A part of it has the wrong form.
+        """
+        if not all(isinstance(part, dict) for part in entry):
+            raise Broken('bad shape', 'it is no JSON object')
+        label = entry[0].get('label')
+        if not isinstance(label, str) or not label.strip():
+            raise Broken('no class name', "it has no 'label'")
+        return outline(label.strip(), [_polygon(part) for part in entry])
+
+
+_SIZE_KEYS = ('imageWidth', 'imageHeight')
+
+
+def _picture_name(written: str | None) -> str | None:
+    """Drop folders that lead away: the path is relative to where the file once was."""
+    if not written:
+        return None
+    path = PureWindowsPath(written)
+    return path.name if path.anchor or '..' in path.parts else written
+
+
+def _entries(shapes: list) -> list[tuple[str, list]]:
+    """Put the parts of one object together, in the order of their first."""
+    objects: dict[Any, tuple[list[int], list]] = {}
+    for index, shape in enumerate(shapes, 1):
+        key: Any = index
+        if isinstance(shape, dict) and isinstance(shape.get('group_id'), int | str):
+            key = (str(shape.get('label')), shape['group_id'])
+        places, parts = objects.setdefault(key, ([], []))
+        places.append(index)
+        parts.append(shape)
+    entries = []
+    for places, parts in objects.values():
+        label = parts[0].get('label') if isinstance(parts[0], dict) else None
+        word = 'shape' if len(places) == 1 else 'shapes'
+        numbers = ', '.join(map(str, places))
+        entries.append((f'{word} {numbers} ({label or "no label"})', parts))
+    return entries
+
+
+def _polygon(shape: dict) -> list[float]:
+    """Return the outline of one part as x, y, x, y, ..."""
+    kind = shape.get('shape_type') or 'polygon'  # labelme before 3.1 wrote none
+    points = _points(shape.get('points'))
+    if kind == 'polygon' and len(points) >= 3:
+        return [value for point in points for value in point]
+    # Two opposite corners; some tools that write this format give all four.
+    if kind == 'rectangle' and len(points) in (2, 4):
+        (left, *_, right), (top, *_, bottom) = map(sorted, zip(*points, strict=True))
+        return [left, top, right, top, right, bottom, left, bottom]
+    if kind == 'circle' and len(points) == 2:
+        (x, y), edge = points
+        radius = math.dist((x, y), edge)
+        angles = [2 * math.pi * i / _CIRCLE_CORNERS for i in range(_CIRCLE_CORNERS)]
+        return [
+            value
+            for angle in angles
+            for value in (x + radius * math.cos(angle), y + radius * math.sin(angle))
+        ]
+    raise Broken(
+        'bad shape',
+        f'a {kind!r} of {len(points)} points is neither a polygon of 3 or more, a '
+        'rectangle of 2 or 4, nor a circle of 2',
+    )
+
+
+def _points(points: Any) -> list[tuple[float, float]]:
+    pairs = isinstance(points, list) and all(
+        isinstance(point, list) and len(point) == 2 for point in points
+    )
+    if not pairs:
+        raise Broken('bad shape', "its 'points' are no list of pairs [x, y]")
+    return [(number(x, 'an x'), number(y, 'a y')) for x, y in points]

@@ -1,0 +1,114 @@
+"""Finds the picture an annotation file means, and its size.
+
+Only names found by listing the folder are ever opened, so that no annotation file can
+lead anywhere else.
+"""
+
+import os
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from PIL import Image
+
+from .shapes import Broken
+
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+_ORIENTATION = 0x0112  # EXIF tag; from 5 on, the picture lies on its side
+
+
+class Pictures:
+    """The pictures below a folder.
+
+    Attributes:
+        names: Their paths below it, with forward slashes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names: set[str] = set()
+        self._by_stem: dict[str, list[str]] = {}
+        for parent, _, files in os.walk(folder):
+            below = Path(parent).relative_to(folder)
+            for file in sorted(files):
+                if file.lower().endswith(SUFFIXES):
+                    name = (below / file).as_posix()
+                    self.names.add(name)
+                    stem = name[: name.rindex('.')]
+                    self._by_stem.setdefault(stem, []).append(name)
+
+    def find(self, written: str | None, annotation: PurePosixPath) -> tuple[str, bool]:
+        """Return the name of a picture, and whether two pictures were meant.
+
+        The one named like the annotation file comes first: files are renamed in bulk,
+        and the name inside stays behind. Otherwise it is the one named inside. Both are
+        looked for in the sub-folder the annotation file is in, then in the folder.
+
+        Args:
+            written: The name in the annotation file, with or without a suffix;
+                ``None`` if it has none.
+            annotation: The annotation file below its folder.
+
+        Raises:
+            Broken: There is none, more than one, or the name leads elsewhere.
+        """
+        own = self._look_up(annotation.parent, annotation.stem)
+        # Read as Windows would: it takes slashes of both kinds.
+        path = PureWindowsPath(written or '')
+        is_below = not path.anchor and '..' not in path.parts
+        named = []
+        if written and is_below:
+            named = self._look_up(annotation.parent, path.as_posix())
+        both = [name for name in own if name in named]
+        found = both or own or named
+        if len(found) > 1:
+            raise Broken(
+                'ambiguous picture',
+                f'{" and ".join(found)} in {self.folder} both have its name',
+            )
+        if not found and not is_below:
+            raise Broken(
+                'picture outside the folder',
+                f'the picture {written} does not lie in {self.folder}; only a name '
+                'below it is allowed',
+            )
+        if not found:
+            wanted = f'{annotation.stem}.jpg (or .png, ...)'
+            raise Broken(
+                'missing picture',
+                f'the picture {written or wanted} is not in {self.folder}',
+            )
+        return found[0], bool(own and named and not both)
+
+    def _look_up(self, parent: PurePosixPath, name: str) -> list[str]:
+        for candidate in dict.fromkeys([(parent / name).as_posix(), name]):
+            if candidate in self.names:
+                return [candidate]
+            if candidate in self._by_stem:
+                return self._by_stem[candidate]
+        return []
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Return width and height in pixels as the picture is shown and trained on.
+
+        Only the header is read. mmdet turns a picture as its EXIF tag says, and so do
+        annotation tools.
+
+        Raises:
+            Broken: It is not a picture.
+        """
+        try:
+            with Image.open(self.folder / name) as picture:
+                width, height = picture.size
+                # Asking for EXIF that is not in the header would decode a PNG.
+                exif = picture.getexif() if 'exif' in picture.info else {}
+                turned = exif.get(_ORIENTATION, 1) in (5, 6, 7, 8)
+        except (
+            OSError,
+            SyntaxError,  # Pillow's for a damaged PNG
+            ValueError,
+            Image.DecompressionBombError,
+        ) as error:
+            raise Broken(
+                'unreadable picture',
+                f'the picture {self.folder / name} cannot be read ({error})',
+            ) from error
+        return (height, width) if turned else (width, height)

@@ -1,0 +1,159 @@
+"""What the readers of all formats hand to `document.py`, and what may be wrong in it.
+
+Pixels are COCO's: x to the right, y down, 0 at the outer edge of the first pixel, so
+that a picture spans 0 to its width and its height.
+"""
+
+import math
+import reprlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
+
+TINY_OVERSHOOT = 1.0  # pixels; a 0-based box read as 1-based sticks out by this
+_ROUNDING = 0.01  # pixels; what six decimals of a share lose in any usual picture
+
+
+class ConversionError(ValueError):
+    """A user's mistake that ends the run; the message is one sentence."""
+
+
+class Broken(Exception):
+    """Something in an annotation file or a picture that cannot be converted.
+
+    Args:
+        reason: What to count it under, e.g. ``'unknown class'``.
+        text: What is wrong, without the file's name.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Record:
+    """One annotation file.
+
+    Attributes:
+        picture: The picture's name as written; ``None``: named like the file itself.
+        size: Width and height of the picture as written, ``None`` if they are not.
+        entries: Place in the file (``'line 3'``) and what stands there, per object.
+    """
+
+    picture: str | None
+    size: tuple[float, float] | None
+    entries: list[tuple[str, Any]]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One object.
+
+    Attributes:
+        polygons: x, y, x, y, ... of each part; empty where there is only a box.
+        difficult: Marked so in VOC.
+    """
+
+    label: str
+    box: Box
+    polygons: list[list[float]] = field(default_factory=list)
+    difficult: bool = False
+
+
+def outline(label: str, polygons: list[list[float]]) -> Shape:
+    """Return the object whose parts have these outlines."""
+    xs = [x for polygon in polygons for x in polygon[0::2]]
+    ys = [y for polygon in polygons for y in polygon[1::2]]
+    return Shape(label, (min(xs), min(ys), max(xs), max(ys)), polygons)
+
+
+def number(value: object, name: str) -> float:
+    """Return a finite number.
+
+    Raises:
+        Broken: It is missing or something else.
+    """
+    try:
+        result = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        result = math.nan
+    if not math.isfinite(result):
+        found = 'is missing' if value is None else f'is {reprlib.repr(value)}'
+        raise Broken('bad number', f'{name} {found}, where a number is needed')
+    return result
+
+
+def clip(shape: Shape, size: tuple[int, int]) -> tuple[Shape, bool]:
+    """Cut off what sticks out of the picture by up to a pixel.
+
+    Args:
+        size: Width and height of the picture in pixels.
+
+    Returns:
+        The shape within the picture, and whether more than rounding was cut off.
+
+    Raises:
+        Broken: It sticks out further, or its width or height is not positive.
+    """
+    _require_extent(shape.box)
+    left, top, right, bottom = shape.box
+    width, height = size
+    overshoot = max(-left, -top, right - width, bottom - height)
+    if overshoot > TINY_OVERSHOOT + _ROUNDING:
+        raise Broken(
+            'outside the picture',
+            f'the box {_describe(shape.box)} sticks out of the picture of '
+            f'{width} x {height} pixels',
+        )
+    if overshoot <= 0:
+        return shape, False
+
+    def inside(values: Iterable[float]) -> list[float]:
+        limits = (width, height)
+        return [min(max(v, 0.0), float(limits[i % 2])) for i, v in enumerate(values)]
+
+    box = tuple(inside(shape.box))
+    _require_extent(box)
+    polygons = [inside(polygon) for polygon in shape.polygons]
+    return Shape(shape.label, box, polygons, shape.difficult), overshoot > _ROUNDING
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        Broken: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Broken('unreadable file', f'cannot be read ({error.strerror})') from error
+
+
+def read_text(path: Path) -> str:
+    """Read a UTF-8 file, with or without a byte order mark.
+
+    Raises:
+        Broken: It cannot be read.
+    """
+    try:
+        return read_bytes(path).decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise Broken('unreadable file', 'is not text in UTF-8') from error
+
+
+def _require_extent(box: Box) -> None:
+    if not (box[2] > box[0] and box[3] > box[1]):
+        raise Broken(
+            'no width or height',
+            f'the box {_describe(box)} has no positive width and height',
+        )
+
+
+def _describe(box: Box) -> str:
+    left, top, right, bottom = (f'{value:.6g}' for value in box)
+    return f'from ({left}, {top}) to ({right}, {bottom})'

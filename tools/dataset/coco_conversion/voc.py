@@ -1,0 +1,90 @@
+"""Reads Pascal VOC: one XML file a picture, boxes in 1-based pixels, both ends in."""
+
+from pathlib import Path
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+from .shapes import Broken, Record, Shape, number, read_bytes
+
+
+class Voc:
+    """The format `voc`.
+
+    A box from pixel 1 to pixel 10 covers ten pixels: COCO's 0 to 10. Parts inside an
+    object (`<part>`) have boxes of their own and are no objects.
+    """
+
+    suffix = '.xml'
+
+    def read(self, path: Path) -> Record:
+        """Read one file.
+
+        Raises:
+            Broken: It is no XML, declares entities, or is not in this format.
+        """
+        root = parse_xml(path)
+        if root.tag != 'annotation':
+            raise Broken(
+                'other format',
+                f'is not in the VOC format: its root is <{root.tag}>, not <annotation>',
+            )
+        size = None
+        if root.find('size') is not None:
+            size = tuple(
+                number(root.findtext(f'size/{side}'), f'<size><{side}>')
+                for side in ('width', 'height')
+            )
+        entries = []
+        for index, thing in enumerate(root.findall('object'), 1):
+            name = (thing.findtext('name') or '').strip()
+            entries.append((f'object {index} ({name or "no name"})', thing))
+        picture = (root.findtext('filename') or '').strip()
+        return Record(picture or None, size, entries)
+
+    def shape(self, entry: Element, size: tuple[int, int]) -> Shape:
+        """Return one object.
+
+        Raises:
+            Broken: It lacks its name or box.
+        """
+        name = (entry.findtext('name') or '').strip()
+        if not name:
+            raise Broken('no class name', 'it has no <name>')
+        if entry.find('bndbox') is None:
+            raise Broken('no box', 'it has no <bndbox>')
+        left, top, right, bottom = (
+            number(entry.findtext(f'bndbox/{side}'), f'<{side}>')
+            for side in ('xmin', 'ymin', 'xmax', 'ymax')
+        )
+        difficult = (entry.findtext('difficult') or '').strip() == '1'
+        return Shape(name, (left - 1, top - 1, right, bottom), difficult=difficult)
+
+
+def parse_xml(path: Path) -> Element:
+    """Parse XML without a DOCTYPE, hence without any entity of the file's own.
+
+    `xml.etree` alone would expand entities; its parser cannot be told not to.
+
+    Raises:
+        Broken: It cannot be read, is no XML or has a DOCTYPE.
+    """
+
+    def refuse(*_: object) -> None:
+        raise Broken(
+            'DOCTYPE in XML',
+            'declares a DOCTYPE, which VOC has no use for and which can hide '
+            'harmful entities; remove it',
+        )
+
+    content = read_bytes(path)  # not text: XML names its own encoding
+    tree = TreeBuilder()
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = tree.start
+    parser.EndElementHandler = tree.end
+    parser.CharacterDataHandler = tree.data
+    try:
+        parser.Parse(content, True)
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        raise Broken('not XML', f'is not readable as XML ({error})') from error
+    return tree.close()
