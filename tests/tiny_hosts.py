@@ -22,8 +22,8 @@ REPOSITORY = Path(__file__).parents[1]
 NUM_CLASSES = 3
 NUM_QUERIES = 12
 
-# Upstream config, our detector and head of every host. A new host is tested by being
-# listed here.
+# Config of every host, upstream's or a leaf of ours, with our detector and head. A new
+# host is tested by being listed here.
 HOSTS = dict(
     dino=dict(
         config='mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py',
@@ -55,6 +55,16 @@ HOSTS = dict(
         config='mmdet::dab_detr/dab-detr_r50_8xb2-50e_coco.py',
         detector='QRPaQDABDETR',
         head='QualityAwareDABDETRHead',
+    ),
+    dab_deformable=dict(
+        config='dab_deformable_detr_r50_12e.py',
+        detector='QRPaQDABDeformableDETR',
+        head='QualityAwareDABDeformableDETRHead',
+    ),
+    dn_deformable=dict(
+        config='dn_deformable_detr_r50_12e.py',
+        detector='QRPaQDNDeformableDETR',
+        head='QualityAwareDNDeformableDETRHead',
     ),
 )
 
@@ -88,10 +98,10 @@ MMLogger.get_current_instance().setLevel(logging.WARNING)
 
 
 def tiny_config(host: str) -> dict:
-    """Upstream's model config of a host, made small: thin ResNet-18, 1 + 3 layers."""
-    package, _, path = HOSTS[host]['config'].partition('::')
-    root = Path(get_installed_path(package)) / '.mim' / 'configs'
-    model = Config.fromfile(str(root / path)).model
+    """The model config of a host, made small: thin ResNet-18, 1 + 3 layers."""
+    package, _, path = HOSTS[host]['config'].rpartition('::')
+    root = Path(get_installed_path(package)) / '.mim' if package else REPOSITORY
+    model = Config.fromfile(str(root / 'configs' / path)).model
     model.backbone.update(depth=18, base_channels=16, init_cfg=None)
     model.neck.in_channels = [16 * 2**i for i in model.backbone.out_indices]
     model.encoder.update(num_layers=1)
@@ -101,8 +111,8 @@ def tiny_config(host: str) -> dict:
     model.num_queries = NUM_QUERIES
     model.bbox_head.num_classes = NUM_CLASSES
     model.test_cfg.max_per_img = 10
-    if 'dn_cfg' in model:
-        model.dn_cfg.group_cfg.num_dn_queries = 4
+    if model.get('dn_cfg'):
+        model.dn_cfg.group_cfg = dict(dynamic=True, num_dn_queries=4)
     return model
 
 
@@ -120,7 +130,7 @@ def _upstream(host: str) -> torch.nn.Module:
 
 
 def build_upstream(host: str) -> torch.nn.Module:
-    """The host as mmdet ships it, small."""
+    """The host without anything of PaQ or QR, small."""
     return copy.deepcopy(_upstream(host))
 
 

@@ -1,17 +1,37 @@
 """The only join between the rooms and mmdet: one detector and one head per host."""
 
 from .conditional_detr import QRPaQConditionalDETR, QualityAwareConditionalDETRHead
+from .dab_deformable_detr import (
+    DABDeformableDETR,
+    DABDeformableDETRHead,
+    QRPaQDABDeformableDETR,
+    QualityAwareDABDeformableDETRHead,
+)
 from .dab_detr import QRPaQDABDETR, QualityAwareDABDETRHead
 from .deformable_detr import QRPaQDeformableDETR, QualityAwareDeformableDETRHead
 from .dino import QRPaQDINO, QualityAwareDINOHead
+from .dn_deformable_detr import (
+    DNDeformableDETR,
+    DNDeformableDETRHead,
+    QRPaQDNDeformableDETR,
+    QualityAwareDNDeformableDETRHead,
+)
 
 __all__ = [
+    'DABDeformableDETR',
+    'DABDeformableDETRHead',
+    'DNDeformableDETR',
+    'DNDeformableDETRHead',
     'QRPaQConditionalDETR',
     'QRPaQDABDETR',
+    'QRPaQDABDeformableDETR',
     'QRPaQDINO',
+    'QRPaQDNDeformableDETR',
     'QRPaQDeformableDETR',
     'QualityAwareConditionalDETRHead',
     'QualityAwareDABDETRHead',
+    'QualityAwareDABDeformableDETRHead',
     'QualityAwareDINOHead',
+    'QualityAwareDNDeformableDETRHead',
     'QualityAwareDeformableDETRHead',
 ]

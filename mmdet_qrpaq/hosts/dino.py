@@ -9,11 +9,8 @@ from ..quality import QualityAwareDETRHead
 from ..routing import QueryRoutingMixin
 
 
-@MODELS.register_module()
-class QRPaQDINO(QueryRoutingMixin, PatternQueryMixin, DINO):
-    """mmdet's `DINO` plus ``query_routing`` and ``pattern_query``."""
-
-    content_embedding = 'query_embedding'
+class MendedDINO(DINO):
+    """mmdet's `DINO`, which also trains on several devices without any object."""
 
     def pre_decoder(self, *args, **kwargs) -> tuple[dict, dict]:
         """Host's, and keeps the label embedding in the graph without any object.
@@ -27,6 +24,13 @@ class QRPaQDINO(QueryRoutingMixin, PatternQueryMixin, DINO):
             embedding = self.dn_query_generator.label_embedding.weight
             decoder_inputs['query'] = decoder_inputs['query'] + 0 * embedding.sum()
         return decoder_inputs, head_inputs
+
+
+@MODELS.register_module()
+class QRPaQDINO(QueryRoutingMixin, PatternQueryMixin, MendedDINO):
+    """mmdet's `DINO` plus ``query_routing`` and ``pattern_query``."""
+
+    content_embedding = 'query_embedding'
 
 
 @MODELS.register_module()

@@ -29,6 +29,12 @@ PAPER = {
     'paq_dino_r50_24e': ('PaQ-DETR Table 1', 52.6, 69.7, 56.9),
     'paq_dino_r50_12e_p_only': ('PaQ-DETR Table 6', 51.4, 69.0, 56.0),
     'paq_dino_r50_12e_q_only': ('PaQ-DETR Table 6', 51.1, 68.4, 55.5),
+    'deformable_detr_pp_r50_12e': ('PaQ-DETR Table 1', 46.9, 65.6, 51.1),
+    'dab_deformable_detr_r50_12e': ('PaQ-DETR Table 1', 48.0, 66.2, 52.4),
+    'dn_deformable_detr_r50_12e': ('PaQ-DETR Table 1', 47.3, 65.1, 51.5),
+    'paq_deformable_detr_pp_r50_12e': ('PaQ-DETR Table 1', 48.4, 66.9, 52.6),
+    'paq_dab_deformable_detr_r50_12e': ('PaQ-DETR Table 1', 49.2, 67.7, 53.6),
+    'paq_dn_deformable_detr_r50_12e': ('PaQ-DETR Table 1', 48.9, 66.8, 53.2),
     'deformable_detr_r50_12e': ('QR-DETR Table 1', 38.3, 58.0, 41.3),
     'conditional_detr_r50_12e': ('QR-DETR Table 1', 36.6, 57.3, 40.1),
     'dab_detr_r50_12e': ('QR-DETR Table 1', 42.2, 63.1, 45.7),
@@ -55,6 +61,15 @@ QR_RECIPE = SCHEDULE | {
     'auto_scale_lr.base_batch_size',
 }
 QR_HOSTS = ('deformable_detr', 'conditional_detr', 'dab_detr')
+PAQ_HOSTS = ('deformable_detr_pp', 'dab_deformable_detr', 'dn_deformable_detr')
+# What makes another host of DINO.
+OF_DINO = TYPE | {'model.bbox_head.type', 'model.num_queries', 'model.dn_cfg'}
+HOST = {
+    **dict.fromkeys(QR_HOSTS, QR_RECIPE),
+    'deformable_detr_pp': SCHEDULE | {'auto_scale_lr.base_batch_size'},
+    'dab_deformable_detr': OF_DINO,
+    'dn_deformable_detr': OF_DINO,
+}
 EEQR = ('layer', 'self_attn', 'cross_attn')
 THRESHOLD = dict(type='ThresholdPolicy')
 # All that an ablation changes in how QR-Deformable-DETR routes.
@@ -130,7 +145,8 @@ def differences(ours, theirs, prefix: str = '') -> set[str]:
 def allowed(name: str) -> set[str]:
     """What a leaf may change in upstream's config, read off its name."""
     method = name.split('_')[0]
-    changes = QR_RECIPE if any(host in name for host in QR_HOSTS) else set()
+    host = re.sub('^(qr|paq|qrpaq)_', '', name.partition('_r50')[0])
+    changes = set(HOST.get(host, ()))
     if '24e' in name:
         changes |= SCHEDULE
     if method in ('qr', 'qrpaq'):
@@ -155,6 +171,7 @@ def test_a_leaf_changes_only_what_its_method_may(name):
 @pytest.mark.parametrize(
     'name, beside, changes',
     [(f'qr_{host}_r50_12e', f'{host}_r50_12e', TYPE | R) for host in QR_HOSTS]
+    + [(f'paq_{host}_r50_12e', f'{host}_r50_12e', TYPE | P | Q) for host in PAQ_HOSTS]
     + [
         ('qrpaq_dino_r50_12e', 'paq_dino_r50_12e', R),
         ('qrpaq_dino_r50_12e', 'qr_dino_r50_12e', P | Q),
@@ -167,6 +184,22 @@ def test_leaves_to_compare_differ_in_the_method_alone(name, beside, changes):
     found = differences(settings(name), settings(beside))
     # The parts of a loss of another type are listed one by one.
     assert {re.sub(r'(loss_cls)\..*', r'\1', item) for item in found} == changes
+
+
+@pytest.mark.parametrize('host', PAQ_HOSTS)
+def test_the_rows_with_300_queries_have_the_numbers_of_paq_detr_section_4_1(host):
+    for name in (f'{host}_r50_12e', f'paq_{host}_r50_12e'):
+        config = read(name)
+        assert config.model.num_queries == 300
+        assert config.train_cfg.max_epochs == config.max_epochs == 12
+        (scheduler,) = config.param_scheduler
+        assert (scheduler.milestones, scheduler.end) == ([11], 12)
+        assert config.optim_wrapper.optimizer.lr == 2e-4
+        assert config.optim_wrapper.optimizer.weight_decay == 1e-4
+        assert config.auto_scale_lr.base_batch_size == 16
+        assert config.train_dataloader.batch_size == 2  # on 8 devices: 16
+    assert config.model.pattern_query == read('paq_dino_r50_12e').patterns_300
+    assert config.model.pattern_query.num_patterns == 50
 
 
 @pytest.mark.parametrize('suffix', ABLATIONS)

@@ -21,7 +21,6 @@ from tiny_hosts import (
 )
 
 NUM_LAYERS = 3
-TWO_STAGE = ('dino', 'deformable_two_stage')
 
 
 def exit_part(losses: dict) -> dict:
@@ -77,10 +76,11 @@ def test_their_parameters_are_their_own_and_of_the_decoder_alone(host):
     mine = {p.data_ptr() for p in detector.exit_heads.parameters()}
     assert mine and not mine & host_head
     assert not any('exit_heads' in name for name in detector.decoder.state_dict())
+    for_the_encoder = getattr(detector, 'as_two_stage', False)
     for name, branches in detector.bbox_head.named_children():
         if isinstance(branches, torch.nn.ModuleList):
             copied = getattr(detector.exit_heads.head, name)
-            assert len(branches) == NUM_LAYERS + (host in TWO_STAGE)
+            assert len(branches) == NUM_LAYERS + for_the_encoder
             assert len(copied) == NUM_LAYERS
 
 
