@@ -7,18 +7,12 @@ Measured: not run.
 mmdet's model, PaQ-DETR's recipe. What else '++' stands for: docs/paper_map.md.
 """
 
-_base_ = 'mmdet::deformable_detr/deformable-detr-refine-twostage_r50_16xb2-50e_coco.py'
+_base_ = [
+    'mmdet::deformable_detr/deformable-detr-refine-twostage_r50_16xb2-50e_coco.py',
+    './_base_/schedules.py',
+]
 
 max_epochs = 12
 train_cfg = dict(max_epochs=max_epochs)
-param_scheduler = [
-    dict(
-        type='MultiStepLR',
-        begin=0,
-        end=max_epochs,
-        by_epoch=True,
-        milestones=[11],
-        gamma=0.1,
-    )
-]
+param_scheduler = _base_.drop_at_11_of_12
 auto_scale_lr = dict(base_batch_size=16)

@@ -15,10 +15,6 @@ _base_ = [
 model = dict(
     type='DNDeformableDETR',
     num_queries=300,
-    dn_cfg=dict(
-        label_noise_scale=0.4,
-        box_noise_scale=0.4,
-        group_cfg=dict(_delete_=True, dynamic=False, num_groups=5),
-    ),
+    dn_cfg=dict(_delete_=True, **_base_.dn_groups),
     bbox_head=dict(type='DNDeformableDETRHead'),
 )

@@ -5,10 +5,7 @@ Expected (paper): AP 51.9, AP50 69.1, AP75 56.3 on COCO val2017; DINO++ 50.3.
 Measured: not run.
 """
 
-_base_ = [
-    'mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py',
-    './_base_/methods.py',
-]
+_base_ = ['./dino_r50_12e.py', './_base_/methods.py']
 
 model = dict(
     type='QRPaQDINO',

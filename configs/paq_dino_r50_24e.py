@@ -5,17 +5,8 @@ Expected (paper): AP 52.6, AP50 69.7, AP75 56.9 on COCO val2017; DINO++ 50.9.
 Measured: not run.
 """
 
-_base_ = './paq_dino_r50_12e.py'
+_base_ = ['./paq_dino_r50_12e.py', './_base_/schedules.py']
 
 max_epochs = 24
 train_cfg = dict(max_epochs=max_epochs)
-param_scheduler = [
-    dict(
-        type='MultiStepLR',
-        begin=0,
-        end=max_epochs,
-        by_epoch=True,
-        milestones=[20],
-        gamma=0.1,
-    )
-]
+param_scheduler = _base_.drop_at_20_of_24

@@ -42,6 +42,13 @@ varifocal = dict(
     loss_weight=1.0,
 )
 
+# DN-DETR's denoising: 5 groups, a label redrawn with probability 0.2, boxes within 0.4.
+dn_groups = dict(
+    label_noise_scale=0.4,
+    box_noise_scale=0.4,
+    group_cfg=dict(dynamic=False, num_groups=5),
+)
+
 # QR-DETR Sec. 4: what every `qr*` leaf routes with. Two settings are not the paper's
 # (see `eeqr_literal`): its rule tends to one answer for all queries.
 eeqr = dict(

@@ -1,7 +1,6 @@
 """The leaves train as the papers say, and route as the code does by default."""
 
 import copy
-import functools
 import re
 
 import pytest
@@ -10,41 +9,79 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
+from leaves import CONFIGS, LEAVES, read
 from mmdet_qrpaq.routing.router import Router
 from mmdet_qrpaq.routing.settings import RoutingSettings
-from tiny_hosts import REPOSITORY
 
-CONFIGS = REPOSITORY / 'configs'
 QR_HOSTS = ('deformable_detr', 'conditional_detr', 'dab_detr')
 
+PAQ_HOSTS = ('deformable_detr_pp', 'dab_deformable_detr', 'dn_deformable_detr')
+# Queries, patterns, epochs and the epoch of the drop: Sec. 4.1, Tables 1, 2, 4 and 5.
+# The drops of the last two are not the paper's.
+PAQ_ROWS = {
+    **{f'{host}_r50_12e': (300, 50, 12, 11) for host in PAQ_HOSTS},
+    **{f'{host}_r50_900q_12e': (900, 150, 12, 11) for host in PAQ_HOSTS},
+    'dino_r50_12e': (900, 150, 12, 11),
+    'dino_r50_24e': (900, 150, 24, 20),
+    'dino_swin_l_12e': (900, 150, 12, 11),
+    'dino_r50_60e_csd': (900, 150, 60, 55),
+    'dino_r50_120e_mssd': (900, 150, 120, 110),
+}
+BASELINES = {
+    f'{host}_{data}': (300, None, *epochs)
+    for host in ('dab_deformable_detr', 'dn_deformable_detr')
+    for data, epochs in (('r50_60e_csd', (60, 55)), ('r50_120e_mssd', (120, 110)))
+}
+DEFECTS = [name for name in LEAVES if name.endswith('sd')]
 
-@functools.cache
-def read(name: str) -> Config:
-    """A config, not to change."""
-    return Config.fromfile(CONFIGS / f'{name}.py')
+
+@pytest.mark.parametrize('name', [*PAQ_ROWS, *BASELINES])
+def test_the_recipe_of_paq_detr_section_4_1(name):
+    queries, patterns, epochs, milestone = (PAQ_ROWS | BASELINES)[name]
+    for leaf in (name, f'paq_{name}') if name in PAQ_ROWS else (name,):
+        cfg = read(leaf)
+        assert cfg.model.num_queries == queries
+        assert cfg.optim_wrapper.optimizer.type == 'AdamW'
+        assert cfg.optim_wrapper.optimizer.lr == 2e-4
+        assert cfg.optim_wrapper.optimizer.weight_decay == 1e-4
+        assert cfg.auto_scale_lr.base_batch_size == 16
+        assert cfg.train_dataloader.batch_size == 2  # on 8 devices: 16
+        assert cfg.train_cfg.max_epochs == cfg.max_epochs == epochs
+        (scheduler,) = cfg.param_scheduler
+        assert (scheduler.type, scheduler.by_epoch) == ('MultiStepLR', True)
+        assert (scheduler.milestones, scheduler.gamma) == ([milestone], 0.1)
+        assert (scheduler.begin, scheduler.end) == (0, epochs)
+    if name in PAQ_ROWS:
+        model = cfg.model
+        assert model.pattern_query.num_patterns == patterns
+        assert model.pattern_query.diversity_weight == 0.2
+        assigner = model.bbox_head.quality.assigner
+        assert (assigner.candidate_topk, assigner.min_positives) == (4, 1)
+        assert assigner.confidence_weight == 0.4
+        assert model.bbox_head.quality.layers == 'intermediate'
 
 
-@pytest.mark.parametrize('name, epochs, milestone', [('12e', 12, 11), ('24e', 24, 20)])
-def test_the_recipe_of_paq_detr_section_4_1(name, epochs, milestone):
-    cfg = read(f'paq_dino_r50_{name}')
-    assert cfg.optim_wrapper.optimizer.type == 'AdamW'
-    assert cfg.optim_wrapper.optimizer.lr == 2e-4
-    assert cfg.optim_wrapper.optimizer.weight_decay == 1e-4
-    assert cfg.auto_scale_lr.base_batch_size == 16
-    assert cfg.train_dataloader.batch_size == 2  # on 8 devices: 16
-    assert cfg.train_cfg.max_epochs == epochs
-    (scheduler,) = cfg.param_scheduler
-    assert scheduler.milestones == [milestone] and scheduler.gamma == 0.1
-    assert scheduler.end == epochs
+def test_every_leaf_of_paq_detr_is_in_the_table_above():
+    named = {name for name in LEAVES if name.startswith('paq_')}
+    ablations = {name for name in named if LEAVES[name].parent.name == 'ablations'}
+    rows = {f'paq_{name}' for name in PAQ_ROWS}
+    assert named - ablations - {'paq_dino_r18_4e_digits'} == rows
 
-    model = cfg.model
-    assert model.num_queries == 900
-    assert model.pattern_query.num_patterns == 150
-    assert model.pattern_query.diversity_weight == 0.2
-    assigner = model.bbox_head.quality.assigner
-    assert (assigner.candidate_topk, assigner.min_positives) == (4, 1)
-    assert assigner.confidence_weight == 0.4
-    assert model.bbox_head.quality.layers == 'intermediate'
+
+@pytest.mark.parametrize('name', DEFECTS)
+def test_the_data_of_csd_and_mssd_is_where_the_docs_say(name):
+    cfg = read(name)
+    root = f'data/{name.rpartition("_")[2]}/'
+    for split, folder in (('train', 'train'), ('val', 'val'), ('test', 'val')):
+        dataset = cfg[f'{split}_dataloader'].dataset
+        assert dataset.type == 'CocoDataset'
+        assert dataset.data_root == root
+        assert dataset.ann_file == f'annotations/instances_{folder}.json'
+        assert dataset.data_prefix.img == f'{folder}/'
+        assert len(dataset.metainfo.classes) == cfg.model.bbox_head.num_classes
+        if split != 'train':
+            ann_file = cfg[f'{split}_evaluator'].ann_file
+            assert ann_file == root + dataset.ann_file
 
 
 @pytest.mark.parametrize('host', QR_HOSTS)
@@ -96,7 +133,7 @@ def test_the_learning_rates_of_qr_detr_section_5_1(host):
 
 
 def test_the_default_routing_is_that_of_the_code():
-    eeqr = read('_base_/methods').eeqr
+    eeqr = Config.fromfile(CONFIGS / '_base_' / 'methods.py').eeqr
     written = RoutingSettings.from_config(eeqr, 300, 6)
     default = RoutingSettings.from_config({}, 300, 6)
     for name, value in vars(default).items():
@@ -109,6 +146,6 @@ def test_the_default_routing_is_that_of_the_code():
 
 
 def test_the_literal_routing_is_the_papers():
-    methods = read('_base_/methods')
+    methods = Config.fromfile(CONFIGS / '_base_' / 'methods.py')
     literal = dict(policy=dict(type='ThresholdPolicy'), gradient='exit_head')
     assert methods.eeqr_literal == dict(methods.eeqr, **literal)

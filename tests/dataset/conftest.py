@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from annotation_files import Workbench
 
 

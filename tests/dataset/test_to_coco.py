@@ -1,8 +1,9 @@
 """What each format means in COCO's terms."""
 
 import pytest
-from annotation_files import SIZE, SUFFIX, labelme, shape, voc, voc_object
 from PIL import Image
+
+from annotation_files import SIZE, SUFFIX, labelme, shape, voc, voc_object
 
 TRIANGLE = [[10, 10], [30, 10], [10, 50]]
 

@@ -1,6 +1,7 @@
 """Every broken input gets one sentence with its place, or is skipped and counted."""
 
 import pytest
+
 from annotation_files import DOG, SUFFIX, labelme, shape, voc, voc_object
 
 TRIANGLE = [[10, 10], [30, 10], [10, 50]]

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from annotation_files import DOG, TOOL, voc
 
 

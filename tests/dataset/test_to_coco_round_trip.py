@@ -4,9 +4,10 @@ import random
 from pathlib import Path
 
 import pytest
-from annotation_files import SUFFIX, labelme, shape, voc, voc_object
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+
+from annotation_files import SUFFIX, labelme, shape, voc, voc_object
 
 
 def random_document(seed=0):
