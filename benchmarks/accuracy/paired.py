@@ -84,7 +84,7 @@ def make_config(args: argparse.Namespace, variant: str, seed: int) -> Config:
     for scheduler in cfg.param_scheduler:
         if scheduler.type == 'CosineAnnealingLR':
             scheduler.update(end=args.epochs, T_max=args.epochs)
-    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         for transform in loader.dataset.pipeline:
             if transform.type == 'Resize':
                 transform.scale = (args.image_size, args.image_size)
