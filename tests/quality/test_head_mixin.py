@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from mmdet.models.dense_heads import DeformableDETRHead
 from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmengine.structures import InstanceData
@@ -24,12 +25,10 @@ NUM_LAYERS, NUM_QUERIES = 3, 20
 def make_head(host: str, **options):
     config = host_config(host, **options)
     head = config.bbox_head
-    head.update(
-        train_cfg=config.train_cfg,
-        test_cfg=config.test_cfg,
-        num_pred_layer=NUM_LAYERS + 1,
-        as_two_stage=True,
-    )
+    head.update(train_cfg=config.train_cfg, test_cfg=config.test_cfg)
+    # What detectors tell heads that have a branch for each layer.
+    if issubclass(MODELS.get(head.type), DeformableDETRHead):
+        head.update(num_pred_layer=NUM_LAYERS + 1, as_two_stage=True)
     torch.manual_seed(0)
     return MODELS.build(head)
 
