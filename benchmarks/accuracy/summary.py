@@ -54,7 +54,8 @@ def study_table(study: str, variants: list[str], num_queries: int) -> str:
     results = load(study)
     host = results.get(variants[0], {})
     head = ['', 'seeds', 'AP', 'AP50', 'AP minus host, same seed']
-    head += ['share entering, F / SA / CA', 'decisions that differ, F / SA / CA']
+    head += ['share entering, F / SA / CA', 'its spread over pictures']
+    head += ['decisions that differ']
     lines = [f'| {" | ".join(head)} |', '|---' * len(head) + '|']
     for variant in variants:
         by_seed = results.get(variant)
@@ -74,6 +75,7 @@ def study_table(study: str, variants: list[str], num_queries: int) -> str:
             spread([run['measured']['AP50'] for run in runs]),
             spread(pairs, sign='+') if pairs else '-',
             routing_cell(runs, '', num_queries),
+            routing_cell(runs, '_std', num_queries),
             routing_cell(runs, '_differ', 1),
         ]
         lines.append(f'| {" | ".join(cells)} |')

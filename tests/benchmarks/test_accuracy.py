@@ -32,7 +32,7 @@ def test_the_table_by_hand(tmp_path, monkeypatch):
         record(tmp_path, 'host', seed, ap)
     routing = {
         'routing/d0.layer': 12.0,
-        'routing/d0.layer_std': 1.0,
+        'routing/d0.layer_std': 1.5,
         'routing/d0.layer_differ': 0.25,
         'routing/d1.self_attn': 30.0,
     }
@@ -52,7 +52,7 @@ def test_the_table_by_hand(tmp_path, monkeypatch):
         '0.680 ± 0.057',
         '+0.030 ± 0.014',
     ]
-    assert rows[1][5:] == ['0.40 / 1.00 / -', '0.25 / - / -']
+    assert rows[1][5:] == ['0.40 / 1.00 / -', '0.05 / - / -', '0.25 / - / -']
     assert rows[2][:2] == ['other', 'not run']
 
 
