@@ -100,7 +100,7 @@ def routing_table(result: dict) -> str:
     height, width = settings['size']
     tables.append(
         f'{height}x{width}, random weights, {settings["device"]}, '
-        f'{settings["threads"]} threads; medians of {settings["repeats"]} repetitions '
+        f'threads: {settings["threads"]}; medians of {settings["repeats"]} repetitions '
         f'(decoder) and {settings["whole_repeats"]} (the rest); {setting(result)}.'
     )
     return '\n\n'.join(tables)
@@ -111,7 +111,7 @@ def host_seconds(runs: list[dict]) -> list[str]:
     decoder = [run['host_decoder_seconds']['median'] for run in runs]
     rest = [run['rest_seconds']['median'] for run in runs]
     whole = [a + b for a, b in zip(decoder, rest, strict=True)]
-    return [f'{1000 * seconds:.4g} ms' for seconds in (*decoder, *whole)]
+    return [f'{1000 * seconds:.0f} ms' for seconds in (*decoder, *whole)]
 
 
 def ratios(timed: Sequence[dict]) -> list[str]:

@@ -100,21 +100,23 @@ class TopSharePolicy:
     def __call__(self, scores: Tensor) -> Decision:
         margin = score_margin(scores)
         count = count_share(self.share, margin.shape[-1])
-        # Stable, so that ties fall to the first query on every device.
-        order = margin.argsort(dim=-1, descending=True, stable=True)
-        rank = order.argsort(dim=-1)
-        kept = margin.gather(-1, order[..., count - 1 : count])
+        enter = highest(margin, count)
+        cut = margin.masked_fill(~enter, torch.inf).amin(-1, keepdim=True)
         # The cut is part of the question, not of the answer: no gradient through it.
-        probability = (margin - kept.detach()).sigmoid()
-        return Decision(rank < count, margin, probability)
+        return Decision(enter, margin, (margin - cut.detach()).sigmoid())
+
+
+def highest(margin: Tensor, count: int) -> Tensor:
+    """Where the ``count`` highest of each image are, (bs, nq) bool.
+
+    Stable, so that ties fall to the first query on every device. No synchronisation.
+    """
+    order = margin.argsort(dim=-1, descending=True, stable=True)
+    found = torch.zeros_like(margin, dtype=torch.bool)
+    return found.scatter(-1, order[..., :count], True)
 
 
 def limit_to_capacity(decision: Decision, capacity: int) -> Decision:
-    """Of the entering queries, only the ``capacity`` with the highest margin enter.
-
-    Ties fall to the first query. No synchronisation.
-    """
+    """Of the entering queries, only the ``capacity`` with the highest margin enter."""
     margin = decision.margin.detach().masked_fill(~decision.enter, -torch.inf)
-    order = margin.argsort(dim=-1, descending=True, stable=True)
-    among_best = order.argsort(dim=-1) < capacity
-    return decision._replace(enter=decision.enter & among_best)
+    return decision._replace(enter=decision.enter & highest(margin, capacity))
