@@ -87,7 +87,16 @@ setup(
     packages=find_packages(include=[f'{PACKAGE}*']),
     # Neither mmdet nor mmcv nor mmengine: the OneDL forks install the same modules
     # under other names, and pip would put upstream on top of them.
-    install_requires=['matplotlib', 'numpy', 'pillow', 'pycocotools', 'pyyaml', 'rich'],
+    install_requires=[
+        'jsonschema',
+        'matplotlib',
+        'numpy',
+        'pillow',
+        'pycocotools',
+        'pyyaml',
+        'rich',
+        'scikit-learn',
+    ],
     extras_require={
         **FRAMEWORK,
         'data': DATA,

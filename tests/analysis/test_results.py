@@ -1,0 +1,65 @@
+"""Results are written whole, checked, and read again."""
+
+import json
+
+import jsonschema
+import pytest
+
+from mmdet_qrpaq.analysis.results import (
+    COUNT,
+    NUMBER,
+    describe_origin,
+    fields,
+    list_of,
+    or_none,
+    read_result,
+    write_result,
+)
+from mmdet_qrpaq.errors import ConfigError
+
+SCHEMA = fields(hits=list_of(COUNT), gini=or_none(NUMBER))
+
+
+def test_round_trip(tmp_path):
+    path = tmp_path / 'new' / 'usage.json'
+    numbers = dict(hits=[3, 0], gini=None)
+    write_result(path, 'usage', describe_origin(config='a.py'), numbers, SCHEMA)
+    result = read_result(path)
+    assert result['tool'] == 'usage'
+    assert result['numbers'] == numbers
+    assert result['origin']['config'] == 'a.py'
+    assert result['origin']['versions']['torch']
+
+
+@pytest.mark.parametrize(
+    'numbers',
+    [
+        dict(hits=[3, -1], gini=0.5),
+        dict(hits=[3, 0.5], gini=0.5),
+        dict(hits=[3]),
+        dict(hits=[3], gini=0.5, more=1),
+        dict(hits=[3], gini='0.5'),
+    ],
+)
+def test_what_the_schema_forbids_is_not_written(numbers, tmp_path):
+    path = tmp_path / 'usage.json'
+    path.write_text('old')
+    with pytest.raises(jsonschema.ValidationError):
+        write_result(path, 'usage', {}, numbers, SCHEMA)
+    assert path.read_text() == 'old'
+
+
+def test_not_a_number_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match='not JSON compliant'):
+        numbers = dict(hits=[], gini=float('nan'))
+        write_result(tmp_path / 'usage.json', 'usage', {}, numbers, SCHEMA)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('content', [None, '{', '[]', json.dumps(dict(tool='usage'))])
+def test_no_result_is_one_sentence(content, tmp_path):
+    path = tmp_path / 'usage.json'
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=r'usage\.json'):
+        read_result(path)

@@ -1,0 +1,38 @@
+"""The option ``--out`` of the tools beside this file, and the two files it names."""
+
+import argparse
+from pathlib import Path
+
+from checks import check_picture
+
+from mmdet_qrpaq.errors import ConfigError
+
+
+def add_output_argument(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add ``--out``."""
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='FILE.json',
+        help='file for the numbers; the picture beside it has its name and .png '
+        f'({name}.json beside the checkpoint)',
+    )
+
+
+def output_files(out: Path | None, name: str, folder: Path) -> tuple[Path, Path]:
+    """Return where numbers and picture go, after checking that they can be written.
+
+    Args:
+        out: Value of ``--out``, if given.
+        name: Stem of the files without ``--out``.
+        folder: Folder of the files without ``--out``.
+
+    Raises:
+        ConfigError: ``--out`` does not end in .json, or nothing can be written there.
+    """
+    numbers = out or folder / f'{name}.json'
+    if numbers.suffix != '.json':
+        raise ConfigError(f'--out is {numbers}, which does not end in .json; add that.')
+    picture = numbers.with_suffix('.png')
+    check_picture(picture)
+    return numbers, picture
