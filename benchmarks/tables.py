@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Writes the tables of README and decisions from benchmarks/results/.
+"""Writes the tables and pictures of the pages from benchmarks/results/.
 
 ``--check`` writes nothing and fails if a page is not what the results say.
 """
@@ -12,9 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / 'benchmarks' / 'accuracy'))
-import summary  # noqa: E402
-from studies import STUDIES  # noqa: E402
+sys.path[:0] = [str(ROOT / 'benchmarks' / 'accuracy'), str(ROOT / 'tools')]
+from studies import STUDIES, Study  # noqa: E402
+from sweeping.command import describe_budget  # noqa: E402
+from sweeping.picture import draw_curves  # noqa: E402
+from sweeping.record import read_records  # noqa: E402
+from sweeping.table import draw_up  # noqa: E402
 
 RESULTS = ROOT / 'benchmarks' / 'results'
 README = ROOT / 'README.md'
@@ -151,25 +154,61 @@ def routing_tables() -> str:
     return '\n\n'.join(tables) or 'Not measured yet.'
 
 
+def studied() -> dict[str, tuple[Study, dict[str, dict[int, dict]]]]:
+    """Studies and their records, by the folder of those."""
+    found = {}
+    for name, study in STUDIES.items():
+        folders = (RESULTS / 'accuracy').glob(f'{name}*/')
+        for folder in sorted(folders):
+            if records := read_records(folder.glob('*.json')):
+                found[folder.name] = (study, records)
+    return found
+
+
 def policy_table() -> str:
     """Which routing rule and gradient: the paired study."""
-    study = STUDIES['routing_policy']
-    runs = [
-        run
-        for by_seed in summary.load('routing_policy').values()
-        for run in by_seed.values()
-    ]
-    if not runs:
-        return 'Not measured yet.'
-    table = summary.study_table('routing_policy', list(study.variants), 30)
-    budget = runs[-1]['settings']
+    study, records = studied().get('routing_policy', (None, None))
+    return study_table(study, records) if records else 'Not measured yet.'
+
+
+def study_table(study: Study, records: dict[str, dict[int, dict]]) -> str:
+    """The table of a study, and what was measured where."""
+    more = {}
+    if study.paper:
+        paper = {name: f'{ap:.1f}' for name, ap in study.paper.items()}
+        more = {'AP of the paper: COCO, ResNet-50, 12 epochs': paper}
+    # Records of before query use was counted do not tell their queries.
+    table = draw_up(records, list(study.variants), num_queries=30, more=more)
+    last = list(list(records.values())[-1].values())[-1]
     return (
-        f'{table}\n\n`{budget["leaf"]}`: {budget["iterations"]} iterations of '
-        f'{budget["batch_size"]} pictures of {budget["image_size"]} pixels, from '
-        f'scratch; mean ± standard deviation over seeds; {setting(runs[-1])}.'
+        f'{table}\n\n`{study.leaf}`, from scratch; {describe_budget(records)}; mean ± '
+        f'standard deviation over seeds; {setting(last)}.'
     )
 
 
+def accuracy_tables() -> str:
+    """All studies but those with a page of their own, with AP curves."""
+    parts = []
+    for name, (study, records) in studied().items():
+        if name in OWN_PAGE:
+            continue
+        parts += [f'## {name}', study.question, study_table(study, records)]
+        parts.append(f'![AP curves](images/accuracy_{name}.png)')
+    return '\n\n'.join(parts) or 'Not measured yet.'
+
+
+def draw_pictures() -> None:
+    """The AP curves of those studies."""
+    for name, (study, records) in studied().items():
+        if name not in OWN_PAGE:
+            figure = draw_curves(
+                records, list(study.variants), describe_budget(records)
+            )
+            figure.savefig(ROOT / 'docs' / 'images' / f'accuracy_{name}.png', dpi=110)
+
+
+# Its numbers are quoted there.
+OWN_PAGE = ('routing_policy',)
 # Generated blocks by file.
 PAGES = {
     README: {
@@ -179,6 +218,9 @@ PAGES = {
     },
     ROOT / 'docs' / 'decisions' / '0003-routing-policy.md': {
         'routing policy': policy_table,
+    },
+    ROOT / 'docs' / 'accuracy.md': {
+        'accuracy': accuracy_tables,
     },
 }
 
@@ -196,10 +238,12 @@ def render(page: Path) -> str:
 
 
 def main() -> None:
-    """Updates or checks the pages."""
+    """Updates or checks the pages; pictures are made anew."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--check', action='store_true', help='only compare')
     check = parser.parse_args().check
+    if not check:
+        draw_pictures()
     for page in PAGES:
         generated = render(page)
         if not check:

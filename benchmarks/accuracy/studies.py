@@ -1,50 +1,191 @@
-"""What is compared with what. A study trains each variant with the same seeds and data.
+"""What is compared with what, in pairs: each study is a leaf and its variants.
 
-A variant is what it changes in its leaf's model. The first one is the host.
+A variant is a dict of model settings laid over the leaf. The first is what the others
+are compared with. Trained by `paired.py`, summed up by `benchmarks/tables.py`.
 """
 
+from pathlib import Path
 from typing import NamedTuple
+
+from mmengine.config import Config
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+METHODS = Config.fromfile(CONFIGS / '_base_' / 'methods.py').to_dict()
 
 
 class Study(NamedTuple):
     """Variants of one model.
 
     Attributes:
-        leaf: Config all variants share, under ``configs/``.
-        variants: Settings of ``model`` by the variant's name.
+        question: What it is to decide, in one sentence.
+        leaf: Config all variants share, under `configs/`.
+        variants: Settings of `model` by the variant's name.
+        paper: AP of the paper's row for a variant (on COCO, full size).
     """
 
+    question: str
     leaf: str
     variants: dict[str, dict]
+    paper: dict[str, float] = {}  # noqa: RUF012  (never changed)
 
 
-def routing(policy: dict, gradient: str, init: str = 'random', **others) -> dict:
-    """The model settings of one way to route."""
-    settings = dict(policy=policy, gradient=gradient, router=dict(init=init), **others)
-    return dict(type='QRPaQDINO', query_routing=settings)
-
-
+# P of the small models: 10 patterns for 30 queries.
+PATTERNS = dict(METHODS['patterns_300'], num_patterns=10)
+QUALITY = METHODS['quality']
+VARIFOCAL = dict(METHODS['varifocal'], _delete_=True)
+EEQR = METHODS['eeqr']
 THRESHOLD = dict(type='ThresholdPolicy')
 STANDARDIZED = dict(type='StandardizedPolicy', threshold=-0.5)
 
+
+def methods(
+    host: str,
+    *,
+    patterns: dict | None = None,
+    quality: dict | None = None,
+    routing: dict | None = None,
+    loss_cls: dict | None = VARIFOCAL,
+) -> dict:
+    """The model settings of a host with some of the methods.
+
+    Args:
+        host: As in the class names: `DINO`.
+        loss_cls: Beside `quality`; None keeps the host's.
+    """
+    model = dict(type=f'QRPaQ{host}')
+    if patterns is not None:
+        model['pattern_query'] = patterns
+    if routing is not None:
+        model['query_routing'] = routing
+    if quality is not None:
+        model['bbox_head'] = dict(type=f'QualityAware{host}Head', quality=quality)
+        if loss_cls is not None:
+            model['bbox_head']['loss_cls'] = loss_cls
+    return model
+
+
+def all_methods(host: str) -> dict[str, dict]:
+    """The host, each method alone, and together."""
+    return {
+        'host': {},
+        'P': methods(host, patterns=PATTERNS),
+        'Q': methods(host, quality=QUALITY),
+        'PaQ': methods(host, patterns=PATTERNS, quality=QUALITY),
+        'QR': methods(host, routing=EEQR),
+        'QR + PaQ': methods(host, patterns=PATTERNS, quality=QUALITY, routing=EEQR),
+    }
+
+
+def routed(policy: dict, gradient: str, init: str = 'random', **others) -> dict:
+    """DINO with one way to route."""
+    settings = dict(policy=policy, gradient=gradient, router=dict(init=init), **others)
+    return methods('DINO', routing=settings)
+
+
+def paq(hidden_dims: int = 64, loss_cls: dict | None = VARIFOCAL, **quality) -> dict:
+    """PaQ-DINO with other settings of P, of the assigner, or of Q."""
+    confidence = quality.pop('confidence', QUALITY['assigner']['confidence'])
+    assigner = dict(QUALITY['assigner'], confidence=confidence)
+    return methods(
+        'DINO',
+        patterns=dict(PATTERNS, hidden_dims=hidden_dims),
+        quality=dict(QUALITY, assigner=assigner, **quality),
+        loss_cls=loss_cls,
+    )
+
+
+DINO = 'dino_r18_4e_digits.py'
+
 STUDIES = dict(
-    # Which decision rule and which gradient (QR-DETR Sec. 4.1, Eq. 6) by default?
+    methods_dino=Study(
+        question='What does each method do to DINO?',
+        leaf=DINO,
+        variants=all_methods('DINO'),
+        # PaQ-DETR Table 6.
+        paper={'host': 50.3, 'P': 51.4, 'Q': 51.1, 'PaQ': 51.9},
+    ),
+    methods_deformable=Study(
+        question='What does each method do to Deformable-DETR (refinement, two-stage)?',
+        leaf='_base_/small_deformable_digits.py',
+        variants=all_methods('DeformableDETR'),
+        # PaQ-DETR Table 1, 300 queries.
+        paper={'host': 46.9, 'PaQ': 48.4},
+    ),
     routing_policy=Study(
-        leaf='dino_r18_4e_digits.py',
+        question='Which decision rule and which gradient (QR-DETR Sec. 4.1, Eq. 6)?',
+        leaf=DINO,
         variants={
             'host': {},
-            'threshold, exit heads': routing(THRESHOLD, 'exit_head'),
-            'threshold, exit heads on scores': routing(
+            'threshold, exit heads': routed(THRESHOLD, 'exit_head'),
+            'threshold, exit heads on scores': routed(
                 THRESHOLD, 'exit_head', exit_input='scores'
             ),
-            'threshold, straight-through, all enter at first': routing(
+            'threshold, straight-through, all enter at first': routed(
                 THRESHOLD, 'straight_through', init='enter'
             ),
-            'standardized, straight-through': routing(STANDARDIZED, 'straight_through'),
-            'standardized, exit heads': routing(STANDARDIZED, 'exit_head'),
-            'top half, straight-through': routing(
+            'standardized, straight-through': routed(STANDARDIZED, 'straight_through'),
+            'standardized, exit heads': routed(STANDARDIZED, 'exit_head'),
+            'top half, straight-through': routed(
                 dict(type='TopSharePolicy', share=0.5), 'straight_through'
             ),
+        },
+    ),
+    routing_parts=Study(
+        question='Does a gain of QR come from routing, or from the exit heads?',
+        leaf=DINO,
+        variants={
+            'host': {},
+            'exit heads, everyone enters': routed(
+                dict(type='TopSharePolicy', share=1.0), 'exit_head'
+            ),
+            'routing, no exit heads': routed(STANDARDIZED, 'straight_through'),
+            'routing and exit heads': routed(STANDARDIZED, 'exit_head'),
+        },
+    ),
+    routing_ffn=Study(
+        question='Do bypassing queries skip the FFN (Sec. 5.4c), or not (Eq. 10-11)?',
+        leaf=DINO,
+        variants={
+            scope: methods('DINO', routing=dict(EEQR, ffn_scope=scope))
+            for scope in ('routed', 'all')
+        },
+    ),
+    router_start=Study(
+        question='Does everyone enter at first, or a random half?',
+        leaf=DINO,
+        variants={
+            init: methods('DINO', routing=dict(EEQR, router=dict(init=init)))
+            for init in ('random', 'enter')
+        },
+    ),
+    router_input=Study(
+        question='What does the router see?',
+        leaf=DINO,
+        variants={
+            seen: methods('DINO', routing=dict(EEQR, router=dict(router_input=seen)))
+            for seen in ('content_and_position', 'content')
+        },
+    ),
+    quality_confidence=Study(
+        question="Is c of Eq. 6 the probability of the object's class, or the highest?",
+        leaf=DINO,
+        variants={name: paq(confidence=name) for name in ('gt_class', 'max')},
+    ),
+    quality_normalizer=Study(
+        question='What are the one-to-many losses divided by?',
+        leaf=DINO,
+        variants={name: paq(normalizer=name) for name in ('num_pos', 'num_gt')},
+    ),
+    varifocal=Study(
+        question="Varifocal targets in all class losses, or the host's focal loss?",
+        leaf=DINO,
+        variants={'varifocal': paq(), 'focal': paq(loss_cls=None)},
+    ),
+    weight_mlp=Study(
+        question='How wide must the MLP of the pattern weights be?',
+        leaf=DINO,
+        variants={
+            f'{width} wide': paq(hidden_dims=width) for width in (64, 8, 16, 256)
         },
     ),
 )

@@ -1,11 +1,14 @@
-"""The paired benchmark: what it trains, and the table it makes of what it recorded."""
+"""The paired benchmark: what it trains, and where it records it."""
 
-import json
 import sys
 
 import pytest
+import torch
+from mmdet.registry import MODELS
 
+from mmdet_qrpaq.errors import ConfigError
 from tiny_hosts import REPOSITORY
+from tiny_runs import write_dataset
 
 sys.path[:0] = [
     str(REPOSITORY / 'benchmarks'),
@@ -13,84 +16,95 @@ sys.path[:0] = [
 ]
 import paired  # noqa: E402
 import studies  # noqa: E402
-import summary  # noqa: E402
 
-STUDY = 'routing_policy'
-
-
-def record(folder, variant, seed, ap, routing=None):
-    path = folder / STUDY / f'{paired.slug(variant)}_seed{seed}.json'
-    path.parent.mkdir(exist_ok=True)
-    settings = dict(variant=variant, seed=seed)
-    measured = dict(AP=ap, AP50=2 * ap, routing=routing or {})
-    path.write_text(json.dumps(dict(settings=settings, measured=measured)))
+STUDIES = studies.STUDIES
+METHODS = ('methods_dino', 'methods_deformable')
 
 
-def test_the_table_by_hand(tmp_path, monkeypatch):
-    monkeypatch.setattr(summary, 'RESULTS', tmp_path)
-    for seed, ap in enumerate((0.30, 0.34, 0.32)):
-        record(tmp_path, 'host', seed, ap)
-    routing = {
-        'routing/d0.layer': 12.0,
-        'routing/d0.layer_std': 1.5,
-        'routing/d0.layer_differ': 0.25,
-        'routing/d1.self_attn': 30.0,
+@pytest.fixture
+def data(tmp_path):
+    root = write_dataset(tmp_path / 'my shapes')
+    for split in ('train', 'val'):
+        (root / f'{split}.json').rename(root / f'instances_{split}.json')
+    return str(root)
+
+
+def plan(*options):
+    return {
+        run.variant: run
+        for run in paired.plan_study(paired.parse_args(list(map(str, options))))
     }
-    record(tmp_path, 'ours', 0, 0.32, routing)
-    record(tmp_path, 'ours', 2, 0.36, routing)
-    table = summary.study_table(STUDY, ['host', 'ours', 'other'], num_queries=30)
-    rows = [
-        [cell.strip() for cell in line.split('|')[1:-1]]
-        for line in table.splitlines()[2:]
-    ]
-    assert rows[0][:5] == ['host', '0, 1, 2', '0.320 ± 0.020', '0.640 ± 0.040', '-']
-    # Differences of seeds 0 and 2: 0.02 and 0.04, so 0.03 and sqrt(2) * 0.01.
-    assert rows[1][:5] == [
-        'ours',
-        '0, 2',
-        '0.340 ± 0.028',
-        '0.680 ± 0.057',
-        '+0.030 ± 0.014',
-    ]
-    assert rows[1][5:] == ['0.40 / 1.00 / -', '0.05 / - / -', '0.25 / - / -']
-    assert rows[2][:2] == ['other', 'not run']
 
 
-@pytest.mark.parametrize('variant', studies.STUDIES[STUDY].variants)
-def test_variants_differ_in_the_model_alone(variant):
-    args = paired.parse_args([STUDY, '--epochs', '2', '--image-size', '96'])
-    ours, host = (paired.make_config(args, v, 1) for v in (variant, 'host'))
-    routed = variant != 'host'
-    assert ('query_routing' in ours.model) == routed
-    assert bool(ours.get('custom_hooks')) == routed
-    for key in host:
-        if key not in ('model', 'custom_hooks'):
-            assert ours[key] == host[key], key
-    assert ours.train_cfg.max_epochs == 2 and ours.randomness.seed == 1
-    assert ours.train_dataloader.dataset.pipeline[2].scale == (96, 96)
+@pytest.mark.parametrize('study', STUDIES)
+def test_variants_differ_in_the_model_alone(study, data):
+    runs = plan(study, '--data', data, '--epochs', 2, '--image-size', 96, '--seeds', 1)
+    assert list(runs) == list(STUDIES[study].variants)
+    first = next(iter(runs.values())).config
+    for run in runs.values():
+        cfg = run.config
+        hooks = [hook['type'] for hook in cfg.get('custom_hooks') or []]
+        assert hooks == ['QueryRoutingHook'] * ('query_routing' in cfg.model)
+        for key in first:
+            if key not in ('model', 'custom_hooks'):
+                assert cfg[key] == first[key], key
+        assert cfg.train_cfg.max_epochs == 2 and cfg.randomness.seed == 1
+        assert cfg.train_dataloader.dataset.pipeline[2].scale == (96, 96)
+        assert run.leaf == STUDIES[study].leaf and run.extra == dict(study=study)
+    assert len({run.digest for run in runs.values()}) == len(runs)
+    assert len({run.file_name for run in runs.values()}) == len(runs)
+
+
+@pytest.mark.parametrize('study', STUDIES)
+def test_every_variant_builds(study, data):
+    for run in plan(study, '--data', data, '--seeds', 0).values():
+        with torch.device('meta'):  # all of the structure, none of the numbers
+            MODELS.build(run.config.model)
+
+
+@pytest.mark.parametrize('study', METHODS)
+def test_methods_are_what_they_are_called(study, data):
+    runs = plan(study, '--data', data, '--seeds', 0)
+    for name, run in runs.items():
+        model = run.config.model
+        assert ('pattern_query' in model) == (name in ('P', 'PaQ', 'QR + PaQ'))
+        assert ('quality' in model.bbox_head) == (name in ('Q', 'PaQ', 'QR + PaQ'))
+        assert ('query_routing' in model) == name.startswith('QR')
+        varifocal = model.bbox_head.loss_cls.type == 'IoUAwareVarifocalLoss'
+        assert varifocal == ('quality' in model.bbox_head)
+        assert model.type.startswith('QRPaQ') == (name != 'host')
+
+
+def test_records_of_other_data_or_budget_lie_apart():
+    for options, folder in (
+        ([], 'varifocal'),
+        (['--data', 'x/my shapes/'], 'varifocal_my_shapes'),
+        (['--data', 'x/shapes', '--tag', 'long'], 'varifocal_shapes_long'),
+    ):
+        args = paired.parse_args(['varifocal', *options])
+        assert paired.folder_name(args) == folder
+
+
+def test_common_options_and_the_variant_both_count(data):
+    options = ['--cfg-options', 'model.num_queries=12', '--variants', 'P']
+    run = plan('methods_dino', '--data', data, '--seeds', 0, *options)['P']
+    assert run.config.model.num_queries == 12
+    assert run.config.model.pattern_query.num_patterns == 10
 
 
 def test_an_unknown_variant_is_named(capsys):
     with pytest.raises(SystemExit):
-        paired.parse_args([STUDY, '--variants', 'hots'])
+        paired.parse_args(['routing_policy', '--variants', 'hots'])
     assert "no variant 'hots': use 'host'" in capsys.readouterr().err
 
 
-def test_recorded_runs_are_not_done_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(paired.recording, 'RESULTS', tmp_path)
-    (tmp_path / 'accuracy').mkdir()
-    record(tmp_path / 'accuracy', 'host', 0, 0.3)
-    said = []
-    args = paired.parse_args([STUDY])
-    assert paired.run_one(args, 'host', 0, said.append)
-    assert said == ['host, seed 0: recorded already']
-
-
-def test_a_failing_run_is_reported_and_leaves_no_record(tmp_path, monkeypatch):
-    monkeypatch.setattr(paired.recording, 'RESULTS', tmp_path)
-    monkeypatch.setattr(paired, 'train', lambda *_: 1)
-    said = []
-    args = paired.parse_args([STUDY, '--work-dir', str(tmp_path / 'work')])
-    assert not paired.run_one(args, 'host', 0, said.append)
-    assert 'failed with status 1' in said[0]
-    assert not list(tmp_path.rglob('*.json'))
+def test_a_record_older_than_digests_is_not_reused(data, tmp_path, monkeypatch):
+    """Nobody knows whether it was made with these settings."""
+    monkeypatch.setattr(paired, 'RESULTS', tmp_path)
+    monkeypatch.chdir(REPOSITORY)
+    folder = tmp_path / 'varifocal_my_shapes'
+    folder.mkdir()
+    (folder / 'focal_seed0.json').write_text('{"settings": {}}')
+    options = ['varifocal', '--data', data, '--seeds', '0']
+    with pytest.raises(ConfigError, match='choose another --tag'):
+        paired.main([*options, '--work-dir', str(tmp_path / 'work')])

@@ -1,0 +1,282 @@
+"""A sweep's runs: recorded once, resumed, kept apart, and one failing alone."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from unittest import mock
+
+import jsonschema
+import pytest
+
+from mmdet_qrpaq.errors import ConfigError
+from tiny_runs import CONFIG, TOOLS, run_tool, write_dataset
+
+sys.path.insert(0, str(TOOLS))
+from sweeping import command, execution, job  # noqa: E402
+from sweeping.record import SCHEMA, measure  # noqa: E402
+
+# Stands in for tools/train.py: two validations, a checkpoint, and what mmengine logs.
+TRAIN = """
+import json, pathlib, sys, time
+config, folder = sys.argv[1], pathlib.Path(sys.argv[3])
+with (folder / 'starts').open('a') as starts:
+    starts.write('train ')
+settings = {}
+exec(pathlib.Path(config).read_text(), settings)
+queries = settings['model']['num_queries']
+if queries == 13:
+    sys.exit('error: unlucky')
+if queries == 99 and not (folder / 'again').exists():
+    (folder / 'again').touch()
+    time.sleep(60)
+print('Epoch(train)  [1][ 1/2]')
+log = folder / '20300101_000000' / 'vis_data'
+log.mkdir(parents=True, exist_ok=True)
+ap = {'coco/bbox_mAP' + end: queries / 100 for end in ('', '_50', '_75', '_s', '_m')}
+ap['coco/bbox_mAP_l'] = -1.0
+entries = []
+for epoch in (1, 2):
+    loss = float('nan') if queries == 66 else 3.0 - epoch
+    train = dict(epoch=epoch, iter=2 * epoch, loss=loss, time=epoch, memory=512)
+    entries += [train, dict(ap, step=epoch, **{'routing/d0.layer': 4.0})]
+if queries == 77:
+    entries.pop()
+(log / 'scalars.json').write_text(chr(10).join(map(json.dumps, entries)))
+for name in ('epoch_1.pth', 'epoch_2.pth'):
+    (folder / name).write_text('')
+(folder / 'last_checkpoint').write_text('elsewhere/epoch_2.pth')
+"""
+# tools/test.py: the metrics of the trained model.
+TEST = """
+import json, pathlib, sys
+folder = pathlib.Path(sys.argv[4]) / '20300101_000001'
+folder.mkdir(parents=True)
+ap = {'coco/bbox_mAP' + end: 0.5 for end in ('', '_50', '_75', '_s', '_m', '_l')}
+(folder / 'x.json').write_text(json.dumps(ap))
+"""
+COUNT = """
+import json, pathlib, sys
+assert pathlib.Path(sys.argv[2]).exists(), sys.argv[2]
+usage = dict(num_queries=8, gini=0.25, gini_confident=None, iteration=4)
+pathlib.Path(sys.argv[3]).write_text(json.dumps(usage))
+"""
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Run `tools/sweep.py` with other tools behind it; returns what it printed."""
+    tools = tmp_path / 'tools'
+    (tools / 'sweeping').mkdir(parents=True)
+    for name, text in (
+        ('train', TRAIN),
+        ('test', TEST),
+        ('sweeping/count_usage', COUNT),
+    ):
+        (tools / f'{name}.py').write_text(text)
+    monkeypatch.setattr(job, 'TOOLS', tools)
+    monkeypatch.setattr(execution, 'POLL_S', 0.01)
+    write_dataset(tmp_path / 'data')
+    config = tmp_path / 'tiny.py'
+    config.write_text(CONFIG.format(classes=('a',), root=str(tmp_path / 'data')))
+
+    def run(*options: str, queries: tuple = (8, 9)) -> None:
+        grid = ['--grid', 'model.num_queries', *map(str, queries)]
+        run_tool('sweep', config, *grid, '--work-dir', tmp_path / 'out', *options)
+
+    run.out = tmp_path / 'out'
+    return run
+
+
+def read(folder: Path, queries: int = 8, seed: int = 0) -> dict:
+    name = f'tiny_num_queries_{queries}_seed{seed}.json'
+    return json.loads((folder / name).read_text())
+
+
+def starts(folder: Path, queries: int = 8, seed: int = 0) -> int:
+    run = folder / f'tiny_num_queries_{queries}_seed{seed}'
+    return len((run / 'starts').read_text().split())
+
+
+def test_a_record_says_what_was_run_and_measured(sweep) -> None:
+    sweep('--seeds', '0', '--batch-size', '3')
+    record = read(sweep.out)
+    jsonschema.validate(record, SCHEMA)
+    settings, measured = record['settings'], record['measured']
+    assert settings['options'] == {'model.num_queries': 8}
+    assert settings['variant'] == 'tiny, num_queries=8'
+    assert (settings['epochs'], settings['iterations']) == (2, 4)
+    assert (settings['batch_size'], settings['image_size']) == (3, 64)
+    assert settings['data']['folder'] == 'data'
+    assert (measured['AP'], measured['APl']) == (0.08, None)
+    assert measured['AP_curve'] == [[1, 0.08], [2, 0.08]]
+    assert measured['loss_curve'] == [[2, 2.0], [4, 1.0]]
+    assert measured['step_seconds'] == 1.5  # median of 1 and 2
+    assert measured['peak_memory_mb']['cuda'] == 512
+    assert measured['routing'] == {'routing/d0.layer': 4.0}
+    assert (measured['gini'], measured['num_queries']) == (0.25, 8)
+    # The last checkpoint is kept, for looking at the model.
+    run = sweep.out / 'tiny_num_queries_8_seed0'
+    assert [path.name for path in run.glob('*.pth')] == ['epoch_2.pth']
+
+
+def test_the_schema_refuses_what_it_does_not_know(sweep) -> None:
+    sweep(queries=(8,))
+    for wrong in (dict(gini=2), dict(AP='high'), dict(more=1)):
+        record = read(sweep.out)
+        record['measured'].update(wrong)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(record, SCHEMA)
+
+
+def test_recorded_runs_are_not_repeated(sweep, capsys) -> None:
+    sweep()
+    sweep('--seeds', '0', '1')
+    assert '2 of 4 runs are recorded already' in capsys.readouterr().out
+    assert [starts(sweep.out, q, s) for q in (8, 9) for s in (0, 1)] == [1] * 4
+    table = (sweep.out / 'table.md').read_text()
+    assert '| tiny, num_queries=9 | 0, 1 | 0.090 ± 0.000 |' in table
+    assert '+0.010 ± 0.000 [+0.010, +0.010]' in table
+    assert (sweep.out / 'curves.png').stat().st_size > 0
+
+
+def test_a_failing_run_leaves_the_others_alone(sweep, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        sweep(queries=(13, 8, 66, 9))
+    assert stop.value.code == 1
+    said = capsys.readouterr().out
+    assert '2 of 4 runs failed' in said
+    assert 'tiny_num_queries_13_seed0/run.log' in said.replace('\n', '')
+    assert 'error: unlucky' in said and 'the loss is not finite' in said
+    assert read(sweep.out, 8) and read(sweep.out, 9)
+    assert '| tiny, num_queries=13 | not run |' in (
+        (sweep.out / 'table.md').read_text()
+    )
+    # The same command tries them again, and only them.
+    with pytest.raises(SystemExit):
+        sweep(queries=(13, 8, 66, 9))
+    assert [starts(sweep.out, q) for q in (13, 8, 66, 9)] == [2, 1, 2, 1]
+
+
+@pytest.mark.parametrize('recorded', [True, False])
+def test_another_setting_never_reuses_a_run(sweep, recorded: bool) -> None:
+    sweep(queries=(8,))
+    if not recorded:  # as if it had been stopped half-way
+        (sweep.out / 'tiny_num_queries_8_seed0.json').unlink()
+    with pytest.raises(ConfigError, match='other settings.*another --work-dir'):
+        sweep('--batch-size', '7', queries=(8,))
+    assert starts(sweep.out) == 1
+
+
+def test_ctrl_c_ends_its_children_and_loses_nothing(sweep) -> None:
+    pid = os.getpid()
+
+    def press() -> None:
+        mark = sweep.out / 'tiny_num_queries_99_seed0' / 'again'
+        for _ in range(2000):
+            if mark.exists():
+                break
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    threading.Thread(target=press).start()
+    began = time.monotonic()
+    with pytest.raises(SystemExit) as stop:
+        sweep(queries=(8, 99))
+    assert stop.value.code == command.INTERRUPTED
+    assert time.monotonic() - began < 50  # the child would have slept for 60
+    assert signal.getsignal(signal.SIGINT) is before
+    assert read(sweep.out, 8)
+    sweep(queries=(8, 99))
+    assert (starts(sweep.out, 8), starts(sweep.out, 99)) == (1, 2)
+    assert read(sweep.out, 99)
+
+
+def test_a_run_killed_in_its_last_validation_is_tested(sweep) -> None:
+    sweep(queries=(77,))
+    measured = read(sweep.out, 77)['measured']
+    assert measured['AP'] == 0.5
+    assert measured['AP_curve'] == [[1, 0.77], [2, 0.5]]
+
+
+def test_without_an_ap_there_is_no_record(tmp_path: Path) -> None:
+    log = tmp_path / '1' / 'vis_data'
+    log.mkdir(parents=True)
+    (log / 'scalars.json').write_text('{"loss": 1, "iter": 1, "epoch": 1, "time": 1}')
+    with pytest.raises(ConfigError, match='no AP was logged'):
+        measure(tmp_path, 1)
+
+
+def test_jobs_share_the_cores_and_gpus_are_dealt_out(monkeypatch) -> None:
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(8)), raising=False)
+    assert execution.make_slots(3) == [{'OMP_NUM_THREADS': '2'}] * 3
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    assert execution.make_slots(1) == [{'OMP_NUM_THREADS': '1'}]
+    monkeypatch.setattr(execution.torch.cuda, 'device_count', lambda: 3)
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '4,5,7')
+    assert execution.make_slots(gpus=2) == [
+        {'CUDA_VISIBLE_DEVICES': '4'},
+        {'CUDA_VISIBLE_DEVICES': '5'},
+    ]
+    with pytest.raises(ConfigError, match='--gpus is 4, and there are 3'):
+        execution.make_slots(gpus=4)
+
+
+@pytest.mark.parametrize(
+    ('log', 'share', 'where'),
+    [
+        ('', 0.0, 'starting'),
+        ('Epoch(train)  [3][ 50/100]  lr: 1\n', 0.625, 'epoch 3 of 4'),
+        (
+            'Iter(train) [ 20/200]  lr\nIter(val) [9/10]\n',
+            0.1,
+            'iteration 20 of 200',
+        ),
+    ],
+)
+def test_progress_is_read_from_the_log(
+    tmp_path: Path, log: str, share: float, where: str
+) -> None:
+    (tmp_path / job.LOG).write_text(log)
+    one = job.Job(mock.Mock(length=4), tmp_path, {})
+    assert one.progress() == (share, where)
+
+
+def test_a_real_sweep(tmp_path: Path) -> None:
+    """Host and PaQ, through the command: they train, evaluate and are compared."""
+    root = write_dataset(tmp_path / 'shapes')
+    for split in ('train', 'val'):
+        (root / f'{split}.json').rename(root / f'instances_{split}.json')
+    host, paq = tmp_path / 'host.py', tmp_path / 'paq.py'
+    host.write_text(CONFIG.format(classes=('a',), root='/nowhere'))
+    paq.write_text(
+        f"_base_ = [{str(host)!r}]\nmodel = dict(type='QRPaQDINO',\n"
+        "    pattern_query=dict(type='PatternQueryGenerator', num_patterns=5),\n"
+        "    bbox_head=dict(type='QualityAwareDINOHead', quality=dict()))\n"
+    )
+    options = ['--data', root, '--iterations', 4, '--work-dir', tmp_path / 'out']
+    options += ['--jobs', 2, '--cfg-options', 'train_cfg.val_interval=4']
+    options += ['train_dataloader.num_workers=0', 'custom_hooks=None']
+    options += ['default_hooks.checkpoint.save_best=None']
+    run_tool('sweep', host, paq, *options)
+    records = {
+        name: json.loads((tmp_path / 'out' / f'{name}_seed0.json').read_text())
+        for name in ('host', 'paq')
+    }
+    for record in records.values():
+        jsonschema.validate(record, SCHEMA)
+        measured = record['measured']
+        assert record['settings']['iterations'] == 4
+        assert [step for step, _ in measured['loss_curve']] == [1, 2, 3, 4]
+        assert [step for step, _ in measured['AP_curve']] == [4]
+        assert measured['num_queries'] == 20 and 0 <= measured['gini'] < 1
+        assert measured['peak_memory_mb']['resident'] > 100
+    first = [record['measured']['loss_curve'][0][1] for record in records.values()]
+    assert first[0] != first[1]
+    rows = (tmp_path / 'out' / 'table.md').read_text().splitlines()[2:4]
+    assert [row.split('|')[1].strip() for row in rows] == ['host', 'paq']

@@ -1,0 +1,165 @@
+"""What the commands over sweeps share: options, and how a sweep is driven."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmdet_qrpaq.runtime.cli import require_writable_folder
+
+from .execution import Sweep, make_slots
+from .picture import draw_curves
+from .plan import Run
+from .record import read_records
+from .scale import Scale
+from .table import draw_up
+
+INTERRUPTED = 130
+
+
+def add_sweep_options(parser: argparse.ArgumentParser) -> None:
+    """Add seeds, data, budget and how many runs go on at a time."""
+    parser.add_argument('--seeds', type=_count, nargs='+', default=[0], metavar='N')
+    parser.add_argument(
+        '--data',
+        metavar='FOLDER',
+        help='train and evaluate on this COCO-format folder: instances_train.json, '
+        'instances_val.json and images/, or the layout of docs/data.md',
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        '--epochs', type=_positive, help='length of a run; the schedule is stretched'
+    )
+    length.add_argument(
+        '--iterations', type=_positive, help='length of a run, in mini-batches'
+    )
+    parser.add_argument(
+        '--image-size',
+        type=_positive,
+        metavar='PIXELS',
+        help='longest side of all pictures, instead of random sizes and crops',
+    )
+    parser.add_argument('--batch-size', type=_positive, metavar='N')
+    at_a_time = parser.add_mutually_exclusive_group()
+    at_a_time.add_argument(
+        '--jobs',
+        type=_positive,
+        default=1,
+        metavar='N',
+        help='runs at a time, which share out the processor cores (1)',
+    )
+    at_a_time.add_argument(
+        '--gpus', type=_positive, metavar='N', help='one run at a time on each of N'
+    )
+
+
+def scale_of(args: argparse.Namespace) -> Scale:
+    """Return what the options say about size."""
+    return Scale(
+        small=args.small,
+        epochs=args.epochs,
+        iterations=args.iterations,
+        image_size=args.image_size,
+        batch_size=args.batch_size,
+    )
+
+
+def drive(
+    runs: Sequence[Run],
+    args: argparse.Namespace,
+    records: Path,
+    summary: Path,
+    again: str = '--work-dir',
+) -> None:
+    """Run what is not recorded; keep `table.md` and `curves.png` up to date.
+
+    Args:
+        records: Folder of the records.
+        summary: Folder of table and picture.
+        again: The option that keeps runs with other settings apart.
+
+    Raises:
+        ConfigError: Options, or what lies there already, cannot work.
+        SystemExit: A run failed (status 1), or Ctrl-C (130).
+    """
+    for folder in (args.work_dir, records, summary):
+        require_writable_folder(str(folder), '--work-dir')
+
+    def sum_up() -> None:
+        write_summary(runs, records, summary)
+
+    slots = make_slots(args.jobs, args.gpus)
+    sweep = Sweep(runs, args.work_dir, records, slots, sum_up, again)
+    if sweep.num_recorded:
+        print(f'{sweep.num_recorded} of {len(runs)} runs are recorded already.')
+    try:
+        with _ends_like_ctrl_c():
+            sweep.go()
+    except KeyboardInterrupt:
+        print('\nStopped. The same command goes on from the last checkpoints.')
+        sys.exit(INTERRUPTED)
+    sum_up()
+    if sweep.failed:
+        logs = '\n'.join(f'  {job.run.label}: {job.log}' for job in sweep.failed)
+        print(f'{len(sweep.failed)} of {len(runs)} runs failed:\n{logs}')
+        sys.exit(1)
+
+
+def write_summary(runs: Sequence[Run], records: Path, folder: Path) -> None:
+    """Write `table.md` and `curves.png` of the runs that are recorded."""
+    paths = (records / f'{run.file_name}.json' for run in runs)
+    results = read_records(path for path in paths if path.exists())
+    if not results:
+        return
+    variants = list(dict.fromkeys(run.variant for run in runs))
+    folder.mkdir(parents=True, exist_ok=True)
+    budget = describe_budget(results)
+    text = f'{draw_up(results, variants)}\n\n{budget}\n'
+    (folder / 'table.md').write_text(text)
+    draw_curves(results, variants, budget).savefig(folder / 'curves.png', dpi=160)
+
+
+def describe_budget(results: dict[str, dict[int, dict]]) -> str:
+    """Say on what and how long the runs trained; they share that."""
+    record = next(iter(next(iter(results.values())).values()))
+    settings = record['settings']
+    # Older records name files only.
+    folder = settings['data'].get('folder', 'digits')
+    return (
+        f'{folder}, {settings["iterations"]} iterations of {settings["batch_size"]} '
+        f'pictures of {settings["image_size"]} pixels (longest side)'
+    )
+
+
+@contextmanager
+def _ends_like_ctrl_c() -> Iterator[None]:
+    """Treat a closed terminal or a kill as Ctrl-C.
+
+    SIGINT too: a shell's background jobs start with it ignored.
+    """
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {name: signal.signal(name, _interrupt) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f'{text} is not at least 1')
+    return number
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f'{text} is below 0')
+    return number

@@ -1,0 +1,109 @@
+"""Points a config to any folder in the COCO format, and tells folders apart."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.runtime.annotations import read_annotations
+from mmdet_qrpaq.runtime.datasets import leaf_datasets
+
+# A split's annotation file and pictures: all in one folder, or as docs/data.md has it.
+ANNOTATIONS = ('instances_{}.json', 'annotations/instances_{}.json')
+PICTURES = ('{}/', 'images/')
+
+
+def use_data(cfg: Config, folder: str) -> None:
+    """Train and evaluate on a folder: files, classes and their number, evaluators.
+
+    The folder holds `instances_train.json` and `instances_val.json`, or both below
+    `annotations/`; pictures lie in `images/`, or in `train/` and `val/`. Augmentation
+    stays the config's.
+
+    Args:
+        cfg: Changed in place. The test set becomes the validation set.
+
+    Raises:
+        ConfigError: The folder lacks a file, or the config joins several data sets.
+    """
+    splits = {split: _split(Path(folder), split) for split in ('train', 'val')}
+    classes = read_annotations(
+        str(Path(folder, splits['train']['ann_file']))
+    ).categories
+    for split, files in splits.items():
+        _leaf(cfg, split).update(
+            type='CocoDataset',
+            data_root=f'{folder}/',
+            metainfo=dict(classes=classes),
+            **files,
+        )
+    _set_num_classes(cfg.model, len(classes))
+    evaluators = cfg.val_evaluator
+    for metric in [evaluators] if isinstance(evaluators, dict) else evaluators:
+        if metric.type != 'CocoMetric':
+            raise ConfigError(
+                f'--data needs the COCO metric, and val_evaluator is a {metric.type}; '
+                'choose another config.'
+            )
+        metric.ann_file = f'{folder}/{splits["val"]["ann_file"]}'
+
+
+def describe_data(cfg: Config) -> dict[str, str]:
+    """Return the data folder's name and short digests of its annotation files.
+
+    The files name the pictures. Where the folder lies is not part of it.
+
+    Raises:
+        ConfigError: An annotation file does not exist.
+    """
+    described = {'folder': Path(_leaf(cfg, 'train').get('data_root', '')).name}
+    for split in ('train', 'val'):
+        leaf = _leaf(cfg, split)
+        path = Path(leaf.get('data_root', ''), leaf.ann_file)
+        if not path.is_file():
+            raise ConfigError(
+                f'annotation file {path} does not exist in {Path.cwd()}; put the data '
+                'there or give a folder with --data.'
+            )
+        described[split] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return described
+
+
+def _split(folder: Path, split: str) -> dict[str, Any]:
+    """Return `ann_file` and `data_prefix` of a split, below the folder."""
+    found = {}
+    for what, names in (('annotation file', ANNOTATIONS), ('pictures', PICTURES)):
+        names = [name.format(split) for name in names]
+        found[what] = next((name for name in names if (folder / name).exists()), None)
+        if found[what] is None:
+            raise ConfigError(
+                f'--data {folder}: there are no {split} {what}: expected '
+                f'{" or ".join(names)} in that folder (docs/data.md).'
+            )
+    return dict(
+        ann_file=found['annotation file'], data_prefix=dict(img=found['pictures'])
+    )
+
+
+def _leaf(cfg: Config, split: str) -> dict:
+    """Return the one data set of a loader that wraps no other."""
+    key = f'{split}_dataloader.dataset'
+    leaves = list(leaf_datasets(cfg[f'{split}_dataloader'].dataset, key))
+    if len(leaves) > 1:
+        raise ConfigError(
+            f'{key} joins {len(leaves)} data sets, and a sweep handles one; choose '
+            'another config.'
+        )
+    return leaves[0][1]
+
+
+def _set_num_classes(model: dict, num_classes: int) -> None:
+    """Set it in every head; the denoising generator takes it from there."""
+    for name, part in model.items():
+        if not isinstance(part, dict):
+            continue
+        if name.endswith('head') and 'num_classes' in part:
+            part.num_classes = num_classes
+        _set_num_classes(part, num_classes)

@@ -1,0 +1,66 @@
+"""Where a number comes from: commit, command, versions and hardware.
+
+Written into every record of a sweep and every result of `benchmarks/`.
+"""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+DISTRIBUTIONS = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmdet')
+
+
+def describe_environment() -> dict[str, Any]:
+    """Return commit, command, versions and hardware of this process.
+
+    Outside of a git checkout, `commit` and `dirty` are None.
+    """
+    owners = importlib.metadata.packages_distributions()
+    names = {owners.get(name, [name])[0] for name in DISTRIBUTIONS}
+    commit = _git('rev-parse', '--short=12', 'HEAD')
+    changes = _git('status', '--porcelain', '--untracked-files=no')
+    return {
+        'date': date.today().isoformat(),
+        'commit': commit,
+        'dirty': None if changes is None else bool(changes),
+        'command': ' '.join(['python', *sys.argv]),
+        'python': platform.python_version(),
+        'versions': {name: importlib.metadata.version(name) for name in sorted(names)},
+        'hardware': {'device': device_name(), 'cores': len(os.sched_getaffinity(0))},
+    }
+
+
+def device_name() -> str:
+    """Return the accelerator's name, or the processor's where there is none."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    cpuinfo = Path('/proc/cpuinfo')
+    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else ():
+        if line.startswith('model name'):
+            return line.partition(':')[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _git(*arguments: str) -> str | None:
+    """Return the output of a git command on this checkout, None if it is none."""
+    # An installed copy may lie in somebody else's repository.
+    if not (ROOT / '.git').exists():
+        return None
+    try:
+        done = subprocess.run(
+            ['git', '-C', str(ROOT), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,195 @@
+"""What a finished run leaves behind: one JSON file, checked against its schema."""
+
+import json
+import math
+import statistics
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from mmdet_qrpaq.analysis.results import (
+    COUNT,
+    NUMBER,
+    SHARE,
+    TEXT,
+    fields,
+    list_of,
+    or_none,
+    table_of,
+)
+from mmdet_qrpaq.analysis.training_curves import read_history
+from mmdet_qrpaq.errors import ConfigError
+
+from .environment import describe_environment
+from .plan import Run
+from .scale import longest_side
+
+METRICS = dict(
+    AP='coco/bbox_mAP',
+    AP50='coco/bbox_mAP_50',
+    AP75='coco/bbox_mAP_75',
+    APs='coco/bbox_mAP_s',
+    APm='coco/bbox_mAP_m',
+    APl='coco/bbox_mAP_l',
+)
+# Files in a run's folder.
+USAGE = 'query_usage.json'
+LAST_VALIDATION = 'last_validation'
+
+_CURVE = list_of(dict(type='array', items=NUMBER, minItems=2, maxItems=2))
+_ENVIRONMENT = fields(
+    date=TEXT,
+    commit=or_none(TEXT),
+    dirty=or_none(dict(type='boolean')),
+    command=TEXT,
+    python=TEXT,
+    versions=table_of(TEXT),
+    hardware=fields(device=TEXT, cores=COUNT),
+)
+_SETTINGS = fields(
+    variant=TEXT,
+    leaf=TEXT,
+    options=dict(type='object'),
+    small=dict(type='boolean'),
+    seed=COUNT,
+    epochs=or_none(COUNT),
+    iterations=COUNT,
+    image_size=COUNT,
+    batch_size=COUNT,
+    data=fields(folder=TEXT, train=TEXT, val=TEXT),
+    digest=TEXT,
+    at_a_time=COUNT,
+)
+_MEASURED = fields(
+    **{name: or_none(SHARE) for name in METRICS},
+    AP_curve=_CURVE,
+    loss_curve=_CURVE,
+    routing=table_of(NUMBER),
+    num_queries=COUNT,
+    gini=or_none(SHARE),
+    gini_confident=or_none(SHARE),
+    step_seconds=NUMBER,
+    peak_memory_mb=fields(resident=or_none(NUMBER), cuda=or_none(NUMBER)),
+)
+SCHEMA = fields(
+    kind=dict(const='accuracy'),
+    environment=_ENVIRONMENT,
+    # A study adds its name.
+    settings=dict(_SETTINGS, additionalProperties=TEXT),
+    measured=_MEASURED,
+)
+
+
+def is_validated(run: Run, folder: Path) -> bool:
+    """Tell whether the trained model was evaluated; a kill may have come first."""
+    validation = read_history(folder).val
+    return bool(validation) and validation[-1]['step'] == run.length
+
+
+def write_record(
+    run: Run, folder: Path, path: Path, *, resident_mb: float | None, at_a_time: int
+) -> dict[str, Any]:
+    """Write a finished run's record, whole or not at all; return it.
+
+    Args:
+        folder: What training and counting left.
+        path: Of the record.
+        resident_mb: Peak of the training process, MiB.
+        at_a_time: How many runs shared the machine.
+
+    Raises:
+        ConfigError: The run logged no finite loss or no AP.
+        jsonschema.ValidationError: The record is not what is promised: a bug.
+    """
+    measured = measure(folder, run.length)
+    measured['peak_memory_mb']['resident'] = resident_mb
+    settings = dict(
+        **run.extra,
+        variant=run.variant,
+        leaf=run.leaf,
+        options=run.options,
+        small=run.scale.small,
+        seed=run.seed,
+        epochs=run.config.train_cfg.get('max_epochs'),
+        iterations=_read_usage(folder)['iteration'],
+        image_size=longest_side(run.config),
+        batch_size=run.config.train_dataloader.batch_size,
+        data=run.data,
+        digest=run.digest,
+        at_a_time=at_a_time,
+    )
+    record = dict(
+        kind='accuracy',
+        environment=describe_environment(),
+        settings=settings,
+        measured=measured,
+    )
+    jsonschema.validate(json.loads(json.dumps(record)), SCHEMA)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f'{path.name}.tmp')
+    draft.write_text(json.dumps(record, indent=1, allow_nan=False) + '\n')
+    draft.replace(path)
+    return record
+
+
+def measure(folder: Path, length: int) -> dict[str, Any]:
+    """Collect what the logs of a run and the analysis of its model say.
+
+    Args:
+        length: Of the run, in what it is counted in.
+
+    Raises:
+        ConfigError: The run logged no finite loss or no AP.
+    """
+    history = read_history(folder)
+    curve = [(entry['step'], entry[METRICS['AP']]) for entry in history.val]
+    last = (history.val or [{}])[-1]
+    if later := _last_validation(folder):
+        last = later
+        curve.append((length, last[METRICS['AP']]))
+    if METRICS['AP'] not in last:
+        raise ConfigError('no AP was logged.')
+    if not all(math.isfinite(entry['loss']) for entry in history.train):
+        raise ConfigError('the loss is not finite.')
+    usage = _read_usage(folder)
+    memory = [entry['memory'] for entry in history.train if 'memory' in entry]
+    return dict(
+        # COCO's value for 'there is no object of this size' is -1.
+        {name: last[key] if last[key] >= 0 else None for name, key in METRICS.items()},
+        AP_curve=curve,
+        loss_curve=[(entry['iter'], entry['loss']) for entry in history.train],
+        routing={k: v for k, v in last.items() if k.startswith('routing/')},
+        num_queries=usage['num_queries'],
+        gini=usage['gini'],
+        gini_confident=usage['gini_confident'],
+        # Each is a mean over the iterations before; the first hold the start.
+        step_seconds=statistics.median(entry['time'] for entry in history.train),
+        peak_memory_mb=dict(resident=None, cuda=max(memory, default=None)),
+    )
+
+
+def read_digest(path: Path) -> str | None:
+    """Return the digest of a recorded run; None in records older than digests."""
+    return json.loads(path.read_text())['settings'].get('digest')
+
+
+def read_records(paths: Iterable[Path]) -> dict[str, dict[int, dict]]:
+    """Read records: variant, seed -> record. Seeds ascend."""
+    records = [json.loads(path.read_text()) for path in paths]
+    found: dict[str, dict[int, dict]] = {}
+    for record in sorted(records, key=lambda record: record['settings']['seed']):
+        settings = record['settings']
+        found.setdefault(settings['variant'], {})[settings['seed']] = record
+    return found
+
+
+def _read_usage(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / USAGE).read_text())
+
+
+def _last_validation(folder: Path) -> dict[str, Any] | None:
+    """Return the metrics of a test of the trained model, if one was needed."""
+    logs = sorted((folder / LAST_VALIDATION).glob('*/*.json'))
+    return json.loads(logs[-1].read_text()) if logs else None

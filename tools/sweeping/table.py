@@ -1,0 +1,153 @@
+"""The table of a sweep: mean and spread over seeds, and the difference to the first."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from scipy import stats
+
+CONFIDENCE = 0.95
+SITES = ('layer', 'self_attn', 'cross_attn')
+# Routing numbers, by the suffix in the log.
+ROUTING = (
+    ('share entering, F / SA / CA', ''),
+    ('its spread over pictures', '_std'),
+    ('decisions that differ', '_differ'),
+)
+
+
+def mean_and_spread(values: Sequence[float], digits: int = 3, sign: str = '') -> str:
+    """Write mean and sample standard deviation; '-' is a spread of one value."""
+    mean = f'{statistics.fmean(values):{sign}.{digits}f}'
+    if len(values) < 2:
+        return f'{mean} ± -'
+    return f'{mean} ± {statistics.stdev(values):.{digits}f}'
+
+
+def t_interval(differences: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of paired differences (Student's t).
+
+    Raises:
+        ValueError: There are fewer than two.
+    """
+    n = len(differences)
+    if n < 2:
+        raise ValueError('an interval needs two differences at least.')
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
+    half *= statistics.stdev(differences) / n**0.5
+    mean = statistics.fmean(differences)
+    return mean - half, mean + half
+
+
+def draw_up(
+    results: dict[str, dict[int, dict]],
+    variants: Sequence[str] | None = None,
+    num_queries: int | None = None,
+    more: dict[str, dict[str, str]] | None = None,
+) -> str:
+    """Write a Markdown table with one row a variant.
+
+    Columns that no record has a number for are left out.
+
+    Args:
+        results: See `read_records`.
+        variants: The rows, of which the first is what the others are compared with;
+            those of the results without.
+        num_queries: Queries of the model, for records that do not say.
+        more: Cells by variant, by the heading of one more column.
+    """
+    variants = list(results) if variants is None else variants
+    first = results.get(variants[0], {}) if variants else {}
+    columns: dict[str, Callable[[dict[int, dict]], str]] = {
+        'seeds': lambda by_seed: ', '.join(map(str, by_seed)),
+        'AP': lambda by_seed: _spread_of(by_seed, 'AP'),
+        'AP50': lambda by_seed: _spread_of(by_seed, 'AP50'),
+        'AP75': lambda by_seed: _spread_of(by_seed, 'AP75'),
+        f'AP minus {variants[0] if variants else ""}, same seed [95 %]': (
+            lambda by_seed: _difference(by_seed, first)
+        ),
+        'Gini of query use': lambda by_seed: _spread_of(by_seed, 'gini', 2),
+        'seconds a step': lambda by_seed: _spread_of(by_seed, 'step_seconds', 2),
+        'peak memory, GB': _peak_memory,
+    }
+    for heading, suffix in ROUTING:
+        columns[heading] = lambda by_seed, suffix=suffix: _routing(
+            by_seed, suffix, num_queries
+        )
+    rows = {
+        variant: [cell(results[variant]) for cell in columns.values()]
+        for variant in variants
+        if variant in results
+    }
+    used = [
+        any(set(row[i]) - set('-/ ') for row in rows.values())
+        for i in range(len(columns))
+    ]
+    more = more or {}
+    head = ['', *(name for name, use in zip(columns, used, strict=True) if use), *more]
+    lines = [f'| {" | ".join(head)} |', '|---' * len(head) + '|']
+    for variant in variants:
+        cells = ['not run', *['-'] * (sum(used) - 1)]
+        if variant in rows:
+            cells = [c for c, use in zip(rows[variant], used, strict=True) if use]
+        cells += [cells_of.get(variant, '-') for cells_of in more.values()]
+        lines.append(f'| {" | ".join([variant, *cells])} |')
+    return '\n'.join(lines)
+
+
+def _measured(by_seed: dict[int, dict], key: str) -> list[Any]:
+    found = (record['measured'].get(key) for record in by_seed.values())
+    return [value for value in found if value is not None]
+
+
+def _spread_of(by_seed: dict[int, dict], key: str, digits: int = 3) -> str:
+    values = _measured(by_seed, key)
+    return mean_and_spread(values, digits) if values else '-'
+
+
+def _difference(by_seed: dict[int, dict], first: dict[int, dict]) -> str:
+    """Compare the seeds that both have."""
+    if by_seed is first:
+        return '-'
+    pairs = [
+        record['measured']['AP'] - first[seed]['measured']['AP']
+        for seed, record in by_seed.items()
+        if seed in first
+    ]
+    if not pairs:
+        return '-'
+    text = mean_and_spread(pairs, sign='+')
+    if len(pairs) < 2:
+        return text
+    low, high = t_interval(pairs)
+    return f'{text} [{low:+.3f}, {high:+.3f}]'
+
+
+def _peak_memory(by_seed: dict[int, dict]) -> str:
+    """The GPU's where there is one, else the process's."""
+    found = (
+        peak['cuda'] or peak['resident']
+        for peak in _measured(by_seed, 'peak_memory_mb')
+    )
+    values = [value / 1024 for value in found if value]
+    return mean_and_spread(values, 1) if values else '-'
+
+
+def _routing(by_seed: dict[int, dict], suffix: str, num_queries: int | None) -> str:
+    """Values of F / SA / CA, mean over the seeds; counts as shares of the queries."""
+    cells = []
+    for site in SITES:
+        found = []
+        for record in by_seed.values():
+            measured = record['measured']
+            values = [
+                value
+                for key, value in measured['routing'].items()
+                if key.endswith(f'.{site}{suffix}')
+            ]
+            if values:
+                queries = measured.get('num_queries', num_queries)
+                scale = 1 if suffix == '_differ' else queries
+                found.append(statistics.fmean(values) / scale)
+        cells.append(f'{statistics.fmean(found):.2f}' if found else '-')
+    return ' / '.join(cells)
