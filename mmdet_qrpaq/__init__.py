@@ -10,7 +10,15 @@ from .version import __version__
 
 check_host_versions()
 
-from . import hosts, patterns, quality, routing, runtime  # noqa: E402  (after the check)
+from . import hosts, masks, patterns, quality, routing, runtime  # noqa: E402  (after the check)
 from .analysis import routing_hook  # noqa: E402, F401  (registers the hook)
 
-__all__ = ['__version__', 'hosts', 'patterns', 'quality', 'routing', 'runtime']
+__all__ = [
+    '__version__',
+    'hosts',
+    'masks',
+    'patterns',
+    'quality',
+    'routing',
+    'runtime',
+]

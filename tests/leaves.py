@@ -41,6 +41,7 @@ PAPER = {
     'paq_dino_r50_24e': ('PaQ-DETR Table 1', 52.6, 69.7, 56.9),
     'dino_swin_l_12e': ('PaQ-DETR Table 2', 56.8, 75.4, 62.3),
     'paq_dino_swin_l_12e': ('PaQ-DETR Table 2', 57.8, 76.2, 62.6),
+    'paq_dino_r50_12e_hybrid': ('PaQ-DETR Table 3', 52.4, 69.8, 57.4),
     'dab_deformable_detr_r50_60e_csd': ('PaQ-DETR Table 4', 50.2, 88.5, 51.0),
     'dn_deformable_detr_r50_60e_csd': ('PaQ-DETR Table 4', 49.9, 88.0, 51.2),
     'dino_r50_60e_csd': ('PaQ-DETR Table 4', 53.4, 91.0, 55.8),
@@ -52,6 +53,14 @@ PAPER = {
     'paq_dino_r50_12e_p_only': ('PaQ-DETR Table 6', 51.4, 69.0, 56.0),
     'paq_dino_r50_12e_q_only': ('PaQ-DETR Table 6', 51.1, 68.4, 55.5),
     'paq_dino_r50_12e_200_patterns': ('PaQ-DETR Fig. 3', 51.7),
+    'deformable_detr_pp_r50_12e_masks': ('PaQ-DETR Table 8', 46.5),
+    'paq_deformable_detr_pp_r50_12e_masks': ('PaQ-DETR Table 8', 48.4),
+    'deformable_detr_pp_r50_24e_masks': ('PaQ-DETR Table 8', 48.6),
+    'paq_deformable_detr_pp_r50_24e_masks': ('PaQ-DETR Table 8', 50.6),
+    'deformable_detr_pp_r50_12e_masks_cityscapes': ('PaQ-DETR Table 8', 52.6),
+    'paq_deformable_detr_pp_r50_12e_masks_cityscapes': ('PaQ-DETR Table 8', 54.8),
+    'deformable_detr_pp_r50_24e_masks_cityscapes': ('PaQ-DETR Table 8', 54.4),
+    'paq_deformable_detr_pp_r50_24e_masks_cityscapes': ('PaQ-DETR Table 8', 56.2),
     'deformable_detr_r50_12e': ('QR-DETR Table 1', 38.3, 58.0, 41.3),
     'conditional_detr_r50_12e': ('QR-DETR Table 1', 36.6, 57.3, 40.1),
     'dab_detr_r50_12e': ('QR-DETR Table 1', 42.2, 63.1, 45.7),
@@ -64,6 +73,32 @@ PAPER = {
     'qr_deformable_detr_r50_12e_concat': ('QR-DETR Table 5', 19.1),
     'qr_deformable_detr_r50_12e_exit_head_threshold': ('QR-DETR Table 1', 43.1),
     'qr_deformable_detr_r50_12e_exit_head_scores': ('QR-DETR Table 1', 43.1),
+}
+# What the mask branch may change, as dotted paths; and what its Cityscapes rows do.
+MASKS = {
+    'model.mask_branch',
+    'model.backbone.out_indices',
+    'model.bbox_head.type',
+    'train_pipeline',
+    'train_dataloader.dataset.pipeline',
+    'val_evaluator.metric',
+    'test_evaluator.metric',
+}
+CITYSCAPES = {'model.bbox_head.num_classes'} | {
+    f'{split}_{part}'
+    for split in ('train', 'val', 'test')
+    for part in ('dataloader', 'evaluator')
+}
+# Mask AP, from PaQ-DETR Table 8; the box AP beside it is above.
+PAPER_MASKS = {
+    'deformable_detr_pp_r50_12e_masks': 32.4,
+    'paq_deformable_detr_pp_r50_12e_masks': 34.8,
+    'deformable_detr_pp_r50_24e_masks': 35.1,
+    'paq_deformable_detr_pp_r50_24e_masks': 37.2,
+    'deformable_detr_pp_r50_12e_masks_cityscapes': 34.8,
+    'paq_deformable_detr_pp_r50_12e_masks_cityscapes': 36.8,
+    'deformable_detr_pp_r50_24e_masks_cityscapes': 36.6,
+    'paq_deformable_detr_pp_r50_24e_masks_cityscapes': 38.8,
 }
 
 
@@ -86,7 +121,7 @@ def build(name: str) -> torch.nn.Module:
 @functools.cache
 def named_parts() -> set[str]:
     """What bases only offer to leaves."""
-    parts = ('methods', 'qr_recipe', 'schedules', 'defects', 'digits')
+    parts = ('methods', 'qr_recipe', 'schedules', 'defects', 'digits', 'cityscapes')
     return set().union(
         *(Config.fromfile(CONFIGS / '_base_' / f'{part}.py') for part in parts)
     )

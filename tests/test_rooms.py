@@ -7,7 +7,7 @@ import pytest
 from tiny_hosts import REPOSITORY
 
 PACKAGE = REPOSITORY / 'mmdet_qrpaq'
-ROOMS = ('patterns', 'routing', 'quality')
+ROOMS = ('patterns', 'routing', 'quality', 'masks')
 SOURCES = sorted(PACKAGE.rglob('*.py'))
 
 

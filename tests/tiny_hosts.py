@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
 from mmdet.utils import register_all_modules
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
@@ -71,6 +72,7 @@ HOSTS = dict(
 PATTERNS = dict(type='PatternQueryGenerator', num_patterns=5, hidden_dims=16)
 QUALITY = dict(assigner=dict(type='QualityAwareAssigner'))
 VARIFOCAL = dict(type='IoUAwareVarifocalLoss')
+MASKS = dict(num_points=48)
 ROUTING = dict(gradient='straight_through', policy=dict(type='StandardizedPolicy'))
 EXIT_HEADS = dict(gradient='exit_head', policy=dict(type='ThresholdPolicy'))
 METHODS = dict(
@@ -88,7 +90,7 @@ METHODS = dict(
     ),
 )
 # Options of the detector; the others belong to its head.
-OF_DETECTOR = ('query_routing', 'pattern_query')
+OF_DETECTOR = ('query_routing', 'pattern_query', 'hybrid_branch', 'mask_branch')
 
 register_all_modules()
 # Tiny tensors: a second thread costs more than it saves.
@@ -142,6 +144,8 @@ def host_config(host: str, **options) -> dict:
     for name in options:
         owner = model if name in OF_DETECTOR else model.bbox_head
         owner[name] = ConfigDict(options[name])
+    if 'mask_branch' in options:
+        model.backbone.out_indices = (0, 1, 2, 3)
     return model
 
 
@@ -191,12 +195,14 @@ def make_batch(
     num_objects: list[int],
     shapes: list[tuple[int, int]] | None = None,
     seed: int = 0,
+    with_masks: bool = False,
 ) -> dict:
     """Random pictures and objects, as mmdet's data preprocessor hands them over.
 
     Args:
         num_objects: Objects of each image.
         shapes: (height, width) of each image in pixels; padded to the largest.
+        with_masks: Objects have masks, too: the ellipses in their boxes.
     """
     rng = torch.Generator().manual_seed(seed)
     shapes = shapes or [(64, 96)] * len(num_objects)
@@ -220,8 +226,19 @@ def make_batch(
             bboxes=boxes * torch.tensor([w, h, w, h]),
             labels=torch.randint(0, NUM_CLASSES, (number,), generator=rng),
         )
+        if with_masks:
+            sample.gt_instances.masks = ellipses(sample.gt_instances.bboxes, h, w)
         samples.append(sample)
     return dict(inputs=inputs, data_samples=samples)
+
+
+def ellipses(boxes: torch.Tensor, height: int, width: int) -> BitmapMasks:
+    """The pixels whose centre is in the ellipse of a box (x1, y1, x2, y2)."""
+    x1, y1, x2, y2 = boxes[:, :, None, None].unbind(1)
+    y = torch.arange(height)[:, None] + 0.5
+    x = torch.arange(width) + 0.5
+    inside = ((2 * x - x1 - x2) / (x2 - x1)) ** 2 + ((2 * y - y1 - y2) / (y2 - y1)) ** 2
+    return BitmapMasks((inside <= 1).byte().numpy(), height, width)
 
 
 def run_loss(detector: torch.nn.Module, batch: dict, seed: int = 1) -> dict:

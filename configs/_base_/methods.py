@@ -42,6 +42,9 @@ varifocal = dict(
     loss_weight=1.0,
 )
 
+# PaQ-DETR Sec. 4.2, Table 3: H-DETR's hybrid branch, N_h = 1500 and k = 6.
+hybrid = dict(num_queries=1500, num_repeats=6)
+
 # DN-DETR's denoising: 5 groups, a label redrawn with probability 0.2, boxes within 0.4.
 dn_groups = dict(
     label_noise_scale=0.4,
@@ -70,3 +73,14 @@ eeqr_literal = dict(
 
 # How many queries enter, in the log; a warning where a site no longer chooses.
 routing_hooks = [dict(type='QueryRoutingHook')]
+
+# PaQ-DETR Sec. 4.6 names neither head nor losses: points and weights are Mask2Former's.
+# A leaf with masks also sets `backbone=dict(out_indices=(0, 1, 2, 3))`.
+mask_branch = dict(
+    type='MaskBranch',
+    loss_mask=dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=5.0),
+    loss_dice=dict(type='DiceLoss', naive_dice=True, eps=1.0, loss_weight=5.0),
+    num_points=12544,
+    oversample_ratio=3.0,
+    importance_sample_ratio=0.75,
+)

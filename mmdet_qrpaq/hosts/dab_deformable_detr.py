@@ -5,9 +5,10 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..masks import MaskBranchMixin, QueryKeepingDETRHead
 from ..patterns import PatternQueryMixin
 from ..patterns.detector_mixin import UnusedEmbedding
-from ..quality import QualityAwareDETRHead
+from ..quality import HybridBranchMixin, QualityAwareDETRHead
 from ..routing import QueryRoutingMixin
 from .dino import MendedDINO
 
@@ -90,12 +91,20 @@ class DABDeformableDETRHead(DINOHead):
 
 
 @MODELS.register_module()
-class QRPaQDABDeformableDETR(QueryRoutingMixin, PatternQueryMixin, DABDeformableDETR):
-    """`DABDeformableDETR` plus ``query_routing`` and ``pattern_query``."""
+class QRPaQDABDeformableDETR(
+    QueryRoutingMixin,
+    PatternQueryMixin,
+    MaskBranchMixin,
+    HybridBranchMixin,
+    DABDeformableDETR,
+):
+    """`DABDeformableDETR` plus what `QRPaQDINO` adds to its host."""
 
     content_embedding = 'query_embedding'
 
 
 @MODELS.register_module()
-class QualityAwareDABDeformableDETRHead(DABDeformableDETRHead, QualityAwareDETRHead):
+class QualityAwareDABDeformableDETRHead(
+    DABDeformableDETRHead, QualityAwareDETRHead, QueryKeepingDETRHead
+):
     """`DABDeformableDETRHead` plus ``quality`` (see `QualityAwareDETRHead`)."""

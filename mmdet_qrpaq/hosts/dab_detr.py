@@ -5,13 +5,14 @@ from mmdet.models.detectors import DABDETR
 from mmdet.registry import MODELS
 
 from ..errors import ConfigError
+from ..masks import MaskBranchMixin
 from ..patterns import PatternQueryMixin
 from ..quality import QualityAwareDETRHead
 from ..routing import QueryRoutingMixin
 
 
 @MODELS.register_module()
-class QRPaQDABDETR(QueryRoutingMixin, PatternQueryMixin, DABDETR):
+class QRPaQDABDETR(QueryRoutingMixin, PatternQueryMixin, MaskBranchMixin, DABDETR):
     """mmdet's `DABDETR` plus ``query_routing`` and ``pattern_query``.
 
     Raises:

@@ -4,16 +4,24 @@ from mmdet.models.dense_heads import DeformableDETRHead
 from mmdet.models.detectors import DeformableDETR
 from mmdet.registry import MODELS
 
+from ..masks import MaskBranchMixin, QueryKeepingDETRHead
 from ..patterns import PatternQueryMixin
 from ..quality import QualityAwareDETRHead
 from ..routing import QueryRoutingMixin
 
 
 @MODELS.register_module()
-class QRPaQDeformableDETR(QueryRoutingMixin, PatternQueryMixin, DeformableDETR):
-    """mmdet's `DeformableDETR` plus ``query_routing`` and ``pattern_query``."""
+class QRPaQDeformableDETR(
+    QueryRoutingMixin, PatternQueryMixin, MaskBranchMixin, DeformableDETR
+):
+    """mmdet's `DeformableDETR` plus three options of a detector.
+
+    ``query_routing``, ``pattern_query`` and ``mask_branch``.
+    """
 
 
 @MODELS.register_module()
-class QualityAwareDeformableDETRHead(DeformableDETRHead, QualityAwareDETRHead):
+class QualityAwareDeformableDETRHead(
+    DeformableDETRHead, QualityAwareDETRHead, QueryKeepingDETRHead
+):
     """mmdet's `DeformableDETRHead` plus ``quality`` (see `QualityAwareDETRHead`)."""

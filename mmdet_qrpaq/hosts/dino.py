@@ -4,8 +4,9 @@ from mmdet.models.dense_heads import DINOHead
 from mmdet.models.detectors import DINO
 from mmdet.registry import MODELS
 
+from ..masks import MaskBranchMixin, QueryKeepingDETRHead
 from ..patterns import PatternQueryMixin
-from ..quality import QualityAwareDETRHead
+from ..quality import HybridBranchMixin, QualityAwareDETRHead
 from ..routing import QueryRoutingMixin
 
 
@@ -27,12 +28,21 @@ class MendedDINO(DINO):
 
 
 @MODELS.register_module()
-class QRPaQDINO(QueryRoutingMixin, PatternQueryMixin, MendedDINO):
-    """mmdet's `DINO` plus ``query_routing`` and ``pattern_query``."""
+class QRPaQDINO(
+    QueryRoutingMixin,
+    PatternQueryMixin,
+    MaskBranchMixin,
+    HybridBranchMixin,
+    MendedDINO,
+):
+    """mmdet's `DINO` plus all four options of a detector.
+
+    ``query_routing``, ``pattern_query``, ``mask_branch`` and ``hybrid_branch``.
+    """
 
     content_embedding = 'query_embedding'
 
 
 @MODELS.register_module()
-class QualityAwareDINOHead(DINOHead, QualityAwareDETRHead):
+class QualityAwareDINOHead(DINOHead, QualityAwareDETRHead, QueryKeepingDETRHead):
     """mmdet's `DINOHead` plus ``quality`` (see `QualityAwareDETRHead`)."""

@@ -6,8 +6,9 @@ from mmdet.models.layers import CdnQueryGenerator
 from mmdet.registry import MODELS
 from torch import Tensor
 
+from ..masks import MaskBranchMixin, QueryKeepingDETRHead
 from ..patterns import PatternQueryMixin
-from ..quality import QualityAwareDETRHead
+from ..quality import HybridBranchMixin, QualityAwareDETRHead
 from ..routing import QueryRoutingMixin
 from .dab_deformable_detr import DABDeformableDETR
 
@@ -81,12 +82,20 @@ class DNDeformableDETRHead(DINOHead):
 
 
 @MODELS.register_module()
-class QRPaQDNDeformableDETR(QueryRoutingMixin, PatternQueryMixin, DNDeformableDETR):
-    """`DNDeformableDETR` plus ``query_routing`` and ``pattern_query``."""
+class QRPaQDNDeformableDETR(
+    QueryRoutingMixin,
+    PatternQueryMixin,
+    MaskBranchMixin,
+    HybridBranchMixin,
+    DNDeformableDETR,
+):
+    """`DNDeformableDETR` plus what `QRPaQDINO` adds to its host."""
 
     content_embedding = 'query_embedding'
 
 
 @MODELS.register_module()
-class QualityAwareDNDeformableDETRHead(DNDeformableDETRHead, QualityAwareDETRHead):
+class QualityAwareDNDeformableDETRHead(
+    DNDeformableDETRHead, QualityAwareDETRHead, QueryKeepingDETRHead
+):
     """`DNDeformableDETRHead` plus ``quality`` (see `QualityAwareDETRHead`)."""

@@ -10,6 +10,7 @@ from mmengine.model import ModuleList
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..training_only import training_only
 from .eeqr_layer import EEQRDecoderLayer
 from .exit_heads import ExitHeads
 from .settings import RoutingSettings
@@ -20,9 +21,18 @@ class QueryRoutingMixin:
 
     Args:
         query_routing: See `RoutingSettings`; None leaves the host as it is.
+
+    Raises:
+        ConfigError: If ``hybrid_branch`` is set, too: its queries would be routed.
     """
 
     def __init__(self, *args, query_routing: dict | None = None, **kwargs) -> None:
+        if query_routing is not None and kwargs.get('hybrid_branch') is not None:
+            raise ConfigError(
+                'query_routing and hybrid_branch are both set: neither paper combines '
+                'them, and the extra queries would be routed and counted, too; remove '
+                'one of them.'
+            )
         super().__init__(*args, **kwargs)
         self.exit_heads = None
         if query_routing is None:
@@ -42,9 +52,10 @@ class QueryRoutingMixin:
                     f'DETRHead, and bbox_head is a {type(self.bbox_head).__name__}: '
                     "set gradient='straight_through'."
                 )
-            self.exit_heads = ExitHeads(
+            heads = ExitHeads(
                 self.bbox_head, len(layers), self.embed_dims, settings.exit_input
             )
+            self.exit_heads = training_only('exit_heads', heads)
 
     @property
     def routed_layers(self) -> list[EEQRDecoderLayer]:
@@ -71,7 +82,7 @@ class QueryRoutingMixin:
         head_inputs = super().forward_decoder(*args, **kwargs)
         # Taken at once: traces of a graph would break deepcopy and EMA.
         traces = [layer.take_trace() for layer in self.routed_layers]
-        if self.exit_heads is not None and self.training:
+        if '_exit_predictions' in vars(self):
             references = without_denoising(
                 head_inputs['references'], self.routed_layers[0].num_denoising
             )
@@ -83,15 +94,22 @@ class QueryRoutingMixin:
 
         `DETRHead`'s own: the Hungarian losses of each layer, nothing else.
         """
-        losses = super().loss(batch_inputs, batch_data_samples)
-        if self.exit_heads is not None:
-            exit_losses = DETRHead.loss_by_feat(
-                self.exit_heads.head,
-                *self.__dict__.pop('_exit_predictions'),
-                [sample.gt_instances for sample in batch_data_samples],
-                [sample.metainfo for sample in batch_data_samples],
-            )
-            losses.update({f'exit.{key}': value for key, value in exit_losses.items()})
+        if self.exit_heads is None:
+            return super().loss(batch_inputs, batch_data_samples)
+        # There while `loss` runs: a graph left behind would break deepcopy and EMA.
+        self._exit_predictions = None
+        try:
+            losses = super().loss(batch_inputs, batch_data_samples)
+            predictions = self._exit_predictions
+        finally:
+            del self._exit_predictions
+        exit_losses = DETRHead.loss_by_feat(
+            self.exit_heads.head,
+            *predictions,
+            [sample.gt_instances for sample in batch_data_samples],
+            [sample.metainfo for sample in batch_data_samples],
+        )
+        losses.update({f'exit.{key}': value for key, value in exit_losses.items()})
         return losses
 
 

@@ -6,7 +6,6 @@ the host head's own losses. They exist for training alone.
 
 import copy
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from mmengine.model import BaseModule
@@ -23,12 +22,7 @@ class ExitHeads(BaseModule):
         num_layers: Decoder layers; branches beyond them (encoder's) are left out.
         embed_dims: Width of a query.
         exit_input: See `RoutingSettings`.
-
-    Attributes:
-        training_only: Checkpoints for testing may lack all of it.
     """
-
-    training_only = True
 
     def __init__(
         self, bbox_head: nn.Module, num_layers: int, embed_dims: int, exit_input: str
@@ -43,7 +37,6 @@ class ExitHeads(BaseModule):
             self.score_projections = nn.ModuleList(
                 nn.Linear(2, embed_dims) for _ in range(num_layers)
             )
-        self.register_load_state_dict_post_hook(forgive_published)
 
     def forward(
         self, traces: Sequence[RoutingTrace], references: Tensor | list[Tensor]
@@ -69,17 +62,6 @@ class ExitHeads(BaseModule):
                 for project, trace in zip(self.score_projections, traces, strict=True)
             ]
         return self.head(torch.stack(inputs), references)
-
-
-def forgive_published(exit_heads: ExitHeads, keys: NamedTuple) -> None:
-    """Of a checkpoint that was published without any exit head, report none missing.
-
-    Args:
-        keys: `missing_keys` and `unexpected_keys` of the whole model so far.
-    """
-    absent = [key for key in keys.missing_keys if 'exit_heads.' in key]
-    if len(absent) == len(exit_heads.state_dict()):
-        keys.missing_keys[:] = [key for key in keys.missing_keys if key not in absent]
 
 
 def winning_score(scores: Tensor) -> Tensor:

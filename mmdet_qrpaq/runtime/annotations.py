@@ -21,12 +21,14 @@ class Annotations:
         file_names: Image paths below the image folder.
         image_ids: Ids of the images.
         num_objects: Number of annotated objects.
+        num_without_mask: Those of them that have no segmentation.
     """
 
     categories: tuple[str, ...]
     file_names: tuple[str, ...]
     image_ids: frozenset
     num_objects: int
+    num_without_mask: int
 
 
 @lru_cache(maxsize=8)
@@ -48,11 +50,13 @@ def read_annotations(path: str) -> Annotations:
             'again in the COCO format.'
         ) from error
     try:
+        objects = content.get('annotations', ())
         return Annotations(
             categories=tuple(entry['name'] for entry in content['categories']),
             file_names=tuple(entry['file_name'] for entry in content['images']),
             image_ids=frozenset(entry['id'] for entry in content['images']),
-            num_objects=len(content.get('annotations', ())),
+            num_objects=len(objects),
+            num_without_mask=sum(not entry.get('segmentation') for entry in objects),
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise ConfigError(

@@ -20,6 +20,7 @@ _MISSING_SETTING = re.compile(r'[\w.]+\(\) missing \d+ required .*')
 _OWNERS = {
     'query_routing': "model.type='QRPaQDINO' or the QRPaQ class of another host",
     'pattern_query': "model.type='QRPaQDINO' or the QRPaQ class of another host",
+    'mask_branch': "model.type='QRPaQDINO' or the QRPaQ class of a deformable host",
     'quality': "model.bbox_head.type='QualityAwareDINOHead' or that of another host",
 }
 

@@ -83,7 +83,15 @@ def check_dataset(cfg: dict, key: str, num_classes: int | None) -> Annotations |
             f'{key}: {dataset.ann_file} lists no images; choose another ann_file.'
         )
     _check_images(found, dataset.ann_file, dataset.data_prefix.get('img', ''), key)
+    if found.num_without_mask and loads_masks(cfg):
+        _check_masks(cfg, dataset.ann_file, key)
     return found
+
+
+def loads_masks(cfg: dict) -> bool:
+    """Whether the pipeline of a dataset config reads the masks of objects."""
+    steps = [step for step in cfg.get('pipeline', ()) if isinstance(step, dict)]
+    return any(step.get('with_mask', False) for step in steps)
 
 
 def shorten(names: Any, limit: int = 4) -> str:
@@ -141,6 +149,24 @@ def _check_classes(
             f'categories of {path} ({shorten(in_file)}), so labels would get wrong '
             "names; list the classes in the file's order."
         )
+
+
+def _check_masks(cfg: dict, path: str, key: str) -> None:
+    """Upstream leaves some objects out (tiny, of other classes); the rest need one."""
+    dataset = DATASETS.build({**cfg, 'lazy_init': False, 'pipeline': []})
+    images = [dataset.get_data_info(index) for index in range(len(dataset))]
+    lacking = [
+        sum('mask' not in instance for instance in image['instances'])
+        for image in images
+    ]
+    if not any(lacking):
+        return
+    first = next(image for image, n in zip(images, lacking, strict=True) if n)
+    raise ConfigError(
+        f'{key}: its pipeline loads masks, and {sum(lacking)} objects of {path} have '
+        f'no segmentation, the first in {first["img_path"]}; add polygons or RLE to '
+        'them, or train without mask_branch and with_mask.'
+    )
 
 
 def _check_images(found: Annotations, path: str, folder: str, key: str) -> None:

@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from .annotations import Annotations, read_annotations
 from .building import build_model
 from .checkpoints import is_remote, read_checkpoint
-from .datasets import check_dataset, leaf_datasets
+from .datasets import check_dataset, leaf_datasets, loads_masks
 from .fit import require_common_weights, require_same_model, require_training_state
 
 
@@ -34,6 +34,7 @@ def preflight(cfg: Config, stages: tuple[str, ...]) -> None:
     model = build_model(cfg)
     if checkpoint is not None:
         _check_checkpoint(model, checkpoint, cfg, tested='test' in stages)
+    _check_masks(model, cfg, stages)
     _check_data(cfg, stages)
 
 
@@ -51,6 +52,32 @@ def _check_checkpoint(
         print_log(
             f'load_from={path} gives {fit.loaded} of {fit.total} parameters: {fit}'
         )
+
+
+def _check_masks(model: nn.Module, cfg: Config, stages: tuple[str, ...]) -> None:
+    """What makes masks, loads them and judges them must agree."""
+    if not hasattr(model, 'mask_branch'):
+        return  # not ours: it may make masks in its own way
+    loader = cfg.get('train_dataloader') if 'train' in stages else None
+    if model.mask_branch is not None and loader is not None:
+        for leaf, found in leaf_datasets(loader.dataset, 'train_dataloader.dataset'):
+            if 'pipeline' in found and not loads_masks(found):
+                raise ConfigError(
+                    f'model.mask_branch is set and {leaf}.pipeline loads no masks: '
+                    'give its LoadAnnotations with_mask=True.'
+                )
+    for stage in stages:
+        for metric in _metrics(cfg, stage):
+            if model.mask_branch is None and 'segm' in (metric.get('metric') or ()):
+                raise ConfigError(
+                    f"{stage}_evaluator.metric asks for 'segm' and the model makes no "
+                    'masks: set model.mask_branch, or leave segm out.'
+                )
+
+
+def _metrics(cfg: Config, stage: str) -> list[dict]:
+    evaluator = cfg.get(f'{stage}_evaluator') or []
+    return [evaluator] if isinstance(evaluator, dict) else evaluator
 
 
 def _check_data(cfg: Config, stages: tuple[str, ...]) -> None:
@@ -80,8 +107,7 @@ def _check_stage(cfg: Config, stage: str) -> None:
     found = [check_dataset(leaf, key, num_classes) for key, leaf in leaves]
     if stage == 'train' and None not in found:
         _require_objects(found, f'{stage}_dataloader')
-    evaluator = cfg.get(f'{stage}_evaluator') or []
-    for metric in [evaluator] if isinstance(evaluator, dict) else evaluator:
+    for metric in _metrics(cfg, stage):
         _check_evaluator(metric, f'{stage}_evaluator', found)
 
 
@@ -105,7 +131,14 @@ def _check_evaluator(metric: dict, key: str, found: list[Annotations | None]) ->
         )
     if None in found:
         return
-    truth = read_annotations(path).image_ids
+    annotations = read_annotations(path)
+    if 'segm' in (metric.get('metric') or ()) and annotations.num_without_mask:
+        raise ConfigError(
+            f"{key}.metric asks for 'segm', and {annotations.num_without_mask} of the "
+            f'{annotations.num_objects} objects of {path} have no segmentation; add '
+            'polygons or RLE to them, or leave segm out.'
+        )
+    truth = annotations.image_ids
     strangers = sum(len(annotations.image_ids - truth) for annotations in found)
     if strangers:
         raise ConfigError(

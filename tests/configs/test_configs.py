@@ -2,16 +2,20 @@
 
 import ast
 import copy
+import functools
 import re
 
 import pytest
 import yaml
 
 from leaves import (
+    CITYSCAPES,
     CONFIGS,
     LEAVES,
+    MASKS,
     PAPER,
     PAPER_LEAVES,
+    PAPER_MASKS,
     build,
     differences,
     read,
@@ -24,6 +28,7 @@ from tiny_hosts import REPOSITORY
 TYPE = {'model.type'}
 R = {'model.query_routing', 'custom_hooks'}
 P = {'model.pattern_query'}
+H = {'model.hybrid_branch'}
 Q = {f'model.bbox_head.{key}' for key in ('type', 'quality', 'loss_cls')}
 SCHEDULE = {'max_epochs', 'train_cfg.max_epochs', 'param_scheduler'}
 QR_RECIPE = SCHEDULE | {
@@ -87,13 +92,18 @@ ABLATIONS = dict(
     exit_head_scores=dict(gradient='exit_head', policy=THRESHOLD, exit_input='scores'),
     straight_through_threshold=dict(gradient='straight_through', policy=THRESHOLD),
 )
-# All that an ablation changes in the patterns of PaQ-DINO.
-PATTERN_ABLATIONS = {
-    '50_patterns': dict(num_patterns=50),
-    '100_patterns': dict(num_patterns=100),
-    '200_patterns': dict(num_patterns=200),
-    '250_patterns': dict(num_patterns=250),
-    'no_diversity': dict(diversity_weight=0.0),
+# All that an ablation changes in PaQ-DINO; the parts of Fig. 3 from (a) to (d).
+PATTERNS = ('pattern_query',)
+ASSIGNER = ('bbox_head', 'quality', 'assigner')
+PAQ_ABLATIONS = {
+    **{f'{m}_patterns': (PATTERNS, dict(num_patterns=m)) for m in (50, 100, 200, 250)},
+    'no_diversity': (PATTERNS, dict(diversity_weight=0.0)),
+    **{f'beta_0p{i}': (PATTERNS, dict(diversity_weight=i / 10)) for i in (1, 3, 4)},
+    **{f'k_{k}': (ASSIGNER, dict(candidate_topk=k)) for k in (2, 3, 5, 6)},
+    **{
+        f'gamma_0p{i}': (ASSIGNER, dict(confidence_weight=i / 10)) for i in (2, 3, 5, 6)
+    },
+    'hybrid': ((), dict(hybrid_branch=dict(num_queries=1500, num_repeats=6))),
 }
 
 
@@ -110,6 +120,12 @@ def allowed(name: str) -> set[str]:
         changes |= SCHEDULE
     if name.endswith('sd'):
         changes |= DATA
+    if name.endswith('hybrid'):
+        changes |= TYPE | H
+    if '_masks' in name:
+        changes |= TYPE | MASKS
+    if name.endswith('cityscapes'):
+        changes |= CITYSCAPES
     if method in ('qr', 'qrpaq'):
         changes |= TYPE | R
     if method in ('paq', 'qrpaq'):
@@ -141,6 +157,8 @@ def test_a_leaf_changes_only_what_its_method_may(name):
     ]
     + [
         ('dino_r50_24e', 'dino_r50_12e', SCHEDULE),
+        ('dino_r50_12e_hybrid', 'dino_r50_12e', TYPE | H),
+        ('paq_dino_r50_12e_hybrid', 'dino_r50_12e_hybrid', P | Q),
         ('qrpaq_dino_r50_12e', 'paq_dino_r50_12e', R),
         ('qrpaq_dino_r50_12e', 'qr_dino_r50_12e', P | Q),
         ('qr_dino_r18_4e_digits', 'dino_r18_4e_digits', TYPE | R),
@@ -161,18 +179,20 @@ def test_an_ablation_changes_one_thing(suffix):
     assert settings(f'qr_deformable_detr_r50_12e_{suffix}') == parent
 
 
-@pytest.mark.parametrize('suffix', PATTERN_ABLATIONS)
-def test_an_ablation_of_patterns_changes_one_thing(suffix):
+@pytest.mark.parametrize('suffix', PAQ_ABLATIONS)
+def test_an_ablation_of_paq_changes_one_thing(suffix):
     parent = copy.deepcopy(settings('paq_dino_r50_12e'))
-    parent['model']['pattern_query'].update(PATTERN_ABLATIONS[suffix])
+    path, changes = PAQ_ABLATIONS[suffix]
+    functools.reduce(dict.__getitem__, path, parent['model']).update(changes)
     assert settings(f'paq_dino_r50_12e_{suffix}') == parent
 
 
 def test_every_ablation_is_listed():
     found = {path.stem for path in (CONFIGS / 'ablations').glob('*.py')}
     listed = {f'qr_deformable_detr_r50_12e_{suffix}' for suffix in ABLATIONS}
-    suffixes = {*PATTERN_ABLATIONS, 'p_only', 'q_only'}
-    assert found == listed | {f'paq_dino_r50_12e_{suffix}' for suffix in suffixes}
+    suffixes = {*PAQ_ABLATIONS, 'p_only', 'q_only'}
+    listed |= {f'paq_dino_r50_12e_{suffix}' for suffix in suffixes}
+    assert found == listed | {'dino_r50_12e_hybrid'}
 
 
 @pytest.mark.parametrize('method', ['', 'paq_'])
@@ -202,6 +222,9 @@ def test_a_leaf_builds_without_a_download(name):
         assert [layer.site for layer in detector.routed_layers] == [*sites] * times
     else:
         assert not getattr(detector, 'routed_layers', [])
+    extra = getattr(detector, 'hybrid_queries', None)
+    number = model.get('hybrid_branch', {}).get('num_queries', 0)
+    assert number == (0 if extra is None else extra.num_embeddings)
     gradient = model.get('query_routing', {}).get('gradient')
     has_exit_heads = getattr(detector, 'exit_heads', None) is not None
     assert has_exit_heads == (gradient == 'exit_head')
@@ -265,7 +288,9 @@ def test_the_index_has_the_papers_numbers():
     }
     # Ablations are for who reads the paper, not for who looks for a model.
     models = [name for name in PAPER_LEAVES if LEAVES[name].parent == CONFIGS]
-    assert found == {
-        name: [{'box AP (paper)': PAPER[name][1]}] if name in PAPER else []
-        for name in models
-    }
+    expected = {name: [] for name in models}
+    for name in expected.keys() & PAPER.keys():
+        expected[name] += [{'box AP (paper)': PAPER[name][1]}]
+    for name, number in PAPER_MASKS.items():
+        expected[name] += [{'mask AP (paper)': number}]
+    assert found == expected

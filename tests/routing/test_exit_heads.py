@@ -1,5 +1,6 @@
 """Exit heads: the router's gradient under a hard decision (QR-DETR Sec. 4.1)."""
 
+import copy
 import math
 
 import pytest
@@ -205,6 +206,24 @@ def test_nothing_of_them_is_used_or_left_after_training(host):
     with torch.no_grad():
         for mine, theirs in zip(detector(**batch), expected, strict=True):
             assert torch.equal(torch.as_tensor(mine), torch.as_tensor(theirs))
+
+
+@pytest.mark.parametrize('host', ['conditional', 'dab'])
+def test_raw_outputs_in_training_leave_no_graph_behind(host):
+    """The other hosts have none: their heads stop at what only losses want."""
+    detector = build_host(host, 'qr_exit')
+    detector(**make_batch([1, 2]), mode='tensor')
+    assert '_exit_predictions' not in vars(detector)
+    copy.deepcopy(detector)
+
+
+def test_a_failed_iteration_leaves_no_graph_behind(host):
+    detector = build_host(host, 'qr_exit')
+    detector.bbox_head.loss = lambda **_: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        run_loss(detector, make_batch([1, 2]))
+    del detector.bbox_head.loss
+    copy.deepcopy(detector)
 
 
 def test_references_lose_denoising_queries_and_their_gradient():

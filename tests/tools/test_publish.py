@@ -12,7 +12,7 @@ import torch
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
 from mmdet_qrpaq.runtime.fit import require_same_model
-from tiny_hosts import build_host
+from tiny_hosts import METHODS, build, build_host, host_config, make_batch
 from tiny_runs import load_tool, run_tool
 
 
@@ -114,14 +114,62 @@ def test_loading_reports_exit_heads_that_are_there_in_part():
 
 def test_plain_and_wrapped_weights(tmp_path, capsys):
     """A bare state_dict of a distributed run."""
-    weights = OrderedDict(
-        {'module.a': torch.ones(2), 'module.exit_heads.b': torch.ones(3)}
-    )
+    gone = ('exit_heads.b', 'exit_heads.c', 'hybrid_queries.weight')
+    weights = OrderedDict({f'module.{key}': torch.ones(3) for key in ('a', *gone)})
     torch.save(weights, tmp_path / 'bare.pth')
     arguments = [str(tmp_path / 'bare.pth'), str(tmp_path / 'out.pth')]
     load_tool('model/publish').main(arguments)
     assert list(read_checkpoint(arguments[1])['state_dict']) == ['module.a']
-    assert 'dropped: 1 entries of exit heads' in capsys.readouterr().out
+    said = 'dropped: exit_heads (2 entries), hybrid_queries (1 entry)\n'
+    assert said in capsys.readouterr().out
+
+
+def test_a_hybrid_branch_is_gone_and_not_missed(tmp_path):
+    """What is left tests alike in a model with the branch and in one without."""
+    options = METHODS['paq'] | dict(hybrid_branch=dict(num_queries=20))
+    trained = build(host_config('dino', **options)).eval()
+    paths = [str(tmp_path / name) for name in ('trained.pth', 'published.pth')]
+    torch.save(dict(state_dict=trained.state_dict(), optimizer={}), paths[0])
+    load_tool('model/publish').main(paths)
+    before, after = map(read_checkpoint, paths)
+    gone = set(before['state_dict']) - set(after['state_dict'])
+    assert gone == {'hybrid_queries.weight'}
+
+    batch = make_batch([2, 3])
+    with torch.no_grad():
+        expected = trained(**batch)
+    plain = build(host_config('dino', **METHODS['paq']), seed=1)
+    for model in (build(host_config('dino', **options), seed=1), plain):
+        require_same_model(model, after, paths[1], 'b.py')
+        result = model.load_state_dict(after['state_dict'])
+        assert not result.missing_keys
+        with torch.no_grad():
+            for mine, theirs in zip(model.eval()(**batch), expected, strict=True):
+                assert torch.equal(mine, theirs)
+
+    # A checkpoint to go on from must be whole, and have nothing to spare.
+    del before['state_dict']['hybrid_queries.weight']
+    with pytest.raises(ConfigError, match=r'1 of .* missing \(first hybrid_queries'):
+        require_same_model(trained, before, paths[0], 'b.py')
+    with pytest.raises(ConfigError, match=r'unknown to the model \(first hybrid_quer'):
+        weights = dict(state_dict=trained.state_dict())
+        require_same_model(plain, weights, paths[0], 'b.py')
+
+
+@pytest.mark.parametrize('method', ['qr_exit', 'hybrid'])
+def test_whatever_is_marked_for_training_alone_is_dropped(method):
+    options = METHODS.get(method) or dict(hybrid_branch=dict(num_queries=20))
+    detector = build(host_config('dino', **options))
+    parts = dict(detector.named_children())
+    marked = {name for name in parts if getattr(parts[name], 'training_only', False)}
+    published, _ = load_tool('model/publish').strip(
+        dict(state_dict=detector.state_dict()), 'a.pth'
+    )
+    kept = {key.partition('.')[0] for key in published['state_dict']}
+    assert marked and not marked & kept
+    # Nothing below the top is marked: its name is not what the tool looks for.
+    names = {n for n, m in detector.named_modules() if hasattr(m, 'training_only')}
+    assert names == marked
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,18 @@
 
     python tools/model/publish.py work_dirs/NAME/epoch_12.pth NAME.pth
 
-Dropped: optimizer and scheduler state, the log history, exit heads of query routing
-(training only), and everything in `meta` but config, classes and position. Of a
-checkpoint with averaged weights (EMAHook) the averaged ones are kept, which is what
-validation has measured: they are its state_dict already; the raw ones go. Training
-cannot be resumed from the result.
+Dropped: optimizer and scheduler state, the log history, what only training needs (exit
+heads of query routing, extra queries of a hybrid branch), and everything in `meta` but
+config, classes and position. Of a checkpoint with averaged weights (EMAHook) the
+averaged ones are kept, which is what validation has measured: they are its state_dict
+already; the raw ones go. Training cannot be resumed from the result.
 """
 
 import argparse
 import os
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -24,7 +25,7 @@ from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
 from mmdet_qrpaq.runtime.cli import require_writable_folder, run
 
-TRAINING_ONLY = 'exit_heads.'
+TRAINING_ONLY = ('exit_heads', 'hybrid_queries')
 KEPT_META = ('cfg', 'dataset_meta', 'epoch', 'iter', 'mmengine_version')
 
 
@@ -38,8 +39,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def strip(checkpoint: dict, path: str) -> tuple[dict, int]:
-    """Return what testing needs, and how many entries of exit heads are gone.
+def strip(checkpoint: dict, path: str) -> tuple[dict, list[str]]:
+    """Return what testing needs, and which weights are gone.
 
     The state_dict is changed in place: it also carries the versions of its layers.
 
@@ -53,12 +54,17 @@ def strip(checkpoint: dict, path: str) -> tuple[dict, int]:
             f'checkpoint {path} holds no state_dict; give a .pth file written by '
             'training.'
         )
-    unused = [k for k in weights if k.removeprefix('module.').startswith(TRAINING_ONLY)]
+    unused = [key for key in weights if part_of(key) in TRAINING_ONLY]
     for key in unused:
         del weights[key]
     meta = checkpoint.get('meta', {})
     meta = {key: meta[key] for key in KEPT_META if key in meta}
-    return dict(meta=meta, state_dict=weights), len(unused)
+    return dict(meta=meta, state_dict=weights), unused
+
+
+def part_of(key: str) -> str:
+    """Name of the detector's part that a weight belongs to."""
+    return key.removeprefix('module.').partition('.')[0]
 
 
 def write_new(checkpoint: dict, out: Path) -> None:
@@ -109,11 +115,11 @@ def main(argv: list[str] | None = None) -> None:
     checkpoint = read_checkpoint(args.checkpoint)
     if 'state_dict' not in checkpoint:  # bare weights
         checkpoint = dict(state_dict=checkpoint)
-    published, num_exit_heads = strip(checkpoint, args.checkpoint)
+    published, unused = strip(checkpoint, args.checkpoint)
     write_new(published, args.out)
     dropped = sorted(checkpoint.keys() - published.keys())
-    if num_exit_heads:
-        dropped.append(f'{num_exit_heads} entries of exit heads')
+    for part, number in Counter(map(part_of, unused)).items():
+        dropped.append(f'{part} ({number} {"entry" if number == 1 else "entries"})')
     print(f'dropped: {", ".join(dropped) or "nothing"}')
     if 'ema_state_dict' in checkpoint:
         print('kept: the averaged weights (EMA), which state_dict holds')

@@ -1,0 +1,18 @@
+"""PaQ-Deformable-DETR with masks, ResNet-50, 300 queries, 24 epochs on Cityscapes.
+
+PaQ-DETR Table 8, row 'PaQ-Def-DETR' (Cityscapes, 24). See docs/masks.md.
+mim train mmdet_qrpaq configs/paq_deformable_detr_pp_r50_24e_masks_cityscapes.py \
+    --gpus 8 --launcher pytorch
+Expected (paper): AP 56.2, mask AP 38.8 on Cityscapes val; baseline 54.4 and 36.6.
+Measured: not run.
+"""
+
+_base_ = './deformable_detr_pp_r50_24e_masks_cityscapes.py'
+
+model = dict(
+    pattern_query=_base_.patterns_300,
+    bbox_head=dict(
+        quality=_base_.quality,
+        loss_cls=dict(_delete_=True, **_base_.varifocal),
+    ),
+)
