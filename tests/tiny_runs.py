@@ -8,7 +8,12 @@ from unittest import mock
 
 import cv2
 import numpy as np
+import torch
 from mmdet.visualization import DetLocalVisualizer
+from mmengine.model import revert_sync_batchnorm
+
+from mmdet_qrpaq.runtime.building import build_model
+from mmdet_qrpaq.runtime.configs import read_config
 
 TOOLS = Path(__file__).parents[1] / 'tools'
 CLASSES = ('square', 'disc')
@@ -109,6 +114,15 @@ def run_tool(name: str, *arguments: object) -> None:
     # Formatting the logged config takes longer than this training does.
     with mock.patch('mmengine.config.config.FormatCode', lambda text, **_: (text, 1)):
         load_tool(name).main([str(argument) for argument in arguments])
+
+
+def save_untrained(config: Path, checkpoint: Path) -> torch.nn.Module:
+    """Save a config's model as it starts, without training; return it in eval mode."""
+    torch.manual_seed(0)
+    detector = revert_sync_batchnorm(build_model(read_config(str(config))))
+    detector.init_weights()
+    torch.save(dict(meta={}, state_dict=detector.state_dict()), checkpoint)
+    return detector.eval()
 
 
 def load_tool(name: str) -> ModuleType:

@@ -112,7 +112,7 @@ def test(
 def draw(
     record: Record, work_dir: Path, checkpoint: Path, trained: str, options: list[str]
 ) -> None:
-    """Draw the three pictures, each with the tool a user would call."""
+    """Draw the three pictures, each with the tool a user would call, and its JSON."""
     tools = Path('tools/analysis')
     sources = [
         *sorted(tools.glob('*.py')),
@@ -120,16 +120,17 @@ def draw(
     ]
     inputs = fingerprint(trained, *sources)
     pictures = {
-        'curves.png': [tools / 'training_curves.py', work_dir, '--out'],
-        'val_predictions.png': [tools / 'side_by_side.py', CONFIG, checkpoint, '--out'],
-        'query_usage.png': [tools / 'query_usage.py', CONFIG, checkpoint, '--out-dir'],
+        'curves.png': [tools / 'training_curves.py', work_dir],
+        'val_predictions.png': [tools / 'side_by_side.py', CONFIG, checkpoint],
+        'query_usage.png': [tools / 'query_usage.py', CONFIG, checkpoint],
     }
     for name, command in pictures.items():
         picture = work_dir / name
-        if record.is_done(name, inputs, [picture]):
+        numbers = picture.with_suffix('.json')
+        if record.is_done(name, inputs, [picture, numbers]):
             continue
         announce(name)
-        command.append(work_dir if command[-1] == '--out-dir' else picture)
+        command += ['--out', numbers]
         if CONFIG in command:
             command += options
         call(command)
@@ -139,7 +140,7 @@ def draw(
 def report(work_dir: Path) -> None:
     """Say how good it is and where everything lies."""
     table = json.loads((work_dir / 'ap_table.json').read_text())['AP']
-    usage = json.loads((work_dir / 'query_usage.json').read_text())
+    gini = read_gini(work_dir)
     announce(f'AP {table["AP"]:.3f}, AP50 {table["AP50"]:.3f} on {DATA}/val')
     for name, what in (
         ('ap_table.md', 'AP table, per class too'),
@@ -147,10 +148,16 @@ def report(work_dir: Path) -> None:
         ('val_predictions.png', 'ground truth beside predictions'),
         (
             'query_usage.png',
-            f'hits per query, Gini {usage["gini"]:.2f} (1: one query does all)',
+            f'hits per query, Gini {gini:.2f} (1: one query does all)',
         ),
     ):
         print(f'  {work_dir / name}: {what}')
+
+
+def read_gini(work_dir: Path) -> float:
+    """Return the Gini coefficient of the matched queries."""
+    result = json.loads((work_dir / 'query_usage.json').read_text())
+    return result['numbers']['models'][0]['gini']
 
 
 def markdown(table: dict[str, dict[str, float]]) -> str:

@@ -16,7 +16,8 @@ What is counted:
   residual sums, pooling, interpolation, top-k.
 - One picture, one inference pass up to the raw head outputs; training-only parts
   (denoising queries, losses) cost nothing. Every parameter counts once, frozen
-  ones too; buffers do not.
+  ones too, and those that only training needs (``training_params`` of all); buffers
+  do not.
 
 A stage is a direct child of the detector. Work belongs to the stage that owns the
 innermost running module: box branches called from the decoder are the head's.
@@ -41,17 +42,25 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import ConfigError
 from ..runtime.building import build_model
+from .shapes_only import shapes_only
 
+# What these do depends on the shape of a picture alone, whatever it shows.
+FIXED_STAGES = ('backbone', 'neck', 'encoder')
 # Parameters and work that sit directly on the detector.
 OWN_STAGE = '(detector itself)'
 
 
 @dataclass(frozen=True)
 class Complexity:
-    """Parameters and FLOPs by stage, in the order of the detector's children."""
+    """Parameters and FLOPs by stage, in the order of the detector's children.
+
+    Attributes:
+        training_params: How many of the parameters a checkpoint for testing may lack.
+    """
 
     params: dict[str, int] = field(default_factory=dict)
     flops: dict[str, int] = field(default_factory=dict)
+    training_params: int = 0
 
     @property
     def total_params(self) -> int:
@@ -66,6 +75,7 @@ class Complexity:
         """JSON-ready: totals first, then the stages."""
         return {
             'params': self.total_params,
+            'training_params': self.training_params,
             'flops': self.total_flops,
             'macs': self.total_flops // 2,
             'stages': {
@@ -141,6 +151,24 @@ def plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fastpath)
 
 
+@contextmanager
+def without_gradients(model: nn.Module) -> Iterator[None]:
+    """Parameters ask for no gradient.
+
+    ``torch.no_grad`` is not enough: pieces of a split parameter (the queries of a
+    one-stage Deformable-DETR) still claim to need one, which the counter trips over.
+    """
+    asking = [p for p in model.parameters() if p.requires_grad]
+    for parameter in asking:
+        parameter.requires_grad_(False)
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for parameter in asking:
+            parameter.requires_grad_(True)
+
+
 def measure(model: nn.Module, run: Callable[[], object]) -> Complexity:
     """Count what ``run()`` makes the modules of ``model`` do.
 
@@ -152,13 +180,19 @@ def measure(model: nn.Module, run: Callable[[], object]) -> Complexity:
     for name, parameter in model.named_parameters():
         child, dot, _ = name.partition('.')
         params[child if dot else OWN_STAGE] += parameter.numel()
+    training_only = {
+        parameter
+        for module in model.modules()
+        if getattr(module, 'training_only', False)
+        for parameter in module.parameters()
+    }
     counter = FlopCounterMode(
         display=False,
         custom_mapping={torch.ops.aten.grid_sampler_2d: grid_sample_flops},
     )
     flops: Counter = Counter()
     with (
-        torch.no_grad(),
+        without_gradients(model),
         plain_attention(),
         counter,
         stage_hooks(model, counter, flops),
@@ -168,6 +202,7 @@ def measure(model: nn.Module, run: Callable[[], object]) -> Complexity:
     return Complexity(
         params={stage: params[stage] for stage in order if params[stage]},
         flops={stage: flops[stage] for stage in order if flops[stage]},
+        training_params=sum(parameter.numel() for parameter in training_only),
     )
 
 
@@ -175,8 +210,9 @@ def detector_complexity(config: Config, shape: tuple[int, int]) -> Complexity:
     """Build the detector of a config on the CPU and count one picture.
 
     Nothing is downloaded: weights are loaded by ``init_weights``, which counting
-    does not need. Work that depends on the picture's content (query routing) is
-    counted for noise.
+    does not need. The memory of the encoder is all zeros, to be quick, so work that
+    depends on the picture's content (query routing) is counted for untrained queries
+    that have seen nothing; `measure` on a real picture counts what is really done.
 
     Args:
         config: With a ``model`` and, for lazy parts, ``custom_imports``.
@@ -191,7 +227,9 @@ def detector_complexity(config: Config, shape: tuple[int, int]) -> Complexity:
             f'the picture must be at least 1 x 1, got {shape[0]} x {shape[1]}; '
             'give --shape HEIGHT WIDTH'
         )
-    model = build_model(config).eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # routers with other weights let others enter
+        model = build_model(config).eval()
     if not isinstance(model, DetectionTransformer):
         raise ConfigError(
             f'{config.filename} builds a {type(model).__name__}, which is no DETR, and '
@@ -207,8 +245,10 @@ def detector_complexity(config: Config, shape: tuple[int, int]) -> Complexity:
         )
     )
     picture = torch.rand(1, 3, *shape, generator=torch.Generator().manual_seed(0))
+    fixed = [part for name, part in model.named_children() if name in FIXED_STAGES]
     try:
-        return measure(model, lambda: model(picture, [sample], mode='tensor'))
+        with shapes_only(*fixed):
+            return measure(model, lambda: model(picture, [sample], mode='tensor'))
     except RuntimeError as error:
         # A two-stage detector, for one, needs as many positions as queries.
         raise ConfigError(

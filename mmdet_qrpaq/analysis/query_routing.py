@@ -4,25 +4,47 @@ Called by `QueryRoutingHook` and ``tools/analysis/query_routing.py``. Denoising 
 which always enter, are not counted.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from .results import COUNT, NUMBER, SHARE, TEXT, fields, list_of, table_of
 
 # A site that gives more than this share of its queries the same answer chooses none.
 COLLAPSED = 0.98
 PAPER_NAMES = dict(layer='EEQR$_F$', self_attn='EEQR$_{SA}$', cross_attn='EEQR$_{CA}$')
 NUM_BARS = 60
+
+_MEANS = dict(
+    entered=NUMBER,
+    entered_std=NUMBER,
+    share=SHARE,
+    query_spread=NUMBER,
+    differing=SHARE,
+)
+SCHEMA = dict(
+    num_images=COUNT,
+    num_queries=COUNT,
+    layers=list_of(
+        fields(
+            name=TEXT,
+            site=TEXT,
+            **_MEANS,
+            collapsed={'type': 'boolean'},
+            histogram=list_of(COUNT),
+            entries=list_of(COUNT),
+        )
+    ),
+    sites=table_of(fields(**_MEANS)),
+)
 
 
 @dataclass(frozen=True)
@@ -197,32 +219,27 @@ def average_sites(layers: Sequence[LayerRouting]) -> dict[str, dict[str, float]]
     }
 
 
-def write_routing(
-    layers: Sequence[LayerRouting], folder: Path, **origin: str
-) -> tuple[Path, Path]:
-    """Write ``routing.json`` and ``routing.png``; return their paths.
-
-    Args:
-        origin: What was looked at, for the record.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    table, picture = folder / 'routing.json', folder / 'routing.png'
-    content = dict(
-        **origin,
+def collect_numbers(layers: Sequence[LayerRouting]) -> dict:
+    """Return what the fields of `SCHEMA` describe."""
+    return dict(
         num_images=layers[0].num_images,
         num_queries=len(layers[0].entries),
         layers=[layer.as_dict() for layer in layers],
         sites=average_sites(layers),
     )
-    table.write_text(json.dumps(content, indent=1) + '\n')
-    draw_routing(layers).savefig(picture, dpi=200)
-    return table, picture
 
 
 def draw_routing(layers: Sequence[LayerRouting]) -> Figure:
     """Draw how many queries enter in how many pictures: a panel a site (Fig. 4)."""
-    sites = list(dict.fromkeys(layer.site for layer in layers))
+    sites = {layer.site for layer in layers}
     figure = Figure(figsize=(3.1 * len(sites) + 0.4, 2.9), layout='constrained')
+    draw_histograms(figure, layers)
+    return figure
+
+
+def draw_histograms(figure: FigureBase, layers: Sequence[LayerRouting]) -> None:
+    """Draw the panels of `draw_routing` into a figure or a part of one."""
+    sites = list(dict.fromkeys(layer.site for layer in layers))
     panels = figure.subplots(1, len(sites), sharex=True, squeeze=False)[0]
     num_queries = len(layers[0].entries)
     width = -(-(num_queries + 1) // NUM_BARS)
@@ -246,4 +263,3 @@ def draw_routing(layers: Sequence[LayerRouting]) -> Figure:
         axes.spines[['top', 'right']].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
     panels[0].set_ylabel('pictures (%)')
-    return figure

@@ -10,23 +10,36 @@ index is the rank of its encoder proposal, so hits gather on the first queries b
 construction.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from mmdet.structures import SampleList
-from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
-from mmengine.structures import InstanceData
-from rich.progress import track
+from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ..errors import ConfigError
-from .trained_detector import box_scale, boxes_follow_resize
+from .matching import MatchedBatch, matched_batches
+from .results import COUNT, SHARE, TEXT, fields, list_of, or_none
+
+SCHEMA = fields(
+    score_threshold=SHARE,
+    iou_threshold=SHARE,
+    models=list_of(
+        fields(
+            name=TEXT,
+            num_queries=COUNT,
+            num_images=COUNT,
+            num_objects=COUNT,
+            gini=or_none(SHARE),
+            gini_confident=or_none(SHARE),
+            unused_queries=COUNT,
+            hits=list_of(COUNT),
+            confident_hits=list_of(COUNT),
+        )
+    ),
+)
 
 
 def gini(counts: Sequence[float] | np.ndarray) -> float:
@@ -90,13 +103,11 @@ class QueryUsage:
     iou_threshold: float = 0.5
 
     def as_dict(self) -> dict:
-        """Return everything, with the Gini coefficients, as JSON types."""
+        """Return all but the thresholds, with the Gini coefficients, as JSON types."""
         return dict(
             num_queries=len(self.hits),
             num_images=self.num_images,
             num_objects=self.num_objects,
-            score_threshold=self.score_threshold,
-            iou_threshold=self.iou_threshold,
             gini=_gini_or_none(self.hits),
             gini_confident=_gini_or_none(self.confident_hits),
             unused_queries=int((self.hits == 0).sum()),
@@ -105,7 +116,6 @@ class QueryUsage:
         )
 
 
-@torch.no_grad()
 def count_query_hits(
     detector: nn.Module,
     dataloader: DataLoader,
@@ -114,9 +124,6 @@ def count_query_hits(
     iou_threshold: float = 0.5,
 ) -> QueryUsage:
     """Run a detector over a data set and count which query finds which object.
-
-    Works on every mmdet DETR: it uses `extract_feat`, `forward_transformer`, the head's
-    forward and the head's own assigner.
 
     Args:
         detector: In eval mode, built with its `train_cfg` (it holds the assigner).
@@ -127,119 +134,62 @@ def count_query_hits(
     Raises:
         ConfigError: The detector is no DETR, has no assigner, or there are no pictures.
     """
-    head = getattr(detector, 'bbox_head', None)
-    if not hasattr(detector, 'forward_transformer') or not hasattr(head, 'assigner'):
-        raise ConfigError(
-            f'query usage needs a DETR with a one-to-one assigner, and '
-            f'{type(detector).__name__} has none; keep train_cfg in the model config.'
-        )
-    resized = boxes_follow_resize(dataloader.dataset)
-    usage = None
-    for batch in track(dataloader, 'counting query hits'):
-        batch = detector.data_preprocessor(batch, False)
-        samples: SampleList = batch['data_samples']
-        features = detector.extract_feat(batch['inputs'])
-        outputs = head(**detector.forward_transformer(features, samples))
-        logits, boxes = outputs[0][-1], outputs[1][-1]
-        if usage is None:
-            zeros = np.zeros(logits.shape[1], int)
-            usage = QueryUsage(zeros, zeros.copy())
-            usage.score_threshold, usage.iou_threshold = score_threshold, iou_threshold
-        for sample, sample_logits, sample_boxes in zip(
-            samples, logits, boxes, strict=True
-        ):
-            truth = InstanceData(
-                bboxes=sample.gt_instances.bboxes, labels=sample.gt_instances.labels
-            )
-            if not resized:
-                truth.bboxes = truth.bboxes * box_scale(sample, truth.bboxes)
-            add_image(usage, head, sample_logits, sample_boxes, truth, sample.metainfo)
-    if usage is None:
-        raise ConfigError('the data loader has no pictures; mend its ann_file.')
-    return usage
+    hits, num_images, num_objects = 0, 0, 0
+    for batch in matched_batches(detector, dataloader, 'counting query hits'):
+        hits = hits + count_hits(batch, score_threshold, iou_threshold)
+        num_images += len(batch.boxes)
+        num_objects += batch.num_objects
+    matched, confident = hits.cpu().numpy()
+    return QueryUsage(
+        matched, confident, num_images, num_objects, score_threshold, iou_threshold
+    )
 
 
-def add_image(
-    usage: QueryUsage,
-    head: nn.Module,
-    logits: Tensor,
-    boxes: Tensor,
-    truth: InstanceData,
-    meta: dict,
-) -> None:
-    """Add one picture's hits to `usage`.
+def count_hits(
+    batch: MatchedBatch, score_threshold: float, iou_threshold: float
+) -> Tensor:
+    """Return the hits, and the confident and correct ones, of each query: (2, nq)."""
+    good = confident_and_correct(batch, score_threshold, iou_threshold)
+    return torch.stack([batch.matched, good]).sum(1)
+
+
+def confident_and_correct(
+    batch: MatchedBatch, score_threshold: float, iou_threshold: float
+) -> Tensor:
+    """Return which queries find their object, are sure and are right: (bs, nq)."""
+    # Under softmax the last class is 'no object': the best may be that.
+    score, label = batch.scores.max(-1)
+    iou = bbox_overlaps(batch.boxes, batch.truth, is_aligned=True)
+    good = batch.matched & (label == batch.labels)
+    return good & (score >= score_threshold) & (iou >= iou_threshold)
+
+
+def collect_numbers(usages: dict[str, QueryUsage]) -> dict:
+    """Return what `SCHEMA` describes, of models by name with common thresholds."""
+    first = next(iter(usages.values()))
+    return dict(
+        score_threshold=first.score_threshold,
+        iou_threshold=first.iou_threshold,
+        models=[dict(name=name, **usage.as_dict()) for name, usage in usages.items()],
+    )
+
+
+def draw_query_usage(usages: dict[str, QueryUsage]) -> Figure:
+    """Draw hits per query, most used first, beside the Lorenz curves.
+
+    Of one model, its matches and those of them that are confident and correct are
+    drawn; of several, the latter as they compare.
 
     Args:
-        head: Has `assigner` and `loss_cls`.
-        logits: Last layer's class logits.
-        boxes: Last layer's boxes, (cx, cy, w, h) in [0, 1] of the resized picture.
-        truth: `bboxes` (x1, y1, x2, y2; pixels of the resized picture) and `labels`.
-        meta: Has `img_shape`, the resized picture's (height, width).
-
-    Shapes:
-        logits: (num_queries, num_classes [+ 1]); boxes: (num_queries, 4).
+        usages: Models by the name for the legend, in drawing order.
     """
-    height, width = meta['img_shape'][:2]
-    pixels = bbox_cxcywh_to_xyxy(boxes) * boxes.new_tensor([width, height] * 2)
-    usage.num_images += 1
-    usage.num_objects += len(truth)
-    if len(truth) == 0:
-        return
-    matched = head.assigner.assign(
-        pred_instances=InstanceData(scores=logits, bboxes=pixels),
-        gt_instances=truth,
-        img_meta=meta,
-    ).gt_inds
-    queries = torch.nonzero(matched > 0).flatten()
-    objects = matched[queries] - 1
-    use_sigmoid = getattr(head.loss_cls, 'use_sigmoid', False)
-    # Under softmax the last column is 'no object': the best class may be that.
-    scores = logits.sigmoid() if use_sigmoid else logits.softmax(-1)
-    score, label = scores[queries].max(-1)
-    iou = bbox_overlaps(pixels[queries], truth.bboxes[objects], is_aligned=True)
-    good = (label == truth.labels[objects]) & (score >= usage.score_threshold)
-    good &= iou >= usage.iou_threshold
-    queries = queries.cpu().numpy()
-    usage.hits[queries] += 1
-    usage.confident_hits[queries[good.cpu().numpy()]] += 1
-
-
-def write_query_usage(usage: QueryUsage, folder: Path) -> tuple[Path, Path]:
-    """Write `query_usage.json` and `query_usage.png`; return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    table, picture = folder / 'query_usage.json', folder / 'query_usage.png'
-    table.write_text(json.dumps(usage.as_dict(), indent=1) + '\n')
-    draw_query_usage(usage).savefig(picture, dpi=160)
-    return table, picture
-
-
-def draw_query_usage(usage: QueryUsage) -> Figure:
-    """Draw hits per query, most used first, beside the Lorenz curves."""
     figure = Figure(figsize=(9, 3.6), layout='constrained')
-    bars, lorenz = figure.subplots(1, 2, width_ratios=[1.5, 1])
-    ranks = np.arange(len(usage.hits) + 1)
-    confident = (
-        f'confident and correct (score ≥ {usage.score_threshold:g}, '
-        f'IoU ≥ {usage.iou_threshold:g})'
-    )
-    order = np.argsort(-usage.hits, kind='stable')
-    series = (
-        ('matched', usage.hits, '#9ecae1'),
-        (confident, usage.confident_hits, '#08519c'),
-    )
-    for name, counts, colour in series:
-        bars.stairs(counts[order], ranks, fill=True, color=colour, label=name)
-        if not counts.any():
-            continue
-        x, y = lorenz_curve(counts)
-        label = f'{name.partition(" (")[0]}: Gini {gini(counts):.2f}'
-        lorenz.plot(x, y, color=colour, linewidth=2.2, label=label)
-    bars.set(
-        xlabel=f'queries, most used first ({len(usage.hits)})',
-        ylabel='hits',
-        title=f'{usage.num_objects} objects in {usage.num_images} pictures',
-        xlim=(0, len(usage.hits)),
-    )
+    panels = figure.subplots(1, 2, width_ratios=[1.5, 1])
+    if len(usages) == 1:
+        _draw_one(*panels, *usages.values())
+    else:
+        _draw_several(*panels, usages)
+    bars, lorenz = panels
     lorenz.plot([0, 1], [0, 1], color='0.5', linestyle=':', label='all alike: Gini 0')
     lorenz.set(
         xlabel='share of queries, least used first',
@@ -249,7 +199,59 @@ def draw_query_usage(usage: QueryUsage) -> Figure:
         ylim=(0, 1),
     )
     lorenz.set_aspect('equal')
-    for axes in (bars, lorenz):
+    for axes in panels:
         axes.spines[['top', 'right']].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
     return figure
+
+
+def _confident(usage: QueryUsage) -> str:
+    return (
+        f'confident and correct (score ≥ {usage.score_threshold:g}, '
+        f'IoU ≥ {usage.iou_threshold:g})'
+    )
+
+
+def _draw_one(bars, lorenz, usage: QueryUsage) -> None:
+    ranks = np.arange(len(usage.hits) + 1)
+    order = np.argsort(-usage.hits, kind='stable')
+    series = (
+        ('matched', usage.hits, '#9ecae1'),
+        (_confident(usage), usage.confident_hits, '#08519c'),
+    )
+    for name, counts, colour in series:
+        bars.stairs(counts[order], ranks, fill=True, color=colour, label=name)
+        if counts.any():
+            label = f'{name.partition(" (")[0]}: Gini {gini(counts):.2f}'
+            lorenz.plot(*lorenz_curve(counts), color=colour, linewidth=2.2, label=label)
+    bars.set(
+        xlabel=f'queries, most used first ({len(usage.hits)})',
+        ylabel='hits',
+        title=f'{usage.num_objects} objects in {usage.num_images} pictures',
+        xlim=(0, len(usage.hits)),
+    )
+
+
+def _draw_several(bars, lorenz, usages: dict[str, QueryUsage]) -> None:
+    """Shares, not counts: the models may have seen different numbers of objects."""
+    styles = ('-', '--', '-.', ':')
+    for number, (name, usage) in enumerate(usages.items()):
+        counts = usage.confident_hits
+        style = dict(color=f'C{number}', linestyle=styles[number % 4], linewidth=2)
+        share = 100 * np.sort(counts)[::-1] / max(usage.num_objects, 1)
+        bars.stairs(share, np.arange(len(counts) + 1), label=name, **style)
+        if counts.any():
+            label = f'{name}: Gini {gini(counts):.2f}'
+            lorenz.plot(*lorenz_curve(counts), label=label, **style)
+    first = next(iter(usages.values()))
+    seen = {(usage.num_objects, usage.num_images) for usage in usages.values()}
+    title = _confident(first)
+    if len(seen) == 1:
+        title += f': {first.num_objects} objects in {first.num_images} pictures'
+    bars.set_title(title, fontsize=9)
+    bars.set(
+        xlabel='queries, most used first',
+        ylabel='hits (% of all objects)',
+        xlim=(0, max(len(usage.hits) for usage in usages.values())),
+        ylim=(0, None),
+    )

@@ -7,6 +7,7 @@ it was made from, and the numbers::
      "numbers": {...}}
 """
 
+import functools
 import importlib.metadata
 import json
 import sys
@@ -55,14 +56,19 @@ def describe_origin(**made_from: Any) -> dict[str, Any]:
     Args:
         made_from: What the tool looked at: config, checkpoint, split, thresholds, ...
     """
-    owners = importlib.metadata.packages_distributions()
-    names = {owners.get(name, [name])[0] for name in ('torch', 'mmdet', 'mmcv')}
     return dict(
         made_from,
         command=' '.join(sys.argv),
         date=date.today().isoformat(),
-        versions={name: importlib.metadata.version(name) for name in sorted(names)},
+        versions=_versions(),
     )
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    owners = importlib.metadata.packages_distributions()
+    names = {owners.get(name, [name])[0] for name in ('torch', 'mmdet', 'mmcv')}
+    return {name: importlib.metadata.version(name) for name in sorted(names)}
 
 
 def write_result(

@@ -1,135 +1,166 @@
-"""Ground truth beside predictions, drawn with mmdet's own visualizer.
+"""Ground truth beside the detections of one model or several (QR-DETR Fig. 5).
 
-Called by ``tools/analysis/side_by_side.py``.
+Called by ``tools/analysis/side_by_side.py``. What makes a detection correct, wrong or
+differing is told by :mod:`.detection_outcomes`.
 """
 
-import cv2
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from mmdet.structures import DetDataSample
-from mmdet.visualization import DetLocalVisualizer, get_palette
-from mmengine.dataset import pseudo_collate
+from mmengine.structures import InstanceData
 from rich.progress import track
-from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from ..errors import ConfigError
-from .trained_detector import box_scale, boxes_follow_resize
+from .detection_outcomes import Outcome, judge
+from .results import COUNT, SHARE, TEXT, fields, list_of
+from .trained_detector import TrainedModel, box_scale, boxes_follow_resize
 
-# Boxes and labels need about this many pixels on the shorter side to be readable.
-READABLE_SIDE = 320
+_COUNTS = dict(correct=COUNT, wrong=COUNT, missed=COUNT, differing=COUNT)
+SCHEMA = fields(
+    score_threshold=SHARE,
+    iou_threshold=SHARE,
+    select={'enum': ['differing', 'spread']},
+    num_images=COUNT,
+    num_objects=COUNT,
+    models=list_of(fields(name=TEXT, **_COUNTS)),
+    pictures=list_of(fields(file=TEXT, models=list_of(fields(**_COUNTS)))),
+)
 
 
-def draw_side_by_side(
-    detector: nn.Module,
-    dataset: Dataset,
+@dataclass
+class Scene:
+    """One picture: what is in it, and what each model makes of it.
+
+    Attributes:
+        file: Path of the picture.
+        truth: Objects, `bboxes` (x1, y1, x2, y2; pixels of the file) and `labels`.
+        outcomes: One a model, in the same pixels.
+    """
+
+    file: str
+    truth: InstanceData
+    outcomes: list[Outcome]
+
+    @property
+    def disagreement(self) -> int:
+        """How interesting it is: differing detections, or one model's mistakes."""
+        if len(self.outcomes) > 1:
+            return sum(int(outcome.differs.sum()) for outcome in self.outcomes)
+        numbers = self.outcomes[0].numbers()
+        return numbers['wrong'] + numbers['missed']
+
+
+def look_at_pictures(
+    models: Sequence[TrainedModel],
     *,
     num_pictures: int = 12,
     score_threshold: float = 0.5,
-    pairs_per_row: int = 3,
-) -> Figure:
-    """Draw pictures spread evenly over a data set, each as ground truth | predictions.
+    iou_threshold: float = 0.5,
+    select: str = 'spread',
+) -> list[Scene]:
+    """Choose pictures and run the models on them.
 
     Args:
-        detector: In eval mode.
-        dataset: Gives pictures with ground truth.
-        num_pictures: At least 1; fewer are drawn if there are fewer.
-        score_threshold: Predictions below it are not drawn; in [0, 1].
+        models: Their data loaders name the same pictures in the same order; each
+            model sees them in the size its own config asks for.
+        num_pictures: At least 1; fewer are chosen if there are fewer.
+        score_threshold: Detections below it do not count; in [0, 1].
+        iou_threshold: In [0, 1].
+        select: ``'spread'`` evenly over the data set, or the most ``'differing'``,
+            for which all pictures are looked at.
+
+    Returns:
+        All that were looked at; `chosen` picks those to draw.
 
     Raises:
-        ConfigError: There is nothing to draw.
+        ConfigError: There is nothing to draw, or the models see other pictures.
     """
-    num_pictures = min(num_pictures, len(dataset))
     if num_pictures < 1:
         raise ConfigError('side by side needs at least one picture.')
-    visualizer = DetLocalVisualizer()
-    visualizer.dataset_meta = dataset.metainfo
-    resized = boxes_follow_resize(dataset)
-    chosen = np.linspace(0, len(dataset) - 1, num_pictures).round().astype(int)
-    pairs = []
-    for index in track(chosen, 'drawing predictions'):
-        batch = pseudo_collate([dataset[int(index)]])
-        with torch.no_grad():
-            sample = detector.test_step(batch)[0].cpu()
-        if resized:
-            truth = sample.gt_instances.bboxes
-            sample.gt_instances.bboxes = truth / box_scale(sample, truth)
-        pairs.append(_draw_pair(visualizer, sample, score_threshold))
-    return _arrange(pairs, min(pairs_per_row, num_pictures), score_threshold)
+    datasets = [model.dataloader.dataset for model in models]
+    total = len(datasets[0])
+    if any(len(dataset) != total for dataset in datasets):
+        sizes = ', '.join(f'{m.name} {len(m.dataloader.dataset)}' for m in models)
+        raise ConfigError(
+            'side by side needs the same pictures for all models, and their data sets '
+            f'differ in number ({sizes}); give the configs the same ann_file.'
+        )
+    indices = np.arange(total)
+    if select == 'spread':
+        number = min(num_pictures, total)
+        indices = np.linspace(0, total - 1, number).round().astype(int)
+    resized = [boxes_follow_resize(dataset) for dataset in datasets]
+    scenes = []
+    for index in track(indices, 'detecting'):
+        samples = [
+            _detect(model, int(index), follows)
+            for model, follows in zip(models, resized, strict=True)
+        ]
+        if len({sample.img_path for sample in samples}) > 1:
+            paths = ' and '.join(dict.fromkeys(s.img_path for s in samples))
+            raise ConfigError(
+                f'side by side needs the same pictures for all models, and number '
+                f'{index + 1} is {paths}; give the configs the same ann_file.'
+            )
+        founds = [sample.pred_instances for sample in samples]
+        founds = [found[found.scores >= score_threshold] for found in founds]
+        truth = samples[0].gt_instances
+        outcomes = judge(truth, founds, iou_threshold)
+        scenes.append(Scene(samples[0].img_path, truth, outcomes))
+    return scenes
 
 
-def _draw_pair(
-    visualizer: DetLocalVisualizer, sample: DetDataSample, score_threshold: float
-) -> np.ndarray:
-    """Return (h, 2 w, 3), RGB: ground truth left, predictions right."""
-    picture = cv2.imread(sample.img_path)[..., ::-1]
-    scale = max(1.0, READABLE_SIDE / min(picture.shape[:2]))
-    picture = cv2.resize(picture, None, fx=scale, fy=scale)
-    found = sample.pred_instances
-    found = found[found.scores >= score_threshold]
-    # The best is drawn last: a query's second guess shares its box and would hide it.
-    found = found[found.scores.argsort()]
-    halves = []
-    for instances in (sample.gt_instances, found):
-        names = [visualizer.dataset_meta['classes'][n] for n in instances.labels]
-        if 'scores' in instances:
-            scores = instances.scores.tolist()
-            names = [f'{n} {s:.2f}' for n, s in zip(names, scores, strict=True)]
-        visualizer.set_image(picture)
-        _draw_boxes(visualizer, instances.bboxes * scale, instances.labels, names)
-        halves.append(visualizer.get_image())
-    return np.concatenate(halves, axis=1)
+def _detect(model: TrainedModel, index: int, resized: bool) -> DetDataSample:
+    """Run a model on one picture; all boxes are in pixels of the file."""
+    batch = model.dataloader.collate_fn([model.dataloader.dataset[index]])
+    with torch.no_grad():
+        sample = model.detector.test_step(batch)[0].cpu()
+    if resized:
+        truth = sample.gt_instances.bboxes
+        sample.gt_instances.bboxes = truth / box_scale(sample, truth)
+    return sample
 
 
-def _draw_boxes(
-    visualizer: DetLocalVisualizer, boxes: Tensor, labels: Tensor, names: list[str]
-) -> None:
-    """Draw boxes (x1, y1, x2, y2; pixels) with a name inside the upper left corner."""
-    if not len(boxes):
-        return
-    width, height = visualizer.width, visualizer.height
-    # The visualizer warns of boxes that reach the very edge.
-    boxes = boxes.clone()
-    boxes[:, 0::2] = boxes[:, 0::2].clamp(1, width - 1)
-    boxes[:, 1::2] = boxes[:, 1::2].clamp(1, height - 1)
-    classes = visualizer.dataset_meta['classes']
-    palette = get_palette(visualizer.dataset_meta.get('palette'), len(classes))
-    colours = [palette[label] for label in labels]
-    # Near the right edge a name ends, rather than starts, at its box's corner.
-    right = boxes[:, 0] > 0.75 * width
-    corners = torch.stack(
-        [torch.where(right, boxes[:, 2], boxes[:, 0]), boxes[:, 1]], 1
+def chosen(scenes: Sequence[Scene], num_pictures: int) -> list[Scene]:
+    """Return the scenes with the most disagreement, most first; earlier ones first."""
+    if len(scenes) <= num_pictures:
+        return list(scenes)
+    ordered = sorted(scenes, key=lambda scene: -scene.disagreement)
+    return ordered[:num_pictures]
+
+
+def collect_numbers(
+    names: Sequence[str],
+    scenes: Sequence[Scene],
+    drawn: Sequence[Scene],
+    **settings: float | str,
+) -> dict:
+    """Return what `SCHEMA` describes.
+
+    Args:
+        names: Of the models.
+        scenes: All that were looked at.
+        drawn: Those of the picture.
+        settings: Thresholds and how pictures were selected.
+    """
+    totals = []
+    for number, name in enumerate(names):
+        rows = [scene.outcomes[number].numbers() for scene in scenes]
+        sums = {key: sum(row[key] for row in rows) for key in _COUNTS}
+        totals.append(dict(name=name, **sums))
+    return dict(
+        **settings,
+        num_images=len(scenes),
+        num_objects=sum(len(scene.truth) for scene in scenes),
+        models=totals,
+        pictures=[
+            dict(
+                file=scene.file,
+                models=[outcome.numbers() for outcome in scene.outcomes],
+            )
+            for scene in drawn
+        ],
     )
-    visualizer.draw_bboxes(boxes, edge_colors=colours, line_widths=2)
-    visualizer.draw_texts(
-        names,
-        corners,
-        colors=colours,
-        horizontal_alignments=['right' if near else 'left' for near in right],
-        font_sizes=max(10, round(0.05 * min(width, height))),
-        bboxes=[dict(facecolor='black', alpha=0.75, pad=0.6, edgecolor='none')]
-        * len(names),
-    )
-
-
-def _arrange(pairs: list[np.ndarray], per_row: int, score_threshold: float) -> Figure:
-    """Lay the pairs out in rows, with a thin white line inside and a gap between."""
-    rows = -(-len(pairs) // per_row)
-    height, width = pairs[0].shape[:2]
-    figure = Figure(
-        figsize=(4.4 * per_row, 4.4 * height / width * rows + 0.5),
-        layout='constrained',
-    )
-    grid = figure.subplots(rows, per_row, squeeze=False).ravel()
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, pair in zip(grid, pairs, strict=False):
-        axes.imshow(pair)
-        axes.axvline(pair.shape[1] / 2 - 0.5, color='white', linewidth=2)
-    figure.suptitle(
-        f'each pair: ground truth | predictions with a score of {score_threshold:g} '
-        'or more',
-        fontsize=11,
-    )
-    return figure

@@ -1,10 +1,14 @@
 """A trained detector and the pictures it is looked at with, from config + checkpoint.
 
-Called by the tools in ``tools/analysis``; feeds :mod:`.query_usage` and
-:mod:`.side_by_side`.
+Called by the tools in ``tools/analysis``. Those that compare models all take them the
+same way: ``CONFIG CHECKPOINT`` and, for each further one,
+``--also NAME CONFIG CHECKPOINT``.
 """
 
 import argparse
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import torch
 from mmdet.structures import DetDataSample
@@ -18,8 +22,99 @@ from torch.utils.data import DataLoader, Dataset
 from ..errors import ConfigError
 from ..runtime.building import build_model
 from ..runtime.checkpoints import read_checkpoint
-from ..runtime.configs import add_config_options
+from ..runtime.configs import add_config_options, read_config
 from ..runtime.fit import require_same_model
+
+
+@dataclass
+class TrainedModel:
+    """A trained detector with the pictures its config names; built when first used.
+
+    Attributes:
+        name: In tables and legends.
+        config: As the user gave it.
+        checkpoint: As the user gave it.
+        cfg: The config, read.
+        split: ``'val'`` or ``'test'``.
+    """
+
+    name: str
+    config: str
+    checkpoint: str
+    cfg: Config
+    split: str = 'val'
+
+    @cached_property
+    def detector(self) -> nn.Module:
+        """See `load_detector`."""
+        return load_detector(self.cfg, self.checkpoint)
+
+    @cached_property
+    def dataloader(self) -> DataLoader:
+        """See `build_dataloader`; it has at least one picture.
+
+        Raises:
+            ConfigError: It has none.
+        """
+        dataloader = build_dataloader(self.cfg, self.split)
+        if len(dataloader.dataset) == 0:
+            raise ConfigError(
+                f'{self.split}_dataloader of {self.config} has no pictures; mend its '
+                'ann_file.'
+            )
+        return dataloader
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, by label."""
+        return list(self.dataloader.dataset.metainfo['classes'])
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What a result tells of it."""
+        return dict(name=self.name, config=self.config, checkpoint=self.checkpoint)
+
+
+def add_model_arguments(
+    parser: argparse.ArgumentParser, score_threshold: float | None = None
+) -> None:
+    """Add what every tool takes that compares trained detectors.
+
+    Args:
+        score_threshold: As in `add_detector_arguments`.
+    """
+    add_detector_arguments(parser, score_threshold)
+    parser.add_argument('--name', help="the model's name (the config's file name)")
+    parser.add_argument(
+        '--also',
+        nargs=3,
+        action='append',
+        default=[],
+        metavar=('NAME', 'CONFIG', 'CHECKPOINT'),
+        help='compare with this model; can be repeated; --cfg-options change its '
+        'config, too',
+    )
+
+
+def read_models(args: argparse.Namespace) -> list[TrainedModel]:
+    """Read the configs that a command of `add_model_arguments` names.
+
+    Raises:
+        ConfigError: A config cannot be read, or two models have one name.
+    """
+    named = [(args.name or Path(args.config).stem, args.config, args.checkpoint)]
+    named += args.also
+    names = [name for name, _, _ in named]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(
+            f'two models have the name {twice!r}; tell them apart with --name and '
+            '--also NAME CONFIG CHECKPOINT.'
+        )
+    return [
+        TrainedModel(*words, read_config(words[1], args.cfg_options), args.split)
+        for words in named
+    ]
 
 
 def add_detector_arguments(

@@ -16,8 +16,10 @@ from mmdet_qrpaq.analysis.complexity import (
     detector_complexity,
     measure,
 )
+from mmdet_qrpaq.analysis.shapes_only import shapes_only
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.configs import read_config
+from tiny_hosts import ForcedPolicy, build_host, make_batch
 
 ROOT = Path(__file__).parents[2]
 UPSTREAM = 'mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py'
@@ -120,6 +122,74 @@ def test_counting_leaves_no_trace():
     assert not model['neck']._forward_hooks and not model['neck']._forward_pre_hooks
     assert torch.backends.mha.get_fastpath_enabled()
     assert measure(model, lambda: model['neck'](torch.zeros(1, 2))) == first
+
+
+def test_gradients_are_asked_for_again_afterwards():
+    model = nn.ModuleDict({'neck': nn.Linear(2, 2), 'backbone': nn.Linear(2, 2)})
+    model['backbone'].requires_grad_(False)
+    measure(model, lambda: model['neck'](torch.zeros(1, 2)))
+    assert [p.requires_grad for p in model.parameters()] == [True, True, False, False]
+
+
+def test_what_only_training_needs_is_told():
+    detector = build_host('deformable', 'qr_exit')
+    counted = measure(detector, lambda: None)
+    exit_heads = sum(p.numel() for p in detector.exit_heads.parameters())
+    assert counted.training_params == exit_heads > 0
+    assert counted.total_params == sum(p.numel() for p in detector.parameters())
+
+
+@pytest.mark.parametrize('method', ['paq', 'qr'])
+def test_counts_do_not_need_the_numbers(host, method):
+    detector = build_host(host, method).eval()
+    for layer in detector.routed_layers:
+        layer.settings.policy = ForcedPolicy(0.5)
+    batch = make_batch([0])
+
+    def run() -> None:
+        detector(**batch, mode='tensor')
+
+    counted = measure(detector, run)
+    fixed = (detector.backbone, detector.neck, detector.encoder)
+    with shapes_only(*fixed):
+        assert measure(detector, run) == counted
+    assert min(counted.flops[part] for part in ('backbone', 'neck', 'encoder')) > 0
+
+
+def test_bypassed_queries_save_their_share_by_hand():
+    detector = build_host('deformable', 'qr').eval()
+    batch = make_batch([0])
+    counted = []
+    for share in (1, 0.5):
+        for layer in detector.routed_layers:
+            layer.settings.policy = ForcedPolicy(share)
+        counted.append(measure(detector, lambda: detector(**batch, mode='tensor')))
+    every, half = (one.flops['decoder'] for one in counted)
+
+    layer = detector.routed_layers[0]
+    queries = detector.num_queries
+    entered = int(ForcedPolicy(0.5)(torch.zeros(1, queries, 2)).enter.sum())
+    assert 1 < entered < queries
+    dim, samples = 256, 4 * 4  # levels and points, for each head's share of channels
+    heads, hidden = 8, layer.ffn.layers[0][0].out_features
+
+    def self_attention(n: int) -> int:
+        return 4 * n * dim * dim + 2 * n * n * dim
+
+    def cross_attention(n: int) -> int:
+        linear = dim * heads * samples * 3 + dim * dim  # offsets, weights, output
+        return n * (linear + dim * samples * 5)  # four corners, weighted sum
+
+    def ffn(n: int) -> int:
+        return 2 * n * dim * hidden
+
+    def saved(*parts) -> int:
+        return sum(part(queries) - part(entered) for part in parts)
+
+    # The schedule: whole layer, self-attention, cross-attention with its FFN.
+    macs = saved(self_attention, cross_attention, ffn)
+    macs += saved(self_attention) + saved(cross_attention, ffn)
+    assert every - half == 2 * macs
 
 
 @pytest.fixture(scope='module')

@@ -18,7 +18,6 @@ from mmdet_qrpaq.analysis.query_routing import (
     RoutingStatistics,
     average_sites,
     draw_routing,
-    write_routing,
 )
 from mmdet_qrpaq.analysis.routing_hook import QueryRoutingHook, warn_of_collapse
 from mmdet_qrpaq.errors import ConfigError
@@ -149,17 +148,10 @@ def test_a_sites_row_is_the_mean_of_its_layers():
     assert means['self_attn']['differing'] == 0
 
 
-def test_written_report_and_drawn_bars(tmp_path):
+def test_drawn_bars_hold_every_picture():
     histogram = np.zeros(301, int)
     histogram[[0, 4, 5, 299, 300]] = [1, 2, 3, 1, 1]
     layer = LayerRouting(2, 'cross_attn', histogram, np.full(300, 5))
-    table, picture = write_routing([layer], tmp_path / 'new', split='val')
-    content = json.loads(table.read_text())
-    assert content['split'] == 'val' and content['num_images'] == 8
-    (row,) = content['layers']
-    assert (row['name'], row['histogram']) == ('d2.cross_attn', histogram.tolist())
-    assert content['sites']['cross_attn']['entered'] == layer.entered
-    assert picture.stat().st_size > 10_000
     # 301 numbers of entering queries in bars of six: every picture is in one of them.
     heights, edges, _ = draw_routing([layer]).axes[0].patches[0].get_data()
     assert heights.sum() == pytest.approx(100)
@@ -255,22 +247,34 @@ def test_tool_tells_what_the_last_validation_saw(trained, folder, capsys):
     """The tool's counts are those of the second validation: EMA's weights are saved."""
     work_dir, decided = trained
     tool = load_tool('analysis/query_routing')
-    out = folder / 'report'
+    out = folder / 'report' / 'routing.json'
     config, checkpoint = str(folder / 'routed.py'), str(work_dir / 'epoch_2.pth')
-    tool.main([config, checkpoint, '--out-dir', str(out)])
-    content = json.loads((out / 'routing.json').read_text())
+    tool.main([config, checkpoint, '--out', str(out)])
+    result = json.loads(out.read_text())
+    content = result['numbers']
+    assert result['origin']['checkpoint'] == checkpoint
     assert (content['num_images'], content['num_queries']) == (3, NUM_QUERIES)
     printed = capsys.readouterr().out
     for row, site in zip(content['layers'], SITES, strict=True):
         rows = np.concatenate(decided[False][site][3:])
         assert row['entries'] == rows.sum(0).tolist()
         assert f'{row["entered"]:.1f}' in printed
-    assert (out / 'routing.png').stat().st_size > 10_000
+    objects = content['objects']
+    assert [row['queries'] for row in objects['sizes']] == [6, 0, 0]
+    assert [row['queries'] for row in objects['classes']] == [3, 3]
+    assert objects['background']['queries'] == 3 * NUM_QUERIES - 6
+    entered = [
+        sum(row['queries'] * row['entered'][i] for row in rows)
+        for i in range(2)
+        for rows in [[*objects['classes'], objects['background']]]
+    ]
+    assert entered == pytest.approx([sum(row['entries']) for row in content['layers']])
+    assert out.with_suffix('.png').stat().st_size > 10_000
 
     # At least a fifth of any numbers lies above their mean - 0.5 deviations (Cantelli).
     options = ['--cfg-options', 'model.query_routing.capacity=0.2']
-    tool.main([config, checkpoint, '--out-dir', str(out), *options])
-    content = json.loads((out / 'routing.json').read_text())
+    tool.main([config, checkpoint, '--out', str(out), *options])
+    content = json.loads(out.read_text())['numbers']
     assert all(row['histogram'][4] == 3 for row in content['layers'])
 
 
@@ -286,4 +290,4 @@ def test_models_without_routing(folder, tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tool, 'load_detector', lambda *_: model)
         with pytest.raises(ConfigError, match='no query routing to count'):
-            tool.main([str(base), 'none.pth', '--out-dir', str(tmp_path)])
+            tool.main([str(base), 'none.pth', '--out', str(tmp_path / 'routing.json')])

@@ -1,4 +1,3 @@
-import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,14 +10,18 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import nn
 
+from mmdet_qrpaq.analysis.matching import match
 from mmdet_qrpaq.analysis.query_usage import (
+    SCHEMA,
     QueryUsage,
-    add_image,
+    collect_numbers,
+    count_hits,
     count_query_hits,
+    draw_query_usage,
     gini,
     lorenz_curve,
-    write_query_usage,
 )
+from mmdet_qrpaq.analysis.results import write_result
 from mmdet_qrpaq.errors import ConfigError
 
 COUNTS = st.lists(st.integers(0, 1000), min_size=1, max_size=40)
@@ -109,8 +112,22 @@ def logits(**scores):
     return table.logit()
 
 
+def picture(boxes, labels, **meta):
+    sample = DetDataSample(metainfo=dict(img_shape=(50, 100), **meta))
+    sample.gt_instances = InstanceData(bboxes=boxes, labels=labels)
+    return sample
+
+
+def hits(logits, boxes, samples, head=None, score_threshold=0.3, iou_threshold=0.5):
+    """Hits of (nq, ...) predictions that are the same in every picture."""
+    logits = logits.expand(len(samples), *logits.shape)
+    boxes = boxes.expand(len(samples), *boxes.shape)
+    batch = match(head or sigmoid_head(), logits, boxes, samples, resized=True)
+    return count_hits(batch, score_threshold, iou_threshold).tolist()
+
+
 @pytest.mark.parametrize(
-    ('scores', 'hits', 'confident'),
+    ('scores', 'matched', 'confident'),
     [
         (dict(q0=(0.05, 0.9), q1=(0.8, 0.05)), [1, 1, 0, 0], [1, 1, 0, 0]),
         # Too shy, or of the wrong class: matched all the same.
@@ -120,35 +137,53 @@ def logits(**scores):
         (dict(q0=(0.05, 0.5), q3=(0.05, 0.6)), [1, 1, 0, 0], [1, 0, 0, 0]),
     ],
 )
-def test_hits_by_hand(scores, hits, confident):
-    usage = QueryUsage(np.zeros(4, int), np.zeros(4, int))
-    truth = InstanceData(bboxes=TRUTH, labels=LABELS)
-    meta = dict(img_shape=(50, 100))
-    for _ in range(2):
-        add_image(usage, sigmoid_head(), logits(**scores), BOXES, truth, meta)
-    assert usage.hits.tolist() == [2 * n for n in hits]
-    assert usage.confident_hits.tolist() == [2 * n for n in confident]
-    assert (usage.num_images, usage.num_objects) == (2, 4)
+def test_hits_by_hand(scores, matched, confident):
+    samples = [picture(TRUTH, LABELS)] * 2
+    found = hits(logits(**scores), BOXES, samples)
+    assert found == [[2 * n for n in matched], [2 * n for n in confident]]
 
 
-def test_a_loose_box_is_a_hit_but_not_correct():
-    usage = QueryUsage(np.zeros(1, int), np.zeros(1, int))
+@pytest.mark.parametrize(('iou_threshold', 'correct'), [(0.5, 0), (0.3, 1)])
+def test_a_loose_box_is_a_hit_but_not_correct(iou_threshold, correct):
     # 40 x 25 pixels around an object of 20 x 20: IoU 0.4.
     box = torch.tensor([[0.20, 0.40, 0.40, 0.50]])
-    truth = InstanceData(bboxes=TRUTH[:1], labels=LABELS[:1])
-    meta = dict(img_shape=(50, 100))
-    add_image(usage, sigmoid_head(), logits(q0=(0.05, 0.9))[:1], box, truth, meta)
-    assert (usage.hits.tolist(), usage.confident_hits.tolist()) == ([1], [0])
-    usage.iou_threshold = 0.3
-    add_image(usage, sigmoid_head(), logits(q0=(0.05, 0.9))[:1], box, truth, meta)
-    assert (usage.hits.tolist(), usage.confident_hits.tolist()) == ([2], [1])
+    samples = [picture(TRUTH[:1], LABELS[:1])]
+    scores = logits(q0=(0.05, 0.9))[:1]
+    found = hits(scores, box, samples, iou_threshold=iou_threshold)
+    assert found == [[1], [correct]]
 
 
-def test_picture_without_objects_counts_as_picture_only():
-    usage = QueryUsage(np.zeros(4, int), np.zeros(4, int))
-    truth = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0).long())
-    add_image(usage, sigmoid_head(), logits(), BOXES, truth, dict(img_shape=(50, 100)))
-    assert (usage.num_images, usage.num_objects, usage.hits.sum()) == (1, 0, 0)
+def test_pictures_with_many_and_with_no_objects_share_a_batch():
+    """Padding is never matched, wherever the picture stands in the batch."""
+    none = picture(torch.zeros(0, 4), torch.zeros(0).long())
+    one = picture(TRUTH[1:], LABELS[1:])
+    scores = logits(q0=(0.05, 0.9), q1=(0.8, 0.05))
+    for samples in ([none, one], [one, none], [none]):
+        number = int(one in samples)
+        assert hits(scores, BOXES, samples) == [[0, number, 0, 0]] * 2
+
+
+def test_each_picture_has_its_own_size_and_scale():
+    """A box in [0, 1] is twice as wide in a picture twice as wide."""
+    wide = DetDataSample(metainfo=dict(img_shape=(50, 200), scale_factor=(4.0, 1.0)))
+    wide.gt_instances = InstanceData(
+        bboxes=TRUTH * torch.tensor([0.5, 1, 0.5, 1]), labels=LABELS
+    )
+    small = picture(TRUTH, LABELS, scale_factor=(1.0, 1.0))
+    batch = match(
+        sigmoid_head(),
+        logits().expand(2, 4, 2),
+        BOXES.expand(2, 4, 4),
+        [small, wide],
+        resized=False,
+    )
+    assert batch.matched.tolist() == [[True, True, False, False]] * 2
+    torch.testing.assert_close(batch.boxes[1, :2], TRUTH * torch.tensor([2.0, 1, 2, 1]))
+    torch.testing.assert_close(batch.truth[:, :2], batch.boxes[:, :2])
+    torch.testing.assert_close(batch.truth_in_file[0, :2], TRUTH)
+    in_file = TRUTH * torch.tensor([0.5, 1, 0.5, 1])
+    torch.testing.assert_close(batch.truth_in_file[1, :2], in_file)
+    assert batch.num_objects == 4
 
 
 def test_softmax_heads_may_prefer_no_object():
@@ -157,13 +192,9 @@ def test_softmax_heads_may_prefer_no_object():
     head.assigner = HungarianAssigner(
         match_costs=[dict(type='BBoxL1Cost', weight=1.0, box_format='xywh')]
     )
-    usage = QueryUsage(np.zeros(2, int), np.zeros(2, int))
     probabilities = torch.tensor([[0.1, 0.4, 0.5], [0.7, 0.1, 0.2]])
-    truth = InstanceData(bboxes=TRUTH, labels=LABELS)
-    meta = dict(img_shape=(50, 100))
-    add_image(usage, head, probabilities.log(), BOXES[:2], truth, meta)
-    assert usage.hits.tolist() == [1, 1]
-    assert usage.confident_hits.tolist() == [0, 1]
+    found = hits(probabilities.log(), BOXES[:2], [picture(TRUTH, LABELS)], head)
+    assert found == [[1, 1], [0, 1]]
 
 
 class EchoDetector(nn.Module):
@@ -195,8 +226,7 @@ class EchoDetector(nn.Module):
 
 
 def loader(transforms, boxes):
-    sample = DetDataSample(metainfo=dict(img_shape=(50, 100), scale_factor=(0.5, 0.25)))
-    sample.gt_instances = InstanceData(bboxes=boxes, labels=LABELS)
+    sample = picture(boxes, LABELS, scale_factor=(0.5, 0.25))
     batch = dict(inputs=torch.zeros(2, 3), data_samples=[sample, sample.clone()])
     steps = [type(name, (), {})() for name in transforms]
     dataset = SimpleNamespace(pipeline=SimpleNamespace(transforms=steps))
@@ -235,12 +265,45 @@ def test_other_detectors_are_refused():
         count_query_hits(nn.Linear(1, 1), loader(['LoadAnnotations'], TRUTH))
 
 
-def test_written_table_is_complete(tmp_path):
+def test_empty_data_set_is_refused():
+    batches = loader(['LoadAnnotations'], TRUTH)
+    batches.clear()
+    with pytest.raises(ConfigError, match='no pictures'):
+        count_query_hits(EchoDetector({}), batches)
+
+
+def test_result_is_what_the_schema_promises(tmp_path):
     usage = QueryUsage(np.array([3, 0, 1]), np.array([0, 0, 0]), 2, 4)
-    table, picture = write_query_usage(usage, tmp_path / 'new')
-    content = json.loads(table.read_text())
-    assert content['hits'] == [3, 0, 1]
-    assert content['gini'] == pytest.approx(0.5)
-    assert content['gini_confident'] is None
-    assert content['unused_queries'] == 1
-    assert picture.stat().st_size > 10_000
+    numbers = collect_numbers(dict(host=usage))
+    write_result(tmp_path / 'usage.json', 'query_usage', {}, numbers, SCHEMA)
+    (row,) = numbers['models']
+    assert row['hits'] == [3, 0, 1]
+    assert row['gini'] == pytest.approx(0.5)
+    assert row['gini_confident'] is None
+    assert row['unused_queries'] == 1
+
+
+def lines(axes):
+    return {line.get_label(): line.get_ydata() for line in axes.lines}
+
+
+def test_picture_of_one_model_shows_both_kinds_of_hits():
+    usage = QueryUsage(np.array([3, 0, 1]), np.array([0, 0, 1]), 2, 4)
+    bars, lorenz = draw_query_usage(dict(host=usage)).axes
+    assert bars.patches[0].get_data().values.tolist() == [3, 1, 0]
+    drawn = lines(lorenz)
+    assert list(drawn)[:2] == ['matched: Gini 0.50', 'confident and correct: Gini 0.67']
+    np.testing.assert_allclose(drawn['matched: Gini 0.50'], [0, 0, 1 / 4, 1])
+
+
+def test_picture_of_several_models_compares_their_confident_hits():
+    usages = dict(
+        host=QueryUsage(np.array([9, 9, 9]), np.array([3, 0, 1]), 2, 8),
+        ours=QueryUsage(np.array([9, 9]), np.array([2, 2]), 2, 8),
+    )
+    bars, lorenz = draw_query_usage(usages).axes
+    shares = [patch.get_data().values.tolist() for patch in bars.patches]
+    assert shares == [[37.5, 12.5, 0], [25, 25]]
+    drawn = lines(lorenz)
+    np.testing.assert_allclose(drawn['host: Gini 0.50'], [0, 0, 1 / 4, 1])
+    np.testing.assert_allclose(drawn['ours: Gini 0.00'], [0, 1 / 2, 1])

@@ -1,18 +1,43 @@
+"""Detections of several models on the same pictures: judged, chosen and drawn."""
+
 from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmdet.structures import DetDataSample
+from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
 
-from mmdet_qrpaq.analysis.side_by_side import READABLE_SIDE, draw_side_by_side
+from mmdet_qrpaq.analysis.detection_outcomes import judge
+from mmdet_qrpaq.analysis.drawn_detections import READABLE_SIDE, draw_side_by_side
+from mmdet_qrpaq.analysis.results import write_result
+from mmdet_qrpaq.analysis.side_by_side import (
+    SCHEMA,
+    chosen,
+    collect_numbers,
+    look_at_pictures,
+)
 from mmdet_qrpaq.errors import ConfigError
 
 SIZE = 80  # of the stored pictures; boxes below are in its pixels
 BOX = [20.0, 24.0, 60.0, 64.0]
+ELSEWHERE = [2.0, 2.0, 10.0, 10.0]
 SCALE = READABLE_SIDE / SIZE
+
+
+def instances(*rows):
+    """Rows of (box, label) or (box, label, score)."""
+    found = InstanceData(
+        bboxes=torch.tensor([row[0] for row in rows]).reshape(-1, 4),
+        labels=torch.tensor([row[1] for row in rows], dtype=torch.long),
+    )
+    if not rows or len(rows[0]) == 3:
+        found.scores = torch.tensor([float(row[2]) for row in rows])
+    return found
 
 
 class Pictures(list):
@@ -27,18 +52,15 @@ class Pictures(list):
 
 
 class FixedDetector:
-    """Predicts one box of class b with a given score, in the scale of the file."""
+    """Finds the same in every picture, in the scale of the file."""
 
-    def __init__(self, score):
-        self.score = score
+    def __init__(self, found):
+        self.found = found
 
     def test_step(self, batch):
         (sample,) = batch['data_samples']
-        sample.pred_instances = InstanceData(
-            bboxes=torch.tensor([BOX]),
-            labels=torch.tensor([1]),
-            scores=torch.tensor([self.score]),
-        )
+        sample = sample.clone()
+        sample.pred_instances = self.found
         return [sample]
 
 
@@ -49,63 +71,229 @@ def picture(tmp_path):
     return path
 
 
-def pictures(path, transforms=('Resize', 'LoadAnnotations'), box=BOX, number=1):
+def pictures(path, transforms=('Resize', 'LoadAnnotations'), truths=((BOX, 0),)):
     samples = []
-    for _ in range(number):
+    for truth in truths:
         meta = dict(img_path=str(path), scale_factor=(2.0, 0.5))
         sample = DetDataSample(metainfo=meta)
-        sample.gt_instances = InstanceData(
-            bboxes=torch.tensor([box]), labels=torch.tensor([0])
-        )
+        sample.gt_instances = instances(truth)
         samples.append(sample)
     return Pictures(samples, transforms)
 
 
-def halves(figure):
-    pair = figure.axes[0].images[0].get_array()
-    assert pair.shape == (READABLE_SIDE, 2 * READABLE_SIDE, 3)
-    return pair[:, :READABLE_SIDE].astype(int), pair[:, READABLE_SIDE:].astype(int)
+def model(data, *found, name='host'):
+    loader = SimpleNamespace(dataset=data, collate_fn=pseudo_collate)
+    detector = FixedDetector(instances(*found))
+    return SimpleNamespace(name=name, detector=detector, dataloader=loader)
 
 
-def painted(half):
+def naive(truth, founds, threshold):
+    """Judge with loops: (correct, missed, differs) of each model, best first."""
+
+    def iou(one, other):
+        left, top = max(one[0], other[0]), max(one[1], other[1])
+        right, bottom = min(one[2], other[2]), min(one[3], other[3])
+        common = max(right - left, 0) * max(bottom - top, 0)
+        areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+        return common / max(sum(areas) - common, 1e-6)
+
+    ordered = [sorted(found, key=lambda row: -row[2]) for found in founds]
+    results = []
+    for number, found in enumerate(ordered):
+        free, correct, differs = set(range(len(truth))), [], []
+        for box, label, _ in found:
+            ious = {n: iou(box, truth[n][0]) for n in free if truth[n][1] == label}
+            best = max(ious, key=lambda n: (ious[n], -n), default=None)
+            correct.append(best is not None and ious[best] >= threshold)
+            if correct[-1]:
+                free.remove(best)
+            differs.append(
+                any(
+                    not any(
+                        label == their[1] and iou(box, their[0]) >= threshold
+                        for their in other
+                    )
+                    for place, other in enumerate(ordered)
+                    if place != number
+                )
+            )
+        results.append((correct, [n in free for n in range(len(truth))], differs))
+    return results
+
+
+CORNER = st.integers(0, 6)
+BOXES = st.tuples(CORNER, CORNER, st.integers(2, 6), st.integers(2, 6)).map(
+    lambda v: [float(v[0]), float(v[1]), float(v[0] + v[2]), float(v[1] + v[3])]
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(BOXES, st.integers(0, 1)), max_size=4),
+    st.lists(
+        st.lists(st.tuples(BOXES, st.integers(0, 1)), max_size=5),
+        min_size=1,
+        max_size=3,
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_outcomes_equal_loops(truth, founds, rng):
+    # Scores that differ: the order of equal ones is nobody's business.
+    scores = rng.sample(range(100), sum(map(len, founds)))
+    founds = [[(*row, scores.pop() / 100) for row in found] for found in founds]
+    outcomes = judge(instances(*truth), [instances(*f) for f in founds], 0.5)
+    for outcome, wanted in zip(outcomes, naive(truth, founds, 0.5), strict=True):
+        found = (outcome.correct, outcome.missed, outcome.differs)
+        assert tuple(row.tolist() for row in found) == wanted
+        numbers = outcome.numbers()
+        assert numbers['correct'] + numbers['missed'] == len(truth)
+
+
+def test_outcomes_by_hand():
+    """A second guess is wrong, a wrong class is, and each model lacks something."""
+    truth = instances((BOX, 0), (ELSEWHERE, 1))
+    host = instances((BOX, 0, 0.6), (BOX, 0, 0.9), (BOX, 1, 0.8))
+    ours = instances((BOX, 0, 0.7), (ELSEWHERE, 1, 0.5))
+    first, second = judge(truth, [host, ours], 0.5)
+    assert first.found.scores.tolist() == pytest.approx([0.9, 0.8, 0.6])
+    assert first.correct.tolist() == [True, False, False]
+    assert first.differs.tolist() == [False, True, False]
+    assert first.numbers() == dict(correct=1, wrong=2, missed=1, differing=1)
+    assert second.numbers() == dict(correct=2, wrong=0, missed=0, differing=1)
+
+
+def draw(models, **options):
+    thresholds = dict(score_threshold=options.pop('score_threshold', 0.5))
+    number = options.get('num_pictures', 12)
+    scenes = look_at_pictures(models, **options, **thresholds)
+    names = [model.name for model in models]
+    meta = Pictures.metainfo
+    return draw_side_by_side(chosen(scenes, number), names, meta, **thresholds)
+
+
+def panels(figure, number=2):
+    strip = figure.axes[0].images[0].get_array()
+    assert strip.shape == (READABLE_SIDE, number * READABLE_SIDE, 3)
+    return [part.astype(int) for part in np.split(strip, number, axis=1)]
+
+
+def painted(panel):
     """Bounding box (x1, y1, x2, y2) of all that is not the plain background."""
-    rows, columns = np.nonzero(np.abs(half - 90).max(-1) > 40)
+    rows, columns = np.nonzero(np.abs(panel - 90).max(-1) > 40)
     return [columns.min(), rows.min(), columns.max(), rows.max()]
 
 
-def test_truth_is_left_and_predictions_are_right(picture):
-    left, right = halves(draw_side_by_side(FixedDetector(0.9), pictures(picture)))
-    for half, strong, weak in ((left, 0, 1), (right, 1, 0)):
-        # Bottom edge, away from the name: the class's colour.
-        edge = half[round(BOX[3] * SCALE), round(40 * SCALE)]
-        assert edge[strong] > 200 and edge[weak] < 90
-        assert np.allclose(painted(half), np.array(BOX) * SCALE, atol=4)
+def test_truth_is_left_and_detections_are_right(picture):
+    left, right = panels(draw([model(pictures(picture), (BOX, 1, 0.9))]))
+    for panel, strong, weak in ((left, 0, 1), (right, 1, 0)):
+        # Right edge, away from the name: the class's colour.
+        edge = panel[round(34 * SCALE) : round(54 * SCALE), round(BOX[2] * SCALE)]
+        assert edge[:, strong].max() > 190 and edge[:, weak].max() < 150
+        assert np.allclose(painted(panel), np.array(BOX) * SCALE, atol=4)
 
 
-def test_predictions_below_the_threshold_are_not_drawn(picture):
-    figure = draw_side_by_side(
-        FixedDetector(0.4), pictures(picture), score_threshold=0.5
-    )
-    left, right = halves(figure)
+def share_of_edge(panel):
+    """How much of the right edge is painted."""
+    edge = panel[round(BOX[1] * SCALE) : round(BOX[3] * SCALE), round(BOX[2] * SCALE)]
+    return float((np.abs(edge - 90).max(-1) > 60).mean())
+
+
+def test_wrong_ones_and_missed_objects_are_dashed(picture):
+    shares = {}
+    for label in (0, 1):
+        data = pictures(picture)
+        shares[label] = [
+            share_of_edge(panel)
+            for panel in panels(draw([model(data, (BOX, label, 0.9))]))
+        ]
+    assert min(shares[0]) > 0.95
+    assert 0.3 < min(shares[1]) <= max(shares[1]) < 0.9
+
+
+def test_a_detection_that_another_model_lacks_is_thick(picture):
+    data = pictures(picture)
+    host, other = model(data, (BOX, 0, 0.9)), model(data, name='other')
+    alike = model(data, (BOX, 0, 0.6), name='alike')
+    lacking, shared = draw([host, other]), draw([host, alike])
+    widths = []
+    for figure in (lacking, shared):
+        _, panel, _ = panels(figure, 3)
+        row = panel[round(45 * SCALE), round(50 * SCALE) :]
+        widths.append(int((np.abs(row - 90).max(-1) > 40).sum()))
+    assert widths[0] > widths[1]
+    heads = [text.get_text() for text in lacking.axes[0].texts]
+    assert heads == [
+        'truth: 1',
+        'host: 1 right, 0 wrong, 0 missed',
+        'other: 0 right, 0 wrong, 1 missed',
+    ]
+
+
+def test_detections_below_the_threshold_are_not_drawn(picture):
+    figure = draw([model(pictures(picture), (BOX, 1, 0.4))], score_threshold=0.5)
+    left, right = panels(figure)
     assert (right == 90).all()
     assert not (left == 90).all()
 
 
 def test_resized_truth_is_brought_back_to_the_files_scale(picture):
     resized = [BOX[0] * 2, BOX[1] / 2, BOX[2] * 2, BOX[3] / 2]
-    data = pictures(picture, ('LoadAnnotations', 'Resize'), resized)
-    left, _ = halves(draw_side_by_side(FixedDetector(0.9), data))
+    data = pictures(picture, ('LoadAnnotations', 'Resize'), [(resized, 0)])
+    left, _ = panels(draw([model(data, (BOX, 0, 0.9))]))
     assert np.allclose(painted(left), np.array(BOX) * SCALE, atol=4)
 
 
+@pytest.mark.parametrize('select', ['spread', 'differing'])
 @pytest.mark.parametrize(('there', 'wanted', 'drawn'), [(5, 2, 2), (2, 5, 2)])
-def test_no_more_pictures_than_wanted_or_there(picture, there, wanted, drawn):
-    figure = draw_side_by_side(
-        FixedDetector(0.9), pictures(picture, number=there), num_pictures=wanted
-    )
+def test_no_more_pictures_than_wanted_or_there(picture, there, wanted, drawn, select):
+    data = pictures(picture, truths=[(BOX, 0)] * there)
+    figure = draw([model(data, (BOX, 1, 0.9))], num_pictures=wanted, select=select)
     assert sum(bool(axes.images) for axes in figure.axes) == drawn
+
+
+def test_pictures_with_the_most_mistakes_are_chosen(picture):
+    """Of one model: the second and fourth picture hold what it does not find."""
+    data = pictures(picture, truths=[(BOX, 0), (BOX, 1), (BOX, 0), (ELSEWHERE, 0)])
+    host = model(data, (BOX, 0, 0.9))
+    scenes = look_at_pictures([host], num_pictures=2, select='differing')
+    drawn = chosen(scenes, 2)
+    assert [scenes.index(scene) for scene in drawn] == [1, 3]
+    settings = dict(score_threshold=0.5, iou_threshold=0.5, select='differing')
+    numbers = collect_numbers(['host'], scenes, drawn, **settings)
+    assert numbers['models'] == [
+        dict(name='host', correct=2, wrong=2, missed=2, differing=0)
+    ]
+    assert (numbers['num_images'], numbers['num_objects']) == (4, 4)
+    counts = dict(correct=0, wrong=1, missed=1, differing=0)
+    assert [row['models'] for row in numbers['pictures']] == [[counts]] * 2
+
+
+def test_result_is_what_the_schema_promises(picture, tmp_path):
+    data = pictures(picture)
+    models = [model(data, (BOX, 0, 0.9)), model(data, name='ours')]
+    scenes = look_at_pictures(models, select='differing')
+    numbers = collect_numbers(
+        ['host', 'ours'],
+        scenes,
+        scenes,
+        score_threshold=0.5,
+        iou_threshold=0.5,
+        select='differing',
+    )
+    write_result(tmp_path / 'x.json', 'side_by_side', {}, numbers, SCHEMA)
+    assert [row['differing'] for row in numbers['models']] == [1, 0]
+    assert numbers['pictures'][0]['file'] == str(picture)
 
 
 def test_nothing_to_draw_is_refused(picture):
     with pytest.raises(ConfigError, match='at least one picture'):
-        draw_side_by_side(FixedDetector(0.9), pictures(picture), num_pictures=0)
+        draw([model(pictures(picture))], num_pictures=0)
+
+
+def test_models_that_see_other_pictures_are_refused(picture, tmp_path):
+    few, many = pictures(picture), pictures(picture, truths=[(BOX, 0)] * 3)
+    with pytest.raises(ConfigError, match='host 1, ours 3'):
+        draw([model(few), model(many, name='ours')])
+    other = pictures(tmp_path / 'other.png')
+    with pytest.raises(ConfigError, match=r'number 1 is .*picture.png and .*other.png'):
+        draw([model(few), model(other, name='ours')])

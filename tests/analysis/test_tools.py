@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mmdet_qrpaq.analysis.trained_detector import read_models
 from mmdet_qrpaq.errors import ConfigError
 from tiny_runs import CLASSES, CONFIG, TOOLS, load_tool, write_dataset
 
@@ -47,6 +48,7 @@ def test_data_is_checked_before_the_checkpoint(config, dataset, tool, damage, wo
         ('query_usage', '--score-threshold'),
         ('query_usage', '--iou-threshold'),
         ('side_by_side', '--score-threshold'),
+        ('side_by_side', '--iou-threshold'),
     ],
 )
 @pytest.mark.parametrize('value', ['7', '-3', 'nan'])
@@ -65,43 +67,66 @@ def log(work_dir: Path, loss: float) -> str:
 @pytest.mark.parametrize(
     ('name', 'words'),
     [
-        ('x.abc', 'its suffix must be one of .*png'),
-        ('x', 'its suffix'),
-        ('file/x.png', 'cannot be written'),
-        ('folder.png', 'cannot be written'),
-        ('/proc/x/y.png', 'cannot be written'),
+        ('x.png', 'does not end in .json'),
+        ('x', 'does not end in .json'),
+        ('file/x.json', 'cannot be written'),
+        ('folder.json', 'cannot be written'),
+        ('/proc/x/y.json', 'cannot be written'),
     ],
 )
-def test_pictures_that_cannot_be_written(tmp_path, name, words):
+def test_results_that_cannot_be_written(tmp_path, name, words):
     (tmp_path / 'file').write_text('kept')
     (tmp_path / 'folder.png').mkdir()
     out = ['--out', str(tmp_path / name)]
     with pytest.raises(ConfigError, match=words):
         load_tool('analysis/training_curves').main(['nowhere', *out])
-    with pytest.raises(ConfigError, match=words):
-        load_tool('analysis/side_by_side').main(['c.py', NO_CHECKPOINT, *out])
+    for tool in ('side_by_side', 'query_usage', 'query_routing'):
+        with pytest.raises(ConfigError, match=words):
+            load_tool(f'analysis/{tool}').main(['c.py', NO_CHECKPOINT, *out])
     assert (tmp_path / 'file').read_text() == 'kept'
 
 
 def test_refused_run_leaves_no_folder(tmp_path):
     with pytest.raises(ConfigError, match='no training log'):
         load_tool('analysis/training_curves').main(
-            [str(tmp_path), '--out', str(tmp_path / 'new' / 'x.png')]
+            [str(tmp_path), '--out', str(tmp_path / 'new' / 'x.json')]
         )
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize('second', ['run', 'other'])
-def test_runs_are_named_apart(tmp_path, monkeypatch, second):
-    tool = load_tool('analysis/training_curves')
-    drawn = {}
-    draw = tool.draw_training_curves
-    monkeypatch.setattr(
-        tool, 'draw_training_curves', lambda runs: drawn.update(runs) or draw(runs)
-    )
+def test_runs_are_named_apart(tmp_path, second):
+    tool, out = load_tool('analysis/training_curves'), tmp_path / 'new' / 'curves.json'
     paths = [log(tmp_path / 'a' / 'run', 2.0), log(tmp_path / 'b' / second, 1.0)]
-    tool.main([*paths, '--out', str(tmp_path / 'new' / 'curves.png')])
+    tool.main([*paths, '--out', str(out)])
+    result = json.loads(out.read_text())
+    assert result['origin']['work_dirs'] == paths
     names = paths if second == 'run' else ['run', 'other']
-    losses = {name: history.train[0]['loss'] for name, history in drawn.items()}
-    assert losses == dict(zip(names, [2.0, 1.0], strict=True))
-    assert (tmp_path / 'new' / 'curves.png').stat().st_size > 10_000
+    runs = result['numbers']['runs']
+    assert [run['name'] for run in runs] == names
+    assert [run['loss']['value'] for run in runs] == [[2.0], [1.0]]
+    assert out.with_suffix('.png').stat().st_size > 10_000
+
+
+def test_every_run_needs_a_name(tmp_path):
+    path = log(tmp_path / 'run', 2.0)
+    with pytest.raises(ConfigError, match='2 names for 1 work directories'):
+        load_tool('analysis/training_curves').main([path, '--names', 'a', 'b'])
+
+
+def test_models_are_read_in_order_with_common_changes(config):
+    tool = load_tool('analysis/query_usage')
+    words = [config, 'a.pth', '--also', 'ours', config, 'b.pth']
+    words += ['--cfg-options', 'model.num_queries=7', '--split', 'test']
+    models = read_models(tool.parse_args(words))
+    assert [(m.name, m.checkpoint, m.split) for m in models] == [
+        ('tiny', 'a.pth', 'test'),
+        ('ours', 'b.pth', 'test'),
+    ]
+    assert [m.cfg.model.num_queries for m in models] == [7, 7]
+
+
+def test_two_models_of_one_name_are_refused(config):
+    words = [config, 'a.pth', '--also', 'tiny', config, 'b.pth']
+    with pytest.raises(ConfigError, match="two models have the name 'tiny'"):
+        load_tool('analysis/side_by_side').main(words)

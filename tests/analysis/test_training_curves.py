@@ -2,9 +2,13 @@ import json
 
 import pytest
 
+from mmdet_qrpaq.analysis.results import write_result
 from mmdet_qrpaq.analysis.training_curves import (
+    SCHEMA,
     History,
+    collect_numbers,
     draw_training_curves,
+    mean_and_range,
     read_history,
 )
 from mmdet_qrpaq.errors import ConfigError
@@ -96,7 +100,7 @@ def lines(axes):
 
 def test_picture_of_one_run_shows_the_logged_numbers():
     history = History(train=[FIRST[0], FIRST[1]], val=[FIRST[2]])
-    losses, aps = draw_training_curves({'run': history}).axes
+    losses, aps = draw_training_curves([('run', history)]).axes
     assert lines(losses) == {
         'total (all layers)': [[10, 9], [20, 8]],
         'class (last layer)': [[10, 4.5], [20, 4]],
@@ -106,7 +110,60 @@ def test_picture_of_one_run_shows_the_logged_numbers():
 
 
 def test_picture_of_two_runs_compares_total_and_ap():
-    runs = {'host': History([FIRST[0]], []), 'ours': History([FIRST[1]], [FIRST[2]])}
+    runs = [
+        ('host', History([FIRST[0]], [])),
+        ('ours', History([FIRST[1]], [FIRST[2]])),
+    ]
     losses, aps = draw_training_curves(runs).axes
     assert lines(losses) == {'host': [[10, 9]], 'ours': [[20, 8]]}
     assert lines(aps) == {'ours': [[1, 0.1]]}
+
+
+def test_mean_and_range_by_hand():
+    """Step 3 is missing in one run, so a mean there would be of other runs."""
+    curves = [([1, 2, 3], [0.1, 0.2, 0.9]), ([1, 2], [0.3, 0.4]), ([2, 1], [0.6, 0.5])]
+    steps, mean, low, high = mean_and_range(curves)
+    assert steps == [1, 2]
+    assert mean == pytest.approx([0.3, 0.4])
+    assert (low, high) == ([0.1, 0.2], [0.5, 0.6])
+    assert mean_and_range([([1], [0.1]), ([], [])]) == ([], [], [], [])
+
+
+SEEDS = [
+    ('host', History([loss(10, 9.0)], [ap(1, 0.1), ap(2, 0.2)])),
+    ('ours', History([loss(10, 5.0)], [ap(1, 0.4)])),
+    ('host', History([loss(10, 7.0)], [ap(1, 0.3), ap(2, 0.6)])),
+]
+
+
+def test_runs_of_one_name_are_drawn_as_mean_and_range():
+    losses, aps = draw_training_curves(SEEDS).axes
+    assert lines(losses) == {'host (2 runs)': [[10, 8]], 'ours': [[10, 5]]}
+    drawn = lines(aps)
+    assert list(drawn) == ['host (2 runs)', 'ours']
+    assert sum(drawn['host (2 runs)'], []) == pytest.approx([1, 0.2, 2, 0.4])
+    (band,) = aps.collections
+    (path,) = band.get_paths()
+    heights = sorted({round(y, 9) for x, y in path.vertices if x == 2})
+    assert heights == [0.2, 0.6]
+
+
+def test_result_has_the_curves_of_each_run_and_name(tmp_path):
+    numbers = collect_numbers(SEEDS, [tmp_path / str(n) for n in range(3)])
+    write_result(tmp_path / 'curves.json', 'curves', {}, numbers, SCHEMA)
+    assert [run['AP']['value'] for run in numbers['runs']] == [
+        [0.1, 0.2],
+        [0.4],
+        [0.3, 0.6],
+    ]
+    assert [run['AP75']['value'] for run in numbers['runs']] == [[], [], []]
+    host, ours = numbers['groups']
+    assert (host['num_runs'], ours['num_runs']) == (2, 1)
+    assert host['best_AP'] == pytest.approx(0.4)
+    assert ours['AP'] == dict(step=[1], mean=[0.4], low=[0.4], high=[0.4])
+
+
+def test_epochs_and_iterations_are_not_put_on_one_axis():
+    runs = [('a', History([loss(1, 1)], [])), ('b', History([loss(1, 1)], [], False))]
+    with pytest.raises(ConfigError, match='no common axis'):
+        draw_training_curves(runs)

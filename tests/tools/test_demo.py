@@ -54,14 +54,12 @@ class Commands:
         (folder / 'now.json').write_text(json.dumps(METRICS))
 
     def training_curves(self, words):
-        Path(words[words.index('--out') + 1]).write_text('picture')
+        numbers = Path(words[words.index('--out') + 1])
+        assert numbers.suffix == '.json'
+        numbers.write_text('{"numbers": {"models": [{"gini": 0.5}]}}')
+        numbers.with_suffix('.png').write_text('picture')
 
-    side_by_side = training_curves
-
-    def query_usage(self, words):
-        folder = Path(words[words.index('--out-dir') + 1])
-        (folder / 'query_usage.png').write_text('picture')
-        (folder / 'query_usage.json').write_text('{"gini": 0.5}')
+    side_by_side = query_usage = training_curves
 
 
 @pytest.fixture
@@ -133,6 +131,8 @@ def test_removed_picture_is_drawn_again(commands):
     run(commands)
     Path('work_dirs/demo/curves.png').unlink()
     assert run(commands) == (0, PICTURES[:1])
+    Path('work_dirs/demo/query_usage.json').unlink()
+    assert run(commands) == (0, PICTURES[2:])
 
 
 @pytest.mark.parametrize('step', STEPS + PICTURES)

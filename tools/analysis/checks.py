@@ -40,7 +40,7 @@ def check_picture(path: Path) -> None:
     """Check that a picture can be written, without leaving anything behind.
 
     Raises:
-        ConfigError: Its suffix names no format, or it cannot be written there.
+        ConfigError: Its suffix names no format, or see `check_writable`.
     """
     formats = sorted(FigureCanvasBase.get_supported_filetypes())
     if path.suffix.lower().removeprefix('.') not in formats:
@@ -48,6 +48,15 @@ def check_picture(path: Path) -> None:
             f'no picture can be written to {path}: its suffix must be one of '
             f'{", ".join(formats)}.'
         )
+    check_writable(path)
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, without leaving anything behind.
+
+    Raises:
+        ConfigError: It cannot.
+    """
     try:
         if path.exists():
             path.open('ab').close()

@@ -8,14 +8,21 @@ from checks import check_picture
 from mmdet_qrpaq.errors import ConfigError
 
 
-def add_output_argument(parser: argparse.ArgumentParser, name: str) -> None:
-    """Add ``--out``."""
+def add_output_argument(
+    parser: argparse.ArgumentParser, name: str, place: str = 'beside the checkpoint'
+) -> None:
+    """Add ``--out``.
+
+    Args:
+        name: Stem of the files without it.
+        place: Where they then are.
+    """
     parser.add_argument(
         '--out',
         type=Path,
         metavar='FILE.json',
         help='file for the numbers; the picture beside it has its name and .png '
-        f'({name}.json beside the checkpoint)',
+        f'({name}.json {place})',
     )
 
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python
 """Count which queries enter which decoder layers over a data set (QR-DETR Table 2).
 
-    python tools/analysis/query_routing.py CONFIG CHECKPOINT --out-dir FOLDER
+    python tools/analysis/query_routing.py CONFIG CHECKPOINT --out FILE.json
 
-Prints the table; writes it, with all counts, to routing.json, and the distribution of
-entering queries at each site (Fig. 4) to routing.png. The limit of a routed slice can
-be changed without training: --cfg-options model.query_routing.capacity=0.5.
+Prints the table; writes it with all counts, by class and size of the queries' objects
+too, and draws the distribution of entering queries at each site (Fig. 4). The limit of
+a routed slice can be changed without training:
+--cfg-options model.query_routing.capacity=0.5.
 """
 
 import argparse
@@ -15,28 +16,29 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import checkout  # noqa: F401
-import torch
-from checks import check_data, check_picture
+from checks import check_data
+from output import add_output_argument, output_files
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
-from mmdet_qrpaq.analysis.query_routing import (
-    LayerRouting,
-    RoutingStatistics,
-    average_sites,
-    write_routing,
+from mmdet_qrpaq.analysis.object_routing import (
+    SCHEMA,
+    collect_all,
+    count_routing,
+    draw_all,
 )
+from mmdet_qrpaq.analysis.query_routing import LayerRouting, average_sites
+from mmdet_qrpaq.analysis.results import describe_origin, write_result
 from mmdet_qrpaq.analysis.routing_hook import warn_of_collapse
 from mmdet_qrpaq.analysis.trained_detector import (
     add_detector_arguments,
     build_dataloader,
     load_detector,
 )
-from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.cli import run
 from mmdet_qrpaq.runtime.configs import read_config
 
+NAME = 'routing'
 CONVENTION = (
     'std: standard deviation over the pictures; differ: share of decisions that differ '
     'between two random pictures (0: the picture does not matter, at most 50 %); a '
@@ -50,11 +52,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_detector_arguments(parser)
-    parser.add_argument(
-        '--out-dir',
-        type=Path,
-        help="folder for the results (the checkpoint's)",
-    )
+    add_output_argument(parser, NAME)
     return parser.parse_args(argv)
 
 
@@ -83,6 +81,20 @@ def render(layers: Sequence[LayerRouting]) -> Table:
     return table
 
 
+def render_objects(objects: dict) -> Table:
+    """One row a size, then one a class, then the queries without an object."""
+    table = Table(title='layers that a query enters, by its object')
+    table.add_column('object')
+    table.add_column('queries', justify='right')
+    table.add_column('share of the layers %', justify='right')
+    for group in (objects['sizes'], objects['classes'], [objects['background']]):
+        for row in group:
+            share = '-' if row['mean'] is None else f'{100 * row["mean"]:.1f}'
+            table.add_row(row['name'], str(row['queries']), share)
+        table.add_section()
+    return table
+
+
 def main(argv: list[str] | None = None) -> None:
     """Count, print and write.
 
@@ -90,30 +102,26 @@ def main(argv: list[str] | None = None) -> None:
         ConfigError: Config, checkpoint or data cannot work, or nothing is routed.
     """
     args = parse_args(argv)
-    folder = args.out_dir or Path(args.checkpoint).parent
-    check_picture(folder / 'routing.png')
+    table, picture = output_files(args.out, NAME, Path(args.checkpoint).parent)
     cfg = read_config(args.config, args.cfg_options)
     check_data(cfg, args.split)
     detector = load_detector(cfg, args.checkpoint)
-    statistics = RoutingStatistics(detector)
     dataloader = build_dataloader(cfg, args.split)
-    statistics.start()
-    with torch.no_grad():
-        for batch in track(dataloader, 'counting routed queries'):
-            detector.test_step(batch)
-    layers = statistics.layers()
-    if layers[0].num_images == 0:
-        raise ConfigError(
-            f'{args.split}_dataloader has no pictures; mend its ann_file.'
-        )
+    classes = dataloader.dataset.metainfo['classes']
+    layers, objects = count_routing(detector, dataloader, classes)
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(render(layers))
     console.print(CONVENTION, highlight=False)
+    console.print(render_objects(objects))
     for layer in layers:
         if layer.collapsed:
             console.print(f'warning: {warn_of_collapse(layer)}', highlight=False)
-    origin = dict(config=args.config, checkpoint=args.checkpoint, split=args.split)
-    print(*write_routing(layers, folder, **origin), sep='\n')
+    origin = describe_origin(
+        config=args.config, checkpoint=args.checkpoint, split=args.split
+    )
+    write_result(table, NAME, origin, collect_all(layers, objects), SCHEMA)
+    draw_all(layers, objects).savefig(picture, dpi=200)
+    print(table, picture, sep='\n')
 
 
 if __name__ == '__main__':

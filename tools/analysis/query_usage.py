@@ -1,7 +1,9 @@
 #!/usr/bin/env python
 """Count which query finds which object over a validation set; draw it, with Gini.
 
-    python tools/analysis/query_usage.py CONFIG CHECKPOINT --out-dir FOLDER
+    python tools/analysis/query_usage.py CONFIG CHECKPOINT --out FILE.json
+    python tools/analysis/query_usage.py CONFIG CHECKPOINT --name host \\
+        --also ours CONFIG CHECKPOINT
 
 Works on every DETR of MMDetection. What a hit is, is told by
 ``mmdet_qrpaq/analysis/query_usage.py``.
@@ -13,40 +15,55 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import checkout  # noqa: F401
-from checks import check_data, check_fraction, check_picture
+from checks import check_data, check_fraction
+from output import add_output_argument, output_files
+from rich.console import Console
+from rich.table import Table
 
 from mmdet_qrpaq.analysis.query_usage import (
+    SCHEMA,
+    collect_numbers,
     count_query_hits,
-    write_query_usage,
+    draw_query_usage,
 )
-from mmdet_qrpaq.analysis.trained_detector import (
-    add_detector_arguments,
-    build_dataloader,
-    load_detector,
-)
+from mmdet_qrpaq.analysis.results import describe_origin, write_result
+from mmdet_qrpaq.analysis.trained_detector import add_model_arguments, read_models
 from mmdet_qrpaq.runtime.cli import run
-from mmdet_qrpaq.runtime.configs import read_config
+
+NAME = 'query_usage'
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
         description='Hits per query over a validation set, Gini coefficient and Lorenz '
-        'curve, as query_usage.json and query_usage.png.'
+        'curve, of one model or of several compared.'
     )
-    add_detector_arguments(parser, score_threshold=0.3)
+    add_model_arguments(parser, score_threshold=0.3)
     parser.add_argument(
         '--iou-threshold',
         type=float,
         default=0.5,
         help='least IoU of a correct hit (0.5)',
     )
-    parser.add_argument(
-        '--out-dir',
-        type=Path,
-        help="folder for the results (the checkpoint's)",
-    )
+    add_output_argument(parser, NAME)
     return parser.parse_args(argv)
+
+
+def render(numbers: dict) -> Table:
+    """One row a model."""
+    table = Table(title='Gini coefficient of query use')
+    table.add_column('model')
+    for column in ('matched', 'confident and correct', 'queries without a hit'):
+        table.add_column(column, justify='right')
+    for row in numbers['models']:
+        cells = [
+            'no hits' if row[key] is None else f'{row[key]:.3f}'
+            for key in ('gini', 'gini_confident')
+        ]
+        unused = f'{row["unused_queries"]} of {row["num_queries"]}'
+        table.add_row(row['name'], *cells, unused)
+    return table
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -58,24 +75,26 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     check_fraction('--score-threshold', args.score_threshold)
     check_fraction('--iou-threshold', args.iou_threshold)
-    folder = args.out_dir or Path(args.checkpoint).parent
-    check_picture(folder / 'query_usage.png')
-    cfg = read_config(args.config, args.cfg_options)
-    check_data(cfg, args.split)
-    usage = count_query_hits(
-        load_detector(cfg, args.checkpoint),
-        build_dataloader(cfg, args.split),
-        score_threshold=args.score_threshold,
-        iou_threshold=args.iou_threshold,
+    table, picture = output_files(args.out, NAME, Path(args.checkpoint).parent)
+    models = read_models(args)
+    for model in models:
+        check_data(model.cfg, model.split)
+    usages = {
+        model.name: count_query_hits(
+            model.detector,
+            model.dataloader,
+            score_threshold=args.score_threshold,
+            iou_threshold=args.iou_threshold,
+        )
+        for model in models
+    }
+    origin = describe_origin(
+        models=[model.origin for model in models], split=args.split
     )
-    table, picture = write_query_usage(usage, folder)
-    numbers = usage.as_dict()
-    for name, value in (
-        ('matched', numbers['gini']),
-        ('confident and correct', numbers['gini_confident']),
-    ):
-        print(f'Gini, {name}: {"no hits" if value is None else f"{value:.3f}"}')
-    print(f'queries without a hit: {numbers["unused_queries"]} of {len(usage.hits)}')
+    numbers = collect_numbers(usages)
+    write_result(table, NAME, origin, numbers, SCHEMA)
+    draw_query_usage(usages).savefig(picture, dpi=160)
+    Console(width=None if sys.stdout.isatty() else 100).print(render(numbers))
     print(table, picture, sep='\n')
 
 

@@ -1,7 +1,12 @@
 #!/usr/bin/env python
-"""Draw validation pictures with ground truth beside predictions.
+"""Draw validation pictures with ground truth beside the detections of some models.
 
-python tools/analysis/side_by_side.py CONFIG CHECKPOINT --out FILE.png
+    python tools/analysis/side_by_side.py CONFIG CHECKPOINT --out FILE.json
+    python tools/analysis/side_by_side.py CONFIG CHECKPOINT --name host \\
+        --also ours CONFIG CHECKPOINT
+
+Detections are marked as right or wrong and, with several models, where another one has
+none like it.
 """
 
 import argparse
@@ -10,32 +15,46 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import checkout  # noqa: F401
-from checks import check_data, check_fraction, check_picture
+from checks import check_data, check_fraction
+from output import add_output_argument, output_files
 
-from mmdet_qrpaq.analysis.side_by_side import draw_side_by_side
-from mmdet_qrpaq.analysis.trained_detector import (
-    add_detector_arguments,
-    build_dataloader,
-    load_detector,
+from mmdet_qrpaq.analysis.drawn_detections import draw_side_by_side
+from mmdet_qrpaq.analysis.results import describe_origin, write_result
+from mmdet_qrpaq.analysis.side_by_side import (
+    SCHEMA,
+    chosen,
+    collect_numbers,
+    look_at_pictures,
 )
+from mmdet_qrpaq.analysis.trained_detector import add_model_arguments, read_models
 from mmdet_qrpaq.runtime.cli import run
-from mmdet_qrpaq.runtime.configs import read_config
+
+NAME = 'side_by_side'
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description='Validation pictures in pairs: ground truth | predictions.'
+        description='Validation pictures: ground truth | detections of each model.'
     )
-    add_detector_arguments(parser, score_threshold=0.5)
+    add_model_arguments(parser, score_threshold=0.5)
+    parser.add_argument(
+        '--iou-threshold',
+        type=float,
+        default=0.5,
+        help='least IoU of a right detection, and of two that are alike (0.5)',
+    )
     parser.add_argument(
         '--num-pictures', type=int, default=12, help='pictures to draw (12)'
     )
     parser.add_argument(
-        '--out',
-        type=Path,
-        help='file to write (side_by_side.png beside the checkpoint)',
+        '--select',
+        choices=['differing', 'spread'],
+        help='draw the pictures in which the models differ most (of one model: with '
+        'the most mistakes), or pictures spread evenly over the data (differing with '
+        'several models, else spread)',
     )
+    add_output_argument(parser, NAME)
     return parser.parse_args(argv)
 
 
@@ -46,20 +65,32 @@ def main(argv: list[str] | None = None) -> None:
         ConfigError: An option, config, checkpoint or data cannot work.
     """
     args = parse_args(argv)
-    check_fraction('--score-threshold', args.score_threshold)
-    out = args.out or Path(args.checkpoint).parent / 'side_by_side.png'
-    check_picture(out)
-    cfg = read_config(args.config, args.cfg_options)
-    check_data(cfg, args.split)
-    figure = draw_side_by_side(
-        load_detector(cfg, args.checkpoint),
-        build_dataloader(cfg, args.split).dataset,
-        num_pictures=args.num_pictures,
-        score_threshold=args.score_threshold,
+    thresholds = dict(
+        score_threshold=args.score_threshold, iou_threshold=args.iou_threshold
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=120)
-    print(out)
+    for name, value in thresholds.items():
+        check_fraction(f'--{name.replace("_", "-")}', value)
+    table, picture = output_files(args.out, NAME, Path(args.checkpoint).parent)
+    models = read_models(args)
+    for model in models:
+        check_data(model.cfg, model.split)
+    select = args.select or ('differing' if len(models) > 1 else 'spread')
+    scenes = look_at_pictures(
+        models, num_pictures=args.num_pictures, select=select, **thresholds
+    )
+    drawn = chosen(scenes, args.num_pictures)
+    names = [model.name for model in models]
+    origin = describe_origin(
+        models=[model.origin for model in models], split=args.split
+    )
+    numbers = collect_numbers(names, scenes, drawn, select=select, **thresholds)
+    write_result(table, NAME, origin, numbers, SCHEMA)
+    meta = models[0].dataloader.dataset.metainfo
+    draw_side_by_side(drawn, names, meta, **thresholds).savefig(picture, dpi=120)
+    for row in numbers['models']:
+        counts = ', '.join(f'{row[k]} {k}' for k in row if k != 'name')
+        print(f'{row["name"]}, {len(scenes)} pictures: {counts}')
+    print(table, picture, sep='\n')
 
 
 if __name__ == '__main__':

@@ -1,0 +1,85 @@
+"""What became of each detection: correct or wrong, and shared by the models or not.
+
+Feeds :mod:`.side_by_side`. A detection is *correct* if it is paired with an object of
+its class, at an IoU of at least the threshold; pairs are made as COCO makes them: the
+detection with the highest score chooses first, and takes the free object with the
+highest IoU. It *differs* if another model has no detection of its class, correct or
+not, with at least that IoU.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from mmdet.structures.bbox import bbox_overlaps
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+
+@dataclass
+class Outcome:
+    """What became of a model's detections in one picture.
+
+    Attributes:
+        found: Detections, `bboxes` (x1, y1, x2, y2), `labels`, `scores`; best first.
+        correct: Whether each is paired with an object, bool.
+        missed: Whether each object of the picture is paired with none, bool.
+        differs: Whether another model lacks each detection, bool.
+    """
+
+    found: InstanceData
+    correct: Tensor
+    missed: Tensor
+    differs: Tensor
+
+    def numbers(self) -> dict[str, int]:
+        """Counts of all."""
+        return dict(
+            correct=int(self.correct.sum()),
+            wrong=int((~self.correct).sum()),
+            missed=int(self.missed.sum()),
+            differing=int(self.differs.sum()),
+        )
+
+
+def judge(
+    truth: InstanceData, founds: Sequence[InstanceData], iou_threshold: float
+) -> list[Outcome]:
+    """Judge the detections of several models in one picture.
+
+    Args:
+        truth: Objects, `bboxes` and `labels`.
+        founds: For each model its detections, `bboxes`, `labels`, `scores`.
+        iou_threshold: In [0, 1].
+    """
+    founds = [found[found.scores.argsort(descending=True)] for found in founds]
+    outcomes = []
+    for found in founds:
+        correct, missed = _pair(found, truth, iou_threshold)
+        differs = torch.zeros_like(correct)
+        for other in founds:
+            if other is not found:
+                shared = _ious(found, other) >= iou_threshold
+                differs |= ~shared.any(1)
+        outcomes.append(Outcome(found, correct, missed, differs))
+    return outcomes
+
+
+def _pair(
+    found: InstanceData, truth: InstanceData, iou_threshold: float
+) -> tuple[Tensor, Tensor]:
+    """Return which detections (best first) are correct, which objects are missed."""
+    correct = torch.zeros(len(found), dtype=torch.bool)
+    free = torch.ones(len(truth), dtype=torch.bool)
+    if len(truth):
+        for n, ious in enumerate(_ious(found, truth)):
+            iou, best = torch.where(free, ious, -1.0).max(0)
+            if iou >= iou_threshold:
+                correct[n], free[best] = True, False
+    return correct, free
+
+
+def _ious(one: InstanceData, other: InstanceData) -> Tensor:
+    """Return the IoUs of two sets of boxes; -1 between classes."""
+    ious = bbox_overlaps(one.bboxes, other.bboxes)
+    return torch.where(one.labels[:, None] == other.labels, ious, -1.0)

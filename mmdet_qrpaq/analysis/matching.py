@@ -1,0 +1,139 @@
+"""Which query finds which object: the head's own one-to-one assignment, batch by batch.
+
+Feeds :mod:`.query_usage` and :mod:`.object_routing`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from mmdet.structures import SampleList
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+from mmengine.structures import InstanceData
+from rich.progress import track
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader
+
+from ..errors import ConfigError
+from .trained_detector import box_scale, boxes_follow_resize
+
+
+@dataclass
+class MatchedBatch:
+    """What the last decoder layer says of a batch, and whom it was matched with.
+
+    Boxes are (x1, y1, x2, y2) in pixels of the pictures that the network sees. A
+    picture's objects are padded to the longest of the batch; an unmatched query has
+    the values of object 0 (or of padding), which `matched` masks.
+
+    Attributes:
+        scores: Probability of each class; under softmax the last is 'no object'.
+        boxes: Of the queries.
+        matched: Whether a query was given an object.
+        labels: Class of a query's object.
+        truth: Box of a query's object.
+        truth_in_file: The same in pixels of the stored picture.
+        num_objects: Objects in the batch.
+
+    Shapes:
+        scores: (bs, nq, num_classes [+ 1]); boxes, truth, truth_in_file: (bs, nq, 4);
+        matched, labels: (bs, nq).
+    """
+
+    scores: Tensor
+    boxes: Tensor
+    matched: Tensor
+    labels: Tensor
+    truth: Tensor
+    truth_in_file: Tensor
+    num_objects: int
+
+
+@torch.no_grad()
+def matched_batches(
+    detector: nn.Module, dataloader: DataLoader, doing: str
+) -> Iterator[MatchedBatch]:
+    """Run a detector over a data set and match its queries with the objects.
+
+    Works on every mmdet DETR: it uses `extract_feat`, `forward_transformer`, the head's
+    forward and the head's own assigner.
+
+    Args:
+        detector: In eval mode, built with its `train_cfg` (it holds the assigner).
+        dataloader: Gives pictures with ground truth.
+        doing: For the progress bar.
+
+    Raises:
+        ConfigError: The detector is no DETR, has no assigner, or there are no pictures.
+    """
+    head = getattr(detector, 'bbox_head', None)
+    if not hasattr(detector, 'forward_transformer') or not hasattr(head, 'assigner'):
+        raise ConfigError(
+            f'{doing} needs a DETR with a one-to-one assigner, and '
+            f'{type(detector).__name__} has none; keep train_cfg in the model config.'
+        )
+    resized = boxes_follow_resize(dataloader.dataset)
+    empty = True
+    for batch in track(dataloader, doing):
+        empty = False
+        batch = detector.data_preprocessor(batch, False)
+        samples: SampleList = batch['data_samples']
+        features = detector.extract_feat(batch['inputs'])
+        outputs = head(**detector.forward_transformer(features, samples))
+        yield match(head, outputs[0][-1], outputs[1][-1], samples, resized)
+    if empty:
+        raise ConfigError('the data loader has no pictures; mend its ann_file.')
+
+
+def match(
+    head: nn.Module, logits: Tensor, boxes: Tensor, samples: SampleList, resized: bool
+) -> MatchedBatch:
+    """Match the queries of a batch with its objects.
+
+    The assigner, upstream's, waits for the device once a picture; nothing else does.
+
+    Args:
+        head: Has `assigner` and `loss_cls`.
+        logits: Last layer's class logits, (bs, nq, num_classes [+ 1]).
+        boxes: Last layer's boxes, (cx, cy, w, h) in [0, 1] of the resized picture,
+            (bs, nq, 4).
+        samples: Have `gt_instances`, `img_shape` and perhaps `scale_factor`.
+        resized: Whether the boxes of `gt_instances` follow the resizing.
+    """
+    sizes = [sample.metainfo['img_shape'][:2][::-1] * 2 for sample in samples]
+    pixels = bbox_cxcywh_to_xyxy(boxes) * boxes.new_tensor(sizes)[:, None]
+    scales = torch.stack([box_scale(sample, boxes) for sample in samples])
+    truths = [sample.gt_instances.bboxes.to(boxes) for sample in samples]
+    if not resized:
+        truths = [truth * scale for truth, scale in zip(truths, scales, strict=True)]
+    given = [
+        head.assigner.assign(
+            pred_instances=InstanceData(scores=logits[i], bboxes=pixels[i]),
+            gt_instances=InstanceData(bboxes=truth, labels=sample.gt_instances.labels),
+            img_meta=sample.metainfo,
+        ).gt_inds
+        for i, (truth, sample) in enumerate(zip(truths, samples, strict=True))
+    ]
+    given = torch.stack(given)
+    # One more, so that a batch without any object has something to point at.
+    padded = pad_sequence([_with_none(truth) for truth in truths], batch_first=True)
+    labels = [_with_none(sample.gt_instances.labels) for sample in samples]
+    labels = pad_sequence(labels, batch_first=True)
+    objects = (given - 1).clamp(min=0)
+    truth = padded.gather(1, objects[..., None].expand(-1, -1, 4))
+    use_sigmoid = getattr(head.loss_cls, 'use_sigmoid', False)
+    return MatchedBatch(
+        scores=logits.sigmoid() if use_sigmoid else logits.softmax(-1),
+        boxes=pixels,
+        matched=given > 0,
+        labels=labels.gather(1, objects),
+        truth=truth,
+        truth_in_file=truth / scales[:, None],
+        num_objects=sum(map(len, truths)),
+    )
+
+
+def _with_none(values: Tensor) -> Tensor:
+    """Append one entry of zeros."""
+    return torch.cat([values, values.new_zeros(1, *values.shape[1:])])

@@ -1,0 +1,225 @@
+"""Time and memory of a detector, whole and by stage, on CPU and CUDA.
+
+Called by :mod:`.efficiency` and by ``benchmarks/speed``. A stage is a seam of mmdet's
+DETRs, i.e. a method; the box branches that a decoder calls belong to the decoder here.
+"""
+
+import os
+import random
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+# Time that belongs to no stage that is watched: masks, positions, flattening.
+REST = 'rest'
+STAGES = (
+    'preprocessing',
+    'backbone',
+    'neck',
+    'encoder',
+    'query selection',
+    'patterns',
+    'decoder',
+    'head',
+    REST,
+    'matching',
+    'losses',
+    'backward',
+)
+MEMORY_CONVENTION = dict(
+    cuda="most memory of torch's allocator at a time, above what it held before",
+    cpu='most bytes of tensors alive at a time, above what there was before, as '
+    "torch's allocator reports them to its profiler; without what a kernel takes past "
+    'that allocator',
+)
+Turn = TypeVar('Turn')
+
+
+class Seam(NamedTuple):
+    """A method whose time is a stage's."""
+
+    owner: object
+    method: str
+    stage: str
+
+
+def prediction_seams(detector: nn.Module) -> list[Seam]:
+    """The stages of a prediction of any DETR of mmdet, see `STAGES`."""
+    seams = [
+        Seam(detector.data_preprocessor, 'forward', 'preprocessing'),
+        Seam(detector.backbone, 'forward', 'backbone'),
+        Seam(detector, 'forward_encoder', 'encoder'),
+        Seam(detector, 'pre_decoder', 'query selection'),
+        Seam(detector, 'forward_decoder', 'decoder'),
+        Seam(detector.bbox_head, 'predict', 'head'),
+    ]
+    for name, stage in (('neck', 'neck'), ('pattern_query_generator', 'patterns')):
+        part = getattr(detector, name, None)
+        if part is not None:
+            seams.append(Seam(part, 'forward', stage))
+    return seams
+
+
+def training_seams(detector: nn.Module) -> list[Seam]:
+    """The stages of `DetectionTransformer.loss`, see `STAGES`.
+
+    Matching is the one-to-one assigners' and, with it, the one-to-many assigner's.
+    """
+    head = detector.bbox_head
+    seams = [seam for seam in prediction_seams(detector) if seam.method != 'predict']
+    seams += [Seam(head, 'loss', 'losses'), Seam(head, 'forward', 'head')]
+    for name, method in (('assigner', 'assign'), ('quality_assigner', 'assign_batch')):
+        assigner = getattr(head, name, None)
+        if assigner is not None:
+            seams.append(Seam(assigner, method, 'matching'))
+    return seams
+
+
+class StageClock:
+    """Splits the time of a call into stages; every moment belongs to one of them.
+
+    Inside a stage that calls another, time is the inner one's. On CUDA events are
+    recorded in the stream, so nothing waits but the end of the call.
+
+    Args:
+        device: Where the work is done.
+        mark: Gives a point in time; only tests need their own.
+        elapsed: Seconds between two of them.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str,
+        mark: Callable[[], Any] | None = None,
+        elapsed: Callable[[Any, Any], float] = lambda start, end: end - start,
+    ) -> None:
+        self.mark, self.elapsed = mark or time.perf_counter, elapsed
+        self.synchronise = lambda: None
+        if torch.device(device).type == 'cuda' and mark is None:
+            self.mark, self.elapsed = _record_event, _seconds_between
+            self.synchronise = torch.cuda.synchronize
+        self._running = [REST]
+        self._marks: list[tuple[Any, str]] = []
+
+    def _switch(self) -> None:
+        """From now on, time is that of the innermost running stage."""
+        self._marks.append((self.mark(), self._running[-1]))
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time spent inside is that of a stage."""
+        self._running.append(name)
+        self._switch()
+        try:
+            yield
+        finally:
+            self._running.pop()
+            self._switch()
+
+    @contextmanager
+    def watch(self, seams: Sequence[Seam]) -> Iterator[None]:
+        """Calls of these methods are stages."""
+
+        def timed(method: Callable, stage: str) -> Callable:
+            def call(*args, **kwargs):
+                with self.stage(stage):
+                    return method(*args, **kwargs)
+
+            return call
+
+        with ExitStack() as stack:
+            for owner, name, stage in seams:
+                # On the instance, where it hides the method of its class.
+                setattr(owner, name, timed(getattr(owner, name), stage))
+                stack.callback(delattr, owner, name)
+            yield
+
+    def time(self, run: Callable[[], object]) -> dict[str, float]:
+        """Seconds of each stage of a call, whose result is dropped; together: all."""
+        self._marks, self._running = [], [REST]
+        self.synchronise()
+        self._switch()
+        run()
+        self._switch()
+        self.synchronise()
+        seconds: Counter = Counter()
+        for (start, stage), (end, _) in zip(self._marks, self._marks[1:], strict=False):
+            seconds[stage] += self.elapsed(start, end)
+        return dict(seconds)
+
+
+def _record_event() -> torch.cuda.Event:
+    event = torch.cuda.Event(enable_timing=True)
+    event.record()
+    return event
+
+
+def _seconds_between(start: torch.cuda.Event, end: torch.cuda.Event) -> float:
+    return start.elapsed_time(end) / 1000
+
+
+def stopwatch(function: Callable, *args, **kwargs) -> tuple[float, object]:
+    """Seconds and result of a call, with the GPU's work finished before and after."""
+    synchronise = torch.cuda.synchronize if torch.cuda.is_available() else int
+    synchronise()
+    start = time.perf_counter()
+    result = function(*args, **kwargs)
+    synchronise()
+    return time.perf_counter() - start, result
+
+
+def interleave(turns: Sequence[Turn], repeats: int) -> Iterator[list[Turn]]:
+    """All turns once in each repetition, in an order drawn anew.
+
+    A slow minute of the machine then hits all of them.
+    """
+    order = random.Random(0)
+    for _ in range(repeats):
+        yield order.sample(list(turns), len(turns))
+
+
+def summary(values: Sequence[float]) -> dict[str, Any]:
+    """Median and quartiles of at least two values."""
+    low, median, high = statistics.quantiles(values, n=4, method='inclusive')
+    return dict(median=median, quartiles=[low, high])
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The value that ``percent`` % of at least two values do not exceed.
+
+    Linear between the two nearest values, as NumPy's.
+
+    Args:
+        percent: From 1 to 99.
+    """
+    return statistics.quantiles(values, n=100, method='inclusive')[percent - 1]
+
+
+def peak_memory(run: Callable[[], object], device: torch.device | str) -> int:
+    """Bytes that a call needs at a time, see `MEMORY_CONVENTION`."""
+    if torch.device(device).type == 'cuda':
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        run()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    os.environ.setdefault('KINETO_LOG_LEVEL', '99')  # it talks on standard output
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    # `profiler.events()` has only those that no operator made.
+    events = profiler.profiler.kineto_results.events()
+    changes = [event for event in events if event.name() == '[memory]']
+    changes.sort(key=lambda event: event.start_ns())
+    held = peak = 0
+    for change in changes:
+        held += change.nbytes()
+        peak = max(peak, held)
+    return peak
