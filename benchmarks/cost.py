@@ -1,42 +1,132 @@
 #!/usr/bin/env python
-"""Parameters and FLOPs of a config beside its host: PaQ-DETR Table 7.
+"""Parameters and FLOPs of every paper row: PaQ-DETR Table 7, for all configs.
 
-Counts on the CPU at the picture size of the paper; deformable attention is counted.
+Counts on the CPU at the picture size of the papers; deformable attention is counted.
+Configs whose models differ in training alone are counted once.
 """
 
 import argparse
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
 
 import recording
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from rich.progress import Progress
 
 from mmdet_qrpaq.analysis.complexity import detector_complexity
+from mmdet_qrpaq.runtime.cli import run
 from mmdet_qrpaq.runtime.configs import read_config
 
-CONFIG = 'configs/paq_dino_r50_12e.py'
-HOST = 'mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py'
+NAME = 'cost_rows'
+CONFIGS = recording.ROOT / 'configs'
+METHODS = ('qrpaq_', 'paq_', 'qr_')
+# Settings that change neither a parameter nor what is done with a picture. By place,
+# because parts of that name elsewhere may do something else.
+TRAINING_ONLY = {
+    'model': ('train_cfg', 'test_cfg', 'init_cfg', 'data_preprocessor'),
+    'model.backbone': ('init_cfg', 'frozen_stages', 'with_cp', 'drop_path_rate'),
+    'model.encoder': ('num_cp',),
+    'model.bbox_head': (
+        *('quality', 'sync_cls_avg_factor', 'loss_cls', 'loss_bbox', 'loss_iou'),
+        *('train_cfg', 'test_cfg'),
+    ),
+    'model.dn_cfg': ('label_noise_scale', 'box_noise_scale', 'group_cfg'),
+    'model.pattern_query': ('diversity_weight',),
+}
+
+
+def paper_leaves() -> dict[str, Path]:
+    """Name and path of every config of a paper row; demonstrations are left out."""
+    return {
+        path.stem: path
+        for path in sorted(CONFIGS.rglob('*.py'))
+        if '_base_' not in path.parts and 'digits' not in path.stem
+    }
+
+
+def host_of(name: str, leaves: Iterable[str]) -> str | None:
+    """The leaf without the method that ``name`` is compared with, if there is one.
+
+    Leaves are called ``METHOD_HOST_BACKBONE_SCHEDULE``, and ablations have words after
+    that, so it is the longest leaf that begins like this one without its method.
+    """
+    bare = next((name.removeprefix(m) for m in METHODS if name.startswith(m)), None)
+    if bare is None:
+        return None
+    hosts = [leaf for leaf in leaves if f'{bare}_'.startswith(f'{leaf}_')]
+    return max(hosts, key=len, default=None)
+
+
+def inference_key(config: Config) -> str:
+    """Equal for configs whose models differ only in how they are trained."""
+    model = config.model.to_dict()
+    for place, names in TRAINING_ONLY.items():
+        part = {'model': model}
+        for step in place.split('.'):
+            part = part.get(step) or {}
+        for name in names:
+            part.pop(name, None)
+    return hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
+
+
+def count(
+    leaves: dict[str, Path], shape: tuple[int, int], known: dict[str, dict]
+) -> dict[str, dict]:
+    """Count every leaf, with its host's name.
+
+    Args:
+        known: Rows of an earlier result; what they counted is not counted again.
+    """
+    configs = {name: read_config(str(path)) for name, path in leaves.items()}
+    keys = {name: inference_key(config) for name, config in configs.items()}
+    counted = {row['key']: row['counted'] for row in known.values()}
+    with Progress() as progress:
+        task = progress.add_task('counting', total=len({*keys.values()} - {*counted}))
+        for name, config in configs.items():
+            if keys[name] not in counted:
+                progress.update(task, description=name)
+                counted[keys[name]] = detector_complexity(config, shape).as_dict()
+                progress.advance(task)
+    return {
+        name: dict(
+            config=str(path.relative_to(recording.ROOT)),
+            host=host_of(name, leaves),
+            key=keys[name],
+            counted=counted[keys[name]],
+        )
+        for name, path in leaves.items()
+    }
 
 
 def main() -> None:
-    """Counts both models and writes benchmarks/results/cost_paq_dino_r50.json."""
+    """Count and write benchmarks/results/cost_rows.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        '--shape', type=int, nargs=2, default=(800, 1333), metavar=('H', 'W')
+        '--shape', type=int, nargs=2, default=[800, 1333], metavar=('H', 'W')
     )
-    shape = tuple(parser.parse_args().shape)
-    counted = {
-        name: detector_complexity(read_config(config), shape)
-        for name, config in (('host', HOST), ('ours', CONFIG))
-    }
-    path = recording.write(
-        'cost_paq_dino_r50',
-        'cost',
-        dict(config=CONFIG, host=HOST, shape=shape),
-        {
-            name: dict(params=model.total_params, gmacs=model.total_flops / 2e9)
-            for name, model in counted.items()
-        },
+    parser.add_argument(
+        '--new',
+        action='store_true',
+        help='count only configs that the result does not have yet',
     )
-    print(f'written: {path}')
+    args = parser.parse_args()
+    MMLogger.get_current_instance().setLevel('WARNING')
+    path, settings, known = (
+        recording.RESULTS / f'{NAME}.json',
+        dict(shape=args.shape),
+        {},
+    )
+    if args.new and path.exists():
+        result = json.loads(path.read_text())
+        if result['settings'] != settings:
+            parser.error(f'--new: {path} was counted with {result["settings"]}.')
+        known = result['measured']
+    rows = count(paper_leaves(), tuple(args.shape), known)
+    print(f'written: {recording.write(NAME, "cost", settings, rows)}')
 
 
 if __name__ == '__main__':
-    main()
+    run(main)

@@ -32,14 +32,13 @@ def main() -> None:
     if status:
         sys.exit(status)
     table = json.loads((WORK_DIR / 'ap_table.json').read_text())
-    usage = json.loads((WORK_DIR / 'query_usage.json').read_text())
     path = recording.write(
         'demo_digits',
         'demo',
         dict(config=str(demo.CONFIG), seed=0),
         dict(
             **table['AP'],
-            gini=usage['gini'],
+            gini=demo.read_gini(WORK_DIR),
             training_minutes=round(training_seconds() / 60, 1),
         ),
     )

@@ -12,7 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / 'benchmarks' / 'accuracy'), str(ROOT / 'tools')]
+sys.path[:0] = [
+    str(ROOT / 'benchmarks'),
+    str(ROOT / 'benchmarks' / 'accuracy'),
+    str(ROOT / 'benchmarks' / 'speed'),
+    str(ROOT / 'tools'),
+]
+import cost_table  # noqa: E402
+from models_table import models_table  # noqa: E402
 from studies import STUDIES, Study  # noqa: E402
 from sweeping.command import describe_budget  # noqa: E402
 from sweeping.picture import draw_curves  # noqa: E402
@@ -21,11 +28,6 @@ from sweeping.table import draw_up  # noqa: E402
 
 RESULTS = ROOT / 'benchmarks' / 'results'
 README = ROOT / 'README.md'
-
-# PaQ-DETR Table 7: DINO++ and PaQ-DINO.
-PAPER_COST = dict(
-    host=dict(params=42.0e6, gmacs=196.0), ours=dict(params=43.8e6, gmacs=205.0)
-)
 
 
 def load(name: str) -> dict:
@@ -58,29 +60,6 @@ def demo_table() -> str:
             f'One run, seed {result["settings"]["seed"]}; {setting(result)}.',
         ]
     )
-
-
-def cost_table() -> str:
-    """Parameters and FLOPs against the host, the paper's beside ours."""
-    result = load('cost_paq_dino_r50')
-    rows = []
-    for name, key, unit in (
-        ('parameters, M', 'params', 1e6),
-        ('GMACs (the paper: "FLOPs (G)")', 'gmacs', 1),
-    ):
-        cells = [name]
-        for source in (PAPER_COST, result['measured']):
-            host, ours = (source[model][key] / unit for model in ('host', 'ours'))
-            percent = 100 * (ours / host - 1)
-            cells += [
-                f'{host:.1f}',
-                f'{ours:.1f}',
-                f'{ours - host:+.2f} ({percent:+.1f} %)',
-            ]
-        rows.append(f'| {" | ".join(cells)} |')
-    head = ['', 'host, paper', 'PaQ, paper', 'difference, paper']
-    head += ['host, counted', 'PaQ, counted', 'difference, counted']
-    return '\n'.join([f'| {" | ".join(head)} |', '|---' * len(head) + '|', *rows])
 
 
 def routing_table(result: dict) -> str:
@@ -154,6 +133,13 @@ def routing_tables() -> str:
     return '\n\n'.join(tables) or 'Not measured yet.'
 
 
+def model_tables() -> str:
+    """Whole models beside their hosts, one table for each device that was measured."""
+    paths = sorted(RESULTS.glob('model_speed_*.json'))
+    tables = [models_table(load(path.stem)) for path in paths]
+    return '\n\n'.join(tables) or 'Not measured yet.'
+
+
 def studied() -> dict[str, tuple[Study, dict[str, dict[int, dict]]]]:
     """Studies and their records, by the folder of those."""
     found = {}
@@ -213,8 +199,12 @@ OWN_PAGE = ('routing_policy',)
 PAGES = {
     README: {
         'demo results': demo_table,
-        'cost': cost_table,
+        'cost': cost_table.pair_table,
+    },
+    ROOT / 'docs' / 'cost.md': {'cost rows': cost_table.rows_table},
+    ROOT / 'docs' / 'speed.md': {
         'routing speed': routing_tables,
+        'model speed': model_tables,
     },
     ROOT / 'docs' / 'decisions' / '0003-routing-policy.md': {
         'routing policy': policy_table,

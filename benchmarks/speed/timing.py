@@ -3,9 +3,7 @@
 Called by ``routing.py``, which has the protocol.
 """
 
-import random
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -15,6 +13,7 @@ from mmdet.models import DetectionTransformer
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
+from mmdet_qrpaq.analysis.timing import interleave, stopwatch, summary
 from mmdet_qrpaq.routing import Decision
 from mmdet_qrpaq.routing.policies import limit_to_capacity, score_margin
 
@@ -86,16 +85,6 @@ def set_variant(
         )
 
 
-def stopwatch(function: Callable, *args, **kwargs) -> tuple[float, object]:
-    """Seconds and result of a call, with the GPU's work finished before and after."""
-    synchronise = torch.cuda.synchronize if torch.cuda.is_available() else int
-    synchronise()
-    start = time.perf_counter()
-    result = function(*args, **kwargs)
-    synchronise()
-    return time.perf_counter() - start, result
-
-
 def run_whole(
     host: DetectionTransformer, inputs: Tensor, samples: list[DetDataSample]
 ) -> tuple[float, dict]:
@@ -153,12 +142,6 @@ def steps(repeats: int, whole_repeats: int) -> int:
     return WARM_UP + repeats + 1 + whole_repeats
 
 
-def summary(values: list[float]) -> dict[str, float]:
-    """Median and quartiles."""
-    low, median, high = statistics.quantiles(values, n=4, method='inclusive')
-    return dict(median=median, quartiles=[low, high])
-
-
 @torch.inference_mode()
 def measure(
     host: DetectionTransformer,
@@ -194,9 +177,8 @@ def measure(
     variants = [Variant(share, executor) for share in SHARES for executor in EXECUTORS]
     turns = ['host', 'one_query', *variants]
     seconds = {turn: [] for turn in turns}
-    order = random.Random(0)
-    for repeat in range(WARM_UP + repeats):
-        for turn in order.sample(turns, len(turns)):
+    for repeat, order in enumerate(interleave(turns, WARM_UP + repeats)):
+        for turn in order:
             detector, given = host, decoder_inputs
             if turn == 'one_query':
                 given = one_query

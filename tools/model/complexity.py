@@ -115,7 +115,7 @@ def main() -> None:
     if args.baseline:
         configs['baseline'] = read_config(args.baseline)
     counted = []
-    with console.status(f'counting {shape[0]} x {shape[1]} on the CPU, some 20 s each'):
+    with console.status(f'counting {shape[0]} x {shape[1]} on the CPU, some 5 s each'):
         for config in configs.values():
             counted.append(detector_complexity(config, shape))
     ours, base = counted[0], counted[1] if args.baseline else None

@@ -1,0 +1,89 @@
+"""Writes the tables of parameters and FLOPs from benchmarks/results/cost_rows.json.
+
+Called by ``tables.py``: ``rows_table`` for docs/cost.md, ``pair_table`` for the README.
+"""
+
+import json
+from pathlib import Path
+
+ROWS = Path(__file__).resolve().parent / 'results' / 'cost_rows.json'
+HOST, OURS = 'dino_r50_12e', 'paq_dino_r50_12e'
+# PaQ-DETR Table 7: parameters in millions, 'FLOPs (G)', which are multiply-accumulates
+# by their size.
+PAPER = {
+    'deformable_detr_pp_r50_12e': (40.5, 188.0),
+    'dn_deformable_detr_r50_12e': (41.2, 192.0),
+    HOST: (42.0, 196.0),
+    OURS: (43.8, 205.0),
+}
+
+
+def load() -> dict:
+    """What ``cost.py`` wrote."""
+    return json.loads(ROWS.read_text())
+
+
+def numbers_of(counted: dict) -> tuple[float, float]:
+    """Millions of parameters that a prediction needs, and GMACs."""
+    needed = counted['params'] - counted['training_params']
+    return needed / 1e6, counted['flops'] / 2e9
+
+
+def difference(ours: float, base: float, digits: int) -> str:
+    """Such as ``+1.69 (+3.5 %)``."""
+    return f'{ours - base:+.{digits}f} ({100 * (ours / base - 1):+.1f} %)'
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    """A table; all columns but the first to the right."""
+    rule = ['---', *['---:'] * (len(head) - 1)]
+    return '\n'.join(f'| {" | ".join(row)} |' for row in (head, rule, *rows))
+
+
+def pair_table() -> str:
+    """PaQ-DINO beside its host, as counted and as in the paper."""
+    measured = load()['measured']
+    counted = {name: numbers_of(measured[name]['counted']) for name in (HOST, OURS)}
+    rows = []
+    for index, name in enumerate(('parameters, M', 'GMACs (the paper: "FLOPs (G)")')):
+        cells = [name]
+        for source in (PAPER, counted):
+            host, ours = source[HOST][index], source[OURS][index]
+            cells += [f'{host:.1f}', f'{ours:.1f}', difference(ours, host, 2)]
+        rows.append(cells)
+    head = ['', 'host, paper', 'PaQ, paper', 'difference, paper']
+    head += ['host, counted', 'PaQ, counted', 'difference, counted']
+    return markdown(head, rows)
+
+
+def rows_table() -> str:
+    """Every config, its difference to its host, and the paper's Table 7."""
+    result = load()
+    measured = result['measured']
+    head = ['config', 'M params', 'GMACs', 'M params to host', 'GMACs to host']
+    head += ['M params, paper', 'GMACs, paper']
+    rows = []
+    for name, row in sorted(measured.items(), key=order):
+        params, gmacs = numbers_of(row['counted'])
+        cells = [f'[{name}](../{row["config"]})', f'{params:.2f}', f'{gmacs:.1f}']
+        if row['host'] is None:
+            cells += ['', '']
+        else:
+            base = numbers_of(measured[row['host']]['counted'])
+            cells += [difference(params, base[0], 3), difference(gmacs, base[1], 1)]
+        cells += [f'{value:g}' for value in PAPER.get(name, ())] or ['-', '-']
+        rows.append(cells)
+    height, width = result['settings']['shape']
+    environment = result['environment']
+    versions = ', '.join(f'{k} {v}' for k, v in environment['versions'].items())
+    return (
+        f'{markdown(head, rows)}\n\nOne picture of {height} x {width} pixels; '
+        f'{versions}; {environment["date"]}, commit {environment["commit"]}.'
+    )
+
+
+def order(item: tuple[str, dict]) -> tuple[bool, str, bool, str]:
+    """A host, then what is compared with it; ablations at the end."""
+    name, row = item
+    ablation = 'ablations' in row['config']
+    return ablation, row['host'] or name, row['host'] is not None, name

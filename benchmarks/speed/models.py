@@ -1,0 +1,292 @@
+#!/usr/bin/env python
+"""Times whole models against their host, stage by stage: predicting and training.
+
+Writes benchmarks/results/model_speed_<device>.json and a picture of how time grows.
+Protocol:
+
+- Random weights, random pictures without padding, random objects: none of them changes
+  the time, except that untrained routers let others enter than trained ones.
+- All models of a case are in one process. Each repetition runs all of them, in an order
+  drawn anew, and each is divided by the host of its repetition.
+- Predicting is the normalised picture to boxes; a training step is the losses and their
+  gradients, without the optimizer, whose work is that of the parameters.
+- A case is a batch size, a number of queries and a precision; growth varies queries or
+  objects alone, at the first batch size in single precision.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from mmdet.models import DetectionTransformer
+from mmdet.structures import DetDataSample
+from mmengine.logging import MMLogger
+from mmengine.model import revert_sync_batchnorm
+from mmengine.structures import InstanceData
+from models_table import draw_growth
+from rich.progress import Progress
+
+from mmdet_qrpaq.analysis.efficiency_result import BatchCost
+from mmdet_qrpaq.analysis.timing import (
+    StageClock,
+    interleave,
+    peak_memory,
+    prediction_seams,
+    summary,
+    training_seams,
+)
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.runtime.building import build_model
+from mmdet_qrpaq.runtime.cli import run
+from mmdet_qrpaq.runtime.configs import read_config
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import recording  # noqa: E402  (one folder up)
+
+# Leaves that differ in their method alone; the first is the host.
+FAMILIES = dict(
+    dino=dict(
+        host='dino_r50_12e',
+        QR='qr_dino_r50_12e',
+        PaQ='paq_dino_r50_12e',
+        QRPaQ='qrpaq_dino_r50_12e',
+    ),
+    deformable=dict(
+        host='deformable_detr_r50_12e',
+        QR='qr_deformable_detr_r50_12e',
+    ),
+    deformable_pp=dict(
+        host='deformable_detr_pp_r50_12e',
+        PaQ='paq_deformable_detr_pp_r50_12e',
+    ),
+)
+WARM_UP = 1
+GROWTH = dict(queries=(100, 300, 900, 2000), objects=(0, 30, 100, 300))
+
+
+class Case(NamedTuple):
+    """What is run. ``series`` is 'grid', 'queries' or 'objects'."""
+
+    series: str
+    batch: int
+    queries: int
+    objects: int
+    amp: bool
+
+
+def cases(args: argparse.Namespace) -> Iterator[Case]:
+    """The grid, then what grows."""
+    for queries in args.queries:
+        for batch in args.batches:
+            for amp in (False, True) if args.amp else (False,):
+                yield Case('grid', batch, queries, args.objects, amp)
+    batch, queries = args.batches[0], args.queries[0]
+    if 'queries' in args.growth:
+        for number in GROWTH['queries']:
+            yield Case('queries', batch, number, args.objects, False)
+    if 'objects' in args.growth:
+        for number in GROWTH['objects']:
+            yield Case('objects', batch, queries, number, False)
+
+
+def build(leaf: str, queries: int, device: str) -> DetectionTransformer:
+    """A leaf's detector with so many queries, and patterns to go with them."""
+    cfg = read_config(str(recording.ROOT / 'configs' / f'{leaf}.py'))
+    cfg.model.backbone.init_cfg = None  # random weights, nothing to download
+    cfg.model.num_queries = queries
+    if cfg.model.get('pattern_query'):
+        # PaQ-DETR Sec. 4.1: 50 for 300, 150 for 900; width as in the leaves of both.
+        cfg.model.pattern_query.num_patterns = max(1, queries // 6)
+        cfg.model.pattern_query.hidden_dims = 64 if queries <= 300 else 8
+    torch.manual_seed(0)
+    detector = revert_sync_batchnorm(build_model(cfg))
+    detector.init_weights()
+    return detector.to(device)
+
+
+def make_batch(
+    case: Case, size: tuple[int, int], num_classes: int, device: str
+) -> tuple[torch.Tensor, list[DetDataSample]]:
+    """Pictures of noise, and objects of 5 to 20 % of their sides."""
+    rng = torch.Generator().manual_seed(0)
+    inputs = torch.randn(case.batch, 3, *size, generator=rng).to(device)
+    meta = dict(
+        img_shape=size, ori_shape=size, batch_input_shape=size, scale_factor=(1.0, 1.0)
+    )
+    samples = []
+    for _ in range(case.batch):
+        centre = 0.1 + 0.8 * torch.rand(case.objects, 2, generator=rng)
+        half = (0.05 + 0.15 * torch.rand(case.objects, 2, generator=rng)) / 2
+        boxes = torch.cat((centre - half, centre + half), 1)
+        labels = torch.randint(num_classes, (case.objects,), generator=rng)
+        sample = DetDataSample(metainfo=meta)
+        sample.gt_instances = InstanceData(
+            bboxes=(boxes * torch.tensor(size[::-1]).repeat(2)).to(device),
+            labels=labels.to(device),
+        )
+        samples.append(sample)
+    return inputs, samples
+
+
+def predict(
+    detector: DetectionTransformer, batch: tuple, clock: StageClock, amp: bool
+) -> None:
+    """Normalised pictures to boxes."""
+    with torch.no_grad(), autocast(batch, amp):
+        detector.predict(*batch, rescale=False)
+
+
+def train(
+    detector: DetectionTransformer, batch: tuple, clock: StageClock, amp: bool
+) -> None:
+    """Losses and gradients."""
+    detector.zero_grad(set_to_none=True)
+    with autocast(batch, amp):
+        loss, _ = detector.parse_losses(detector.loss(*batch))
+    with clock.stage('backward'):
+        loss.backward()
+
+
+def autocast(batch: tuple, amp: bool) -> torch.autocast:
+    """Half precision as each device has it."""
+    kind = batch[0].device.type
+    dtype = torch.float16 if kind == 'cuda' else torch.bfloat16
+    return torch.autocast(kind, dtype=dtype, enabled=amp)
+
+
+def measure(
+    detectors: dict[str, DetectionTransformer],
+    case: Case,
+    size: tuple[int, int],
+    repeats: int,
+    advance: Callable[[], object] = lambda: None,
+) -> dict[str, Any]:
+    """Predicting and training of all models in one case; the first is the host."""
+    host = next(iter(detectors.values()))
+    device = next(host.parameters()).device.type
+    batch = make_batch(case, size, host.bbox_head.num_classes, device)
+    measured = dict(case._asdict())
+    for mode, step, seams in (
+        ('predict', predict, prediction_seams),
+        ('train', train, training_seams),
+    ):
+        clocks = {name: StageClock(device) for name in detectors}
+        stages = {name: [] for name in detectors}
+        peaks = {}
+
+        def once(name: str, step=step, clocks=clocks) -> None:
+            step(detectors[name], batch, clocks[name], case.amp)
+
+        for name, detector in detectors.items():
+            detector.train(mode == 'train')
+            peaks[name] = peak_memory(lambda name=name: once(name), device)
+            advance()
+        for repeat, order in enumerate(interleave(list(detectors), WARM_UP + repeats)):
+            for name in order:
+                with clocks[name].watch(seams(detectors[name])):
+                    seconds = clocks[name].time(lambda name=name: once(name))
+                if repeat >= WARM_UP:
+                    stages[name].append(seconds)
+            advance()
+        for detector in detectors.values():
+            detector.zero_grad(set_to_none=True)
+        costs = {
+            name: BatchCost(case.batch, peaks[name], stages[name]) for name in detectors
+        }
+        base = next(iter(costs.values())).seconds
+        measured[mode] = {
+            name: dict(
+                cost.as_dict(),
+                ratio=summary([a / b for a, b in zip(cost.seconds, base, strict=True)]),
+            )
+            for name, cost in costs.items()
+        }
+    return measured
+
+
+def steps(num_models: int, repeats: int) -> int:
+    """How often `measure` calls ``advance``."""
+    return 2 * (num_models + WARM_UP + repeats)
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line, checked."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('--device', choices=('cpu', 'cuda'), default='cpu')
+    add('--family', choices=FAMILIES, default='dino')
+    add('--size', type=int, nargs=2, default=(800, 1333), metavar=('H', 'W'))
+    add('--batches', type=int, nargs='+', default=[1, 2, 4], metavar='N')
+    add('--queries', type=int, nargs='+', default=[300, 900], metavar='N')
+    add('--objects', type=int, default=10, help='in each picture, for training (10)')
+    add('--amp', action='store_true', help='also in half precision')
+    add('--growth', nargs='*', choices=GROWTH, default=list(GROWTH))
+    add('--repeats', type=int, default=5, help='timed runs of each model (5)')
+    add('--out', type=Path, help='the result, a .json file; the picture beside it')
+    args = parser.parse_args(argv)
+    if args.repeats < 2:
+        parser.error('--repeats must be at least 2 for a spread.')
+    if min(*args.size, *args.batches, *args.queries) < 1 or args.objects < 0:
+        parser.error('--size, --batches and --queries must be positive.')
+    if args.device == 'cuda' and not torch.cuda.is_available():
+        parser.error('--device cuda: torch finds no GPU here; use --device cpu.')
+    args.out = args.out or recording.RESULTS / f'model_speed_{args.device}.json'
+    return args
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure every case, write and draw."""
+    args = parse(argv)
+    MMLogger.get_current_instance().setLevel('WARNING')
+    family, size, measured = FAMILIES[args.family], tuple(args.size), []
+    with Progress() as progress:
+        for case in cases(args):
+            task = progress.add_task(
+                f'{case.queries} queries, batch {case.batch}, {case.objects} objects'
+                + ', half precision' * case.amp,
+                total=steps(len(family), args.repeats),
+            )
+            detectors = {
+                name: build(leaf, case.queries, args.device)
+                for name, leaf in family.items()
+            }
+            try:
+                measured.append(
+                    measure(
+                        detectors,
+                        case,
+                        size,
+                        args.repeats,
+                        lambda task=task: progress.advance(task),
+                    )
+                )
+            except RuntimeError as error:
+                if 'selected index k out of range' not in str(error):
+                    raise
+                raise ConfigError(
+                    f'a picture of {size[0]} x {size[1]} has fewer positions than '
+                    f'{case.queries} queries; give a larger --size.'
+                ) from error
+    settings = dict(
+        family=family,
+        device=args.device,
+        threads=torch.get_num_threads(),
+        size=list(size),
+        repeats=args.repeats,
+        protocol=__doc__.partition('Protocol:')[2].strip(),
+    )
+    name = str(args.out.resolve().with_suffix(''))
+    path = recording.write(name, 'model_speed', settings, measured)
+    print(f'written: {path}')
+    if args.growth:
+        draw_growth(measured, settings).savefig(path.with_suffix('.png'), dpi=160)
+        print(f'written: {path.with_suffix(".png")}')
+
+
+if __name__ == '__main__':
+    run(main)

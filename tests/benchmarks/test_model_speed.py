@@ -1,0 +1,116 @@
+"""The benchmark of whole models: its cases, what it records, table and picture."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from tiny_hosts import REPOSITORY, build_host, build_upstream
+
+sys.path[:0] = [
+    str(REPOSITORY / 'benchmarks'),
+    str(REPOSITORY / 'benchmarks' / 'speed'),
+]
+import models  # noqa: E402
+import models_table  # noqa: E402
+
+
+def test_the_cases_of_a_command():
+    args = models.parse(
+        ['--batches', '2', '1', '--queries', '300', '--amp', '--growth', 'objects']
+    )
+    found = list(models.cases(args))
+    assert found[:4] == [
+        models.Case('grid', batch, 300, 10, amp)
+        for batch in (2, 1)
+        for amp in (False, True)
+    ]
+    assert found[4:] == [
+        models.Case('objects', 2, 300, objects, False) for objects in (0, 30, 100, 300)
+    ]
+
+
+@pytest.mark.parametrize('family', models.FAMILIES)
+def test_families_are_leaves_that_differ_in_their_method(family):
+    leaves = models.FAMILIES[family]
+    assert next(iter(leaves)) == 'host'
+    for name, leaf in leaves.items():
+        assert (REPOSITORY / 'configs' / f'{leaf}.py').is_file()
+        prefix = '' if name == 'host' else f'{name.lower()}_'
+        assert leaf == prefix + leaves['host']
+
+
+@pytest.fixture(scope='module')
+def measured() -> list[dict]:
+    detectors = dict(host=build_upstream('dino'), PaQ=build_host('dino', 'paq'))
+    counted, found = [], []
+    for case in (
+        models.Case('grid', 2, 12, 3, False),
+        models.Case('objects', 1, 12, 0, False),
+        models.Case('objects', 1, 12, 4, False),
+    ):
+        counted.clear()
+        found.append(
+            models.measure(detectors, case, (64, 96), 2, lambda: counted.append(1))
+        )
+        assert len(counted) == models.steps(2, 2)
+    return json.loads(json.dumps(found))
+
+
+def test_everything_is_recorded(measured):
+    for case in measured:
+        for mode in ('predict', 'train'):
+            host, ours = case[mode]['host'], case[mode]['PaQ']
+            assert host['ratio'] == dict(median=1, quartiles=[1, 1])
+            assert 'patterns' in ours['stages'] and 'patterns' not in host['stages']
+            assert len(ours['seconds']) == 2 and ours['peak_bytes'] > 0
+            low, high = ours['ratio']['quartiles']
+            pairs = zip(ours['seconds'], host['seconds'], strict=True)
+            first, second = sorted(a / b for a, b in pairs)
+            assert first <= low <= high <= second
+        assert 'backward' not in case['predict']['host']['stages']
+        assert {'matching', 'losses', 'backward'} <= set(
+            case['train']['host']['stages']
+        )
+        memory = [case[mode]['host']['peak_bytes'] for mode in ('predict', 'train')]
+        assert memory[0] < memory[1]  # gradients and what they need
+
+
+def test_table_and_picture(measured):
+    table = models_table.models_table(dict(measured=measured)).splitlines()
+    cost = measured[0]['predict']['PaQ']
+    row = next(line for line in table if '| PaQ |' in line)
+    ratio = cost['ratio']
+    assert row.startswith(
+        f'| 12 | 2 | single | PaQ | {1000 * cost["p50"]:.0f} | {ratio["median"]:.3f} ('
+    )
+    assert sum('| host |' in line for line in table) == 2  # the grid's one case, twice
+    settings = dict(size=[64, 96], device='cpu', threads=1, repeats=2)
+    figure = models_table.draw_growth(measured, settings)
+    figure.canvas.draw()
+    (predicting, training) = figure.axes
+    lines = {
+        drawn.get_label(): drawn.lines[0].get_xydata() for drawn in training.containers
+    }
+    expected = [
+        [case['objects'], 1000 * case['train']['PaQ']['p50']] for case in measured[1:]
+    ]
+    assert set(lines) == {'host', 'PaQ'}
+    assert lines['PaQ'] == pytest.approx(np.array(expected))
+    assert predicting.get_xlabel() == 'objects in a picture'
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--repeats', '1'], 'at least 2'),
+        (['--size', '0', '9'], 'must be positive'),
+        (['--growth', 'pictures'], 'invalid choice'),
+    ],
+)
+def test_bad_arguments_are_one_sentence(arguments, message, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        models.parse(arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
