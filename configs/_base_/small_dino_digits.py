@@ -5,15 +5,14 @@ Every `*_dino_r18_4e_digits` leaf stands on it and adds its method.
 
 _base_ = ['mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py', './digits.py']
 
-# ResNet-18 from scratch (hence trainable BN, and no frozen stage), few queries and
-# layers: 100 batches of eight pictures an epoch take about a minute.
+# ResNet-18 from scratch (hence trainable BN), few queries and layers: 100 batches of
+# eight pictures an epoch take about a minute.
 model = dict(
     num_queries=30,
     backbone=dict(
         depth=18,
         norm_cfg=dict(requires_grad=True),
         norm_eval=False,
-        frozen_stages=-1,
         init_cfg=None,
     ),
     neck=dict(in_channels=[128, 256, 512]),
