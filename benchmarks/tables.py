@@ -133,6 +133,44 @@ def routing_tables() -> str:
     return '\n\n'.join(tables) or 'Not measured yet.'
 
 
+def mask_table(result: dict) -> str:
+    """Prediction time and training memory with masks over those without."""
+    lines = ['| what | boxes only | with masks | ratio |', '|---|---|---|---|']
+    for run in result['measured']['runs']:
+        low, high = run['ratio']['quartiles']
+        cells = [
+            f'prediction, batch {run["batch"]}, {run["masks_per_picture"]} masks a '
+            'picture',
+            f'{1000 * run["boxes_seconds"]["median"]:.0f} ms',
+            f'{1000 * run["masks_seconds"]["median"]:.0f} ms',
+            f'{run["ratio"]["median"]:.2f} ({low:.2f}-{high:.2f})',
+        ]
+        lines.append(f'| {" | ".join(cells)} |')
+    for step in result['measured']['training_memory']:
+        boxes, masks = step['boxes_bytes'], step['masks_bytes']
+        cells = [f'training step, {step["objects"]} objects']
+        cells += [f'{number / 2**20:.0f} MiB' for number in (boxes, masks)]
+        lines.append(f'| {" | ".join([*cells, f"{masks / boxes:.2f}"])} |')
+    settings = result['settings']
+    height, width = settings['size']
+    return '\n'.join(
+        [
+            *lines,
+            '',
+            f'`{settings["config"]}`, {height}x{width}, random weights, '
+            f'{settings["device"]}, threads: {settings["threads"]}; medians of '
+            f'{settings["repeats"]} repetitions; {setting(result)}.',
+        ]
+    )
+
+
+def mask_tables() -> str:
+    """One table for each device that was measured."""
+    paths = sorted(RESULTS.glob('masks_speed_*.json'))
+    tables = [mask_table(load(path.stem)) for path in paths]
+    return '\n\n'.join(tables) or 'Not measured yet.'
+
+
 def model_tables() -> str:
     """Whole models beside their hosts, one table for each device that was measured."""
     paths = sorted(RESULTS.glob('model_speed_*.json'))
@@ -209,6 +247,7 @@ PAGES = {
     ROOT / 'docs' / 'decisions' / '0003-routing-policy.md': {
         'routing policy': policy_table,
     },
+    ROOT / 'docs' / 'masks.md': {'masks speed': mask_tables},
     ROOT / 'docs' / 'accuracy.md': {
         'accuracy': accuracy_tables,
     },
