@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from mmdet.structures.mask import BaseInstanceMasks
 from mmdet.visualization import DetLocalVisualizer, get_palette
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -161,6 +162,8 @@ def _draw_boxes(
     classes = visualizer.dataset_meta['classes']
     palette = get_palette(visualizer.dataset_meta.get('palette'), len(classes))
     colours = [palette[label] for label in instances.labels]
+    if 'masks' in instances:
+        _draw_masks(visualizer, instances.masks, colours)
     # Near the right edge a name ends, rather than starts, at its box's corner. Right
     # and wrong ones on one object stay readable: they stand above and below.
     right = boxes[:, 0] > 0.75 * width
@@ -188,3 +191,19 @@ def _draw_boxes(
         bboxes=[dict(facecolor='black', alpha=0.75, pad=0.6, edgecolor='none')]
         * len(names),
     )
+
+
+def _draw_masks(
+    visualizer: DetLocalVisualizer,
+    masks: Tensor | BaseInstanceMasks,
+    colours: list[tuple[int, int, int]],
+) -> None:
+    """Lay masks, (n, h, w) of the stored or resized picture, over the one drawn."""
+    if isinstance(masks, BaseInstanceMasks):
+        masks = masks.to_ndarray()
+    size = visualizer.width, visualizer.height
+    enlarged = [
+        cv2.resize(np.uint8(mask), size, interpolation=cv2.INTER_NEAREST) > 0
+        for mask in masks
+    ]
+    visualizer.draw_binary_masks(np.stack(enlarged), colors=colours, alphas=0.5)

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
 from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
 
@@ -227,6 +228,25 @@ def test_a_detection_that_another_model_lacks_is_thick(picture):
         'host: 1 right, 0 wrong, 0 missed',
         'other: 0 right, 0 wrong, 1 missed',
     ]
+
+
+@pytest.mark.parametrize('as_tensor', [True, False])
+def test_masks_are_laid_over_the_picture(picture, as_tensor):
+    # The upper half of the picture, at twice the file's resolution.
+    mask = np.zeros((1, 2 * SIZE, 2 * SIZE), np.uint8)
+    mask[:, :SIZE] = 1
+    found = model(pictures(picture), (ELSEWHERE, 1, 0.9))
+    found.detector.found.masks = (
+        torch.from_numpy(mask).bool()
+        if as_tensor
+        else BitmapMasks(mask, 2 * SIZE, 2 * SIZE)
+    )
+    _, panel = panels(draw([found]))
+    side = panel[:, -20:]  # beside the box and its name
+    upper, lower = np.split(side, 2)
+    # Half green (0, 255, 0), half the background's 90; below nothing is laid over.
+    assert np.allclose(upper[:-4], [45, 172, 45], atol=4)
+    assert np.allclose(lower[4:], 90, atol=2)
 
 
 def test_detections_below_the_threshold_are_not_drawn(picture):
