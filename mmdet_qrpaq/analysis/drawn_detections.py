@@ -52,7 +52,7 @@ def draw_side_by_side(
     height, width = np.max([strip.shape[:2] for strip in strips], axis=0)
     column = 2.2 * panels
     figure = Figure(
-        figsize=(column * per_row, (column * height / width + 0.25) * rows + 0.7),
+        figsize=(column * per_row, (column * height / width + 0.4) * rows + 0.7),
         layout='constrained',
     )
     grid = figure.subplots(rows, per_row, squeeze=False).ravel()
@@ -72,6 +72,7 @@ def draw_side_by_side(
                 xytext=(0, 3),
                 textcoords='offset points',
                 ha='center',
+                va='bottom',
                 fontsize=7.5,
             )
     figure.suptitle(_title(len(names), score_threshold, iou_threshold), fontsize=10)
@@ -81,7 +82,7 @@ def draw_side_by_side(
 def _head(name: str, outcome: Outcome) -> str:
     numbers = outcome.numbers()
     return (
-        f'{name}: {numbers["correct"]} right, {numbers["wrong"]} wrong, '
+        f'{name}\n{numbers["correct"]} right, {numbers["wrong"]} wrong, '
         f'{numbers["missed"]} missed'
     )
 

@@ -225,8 +225,8 @@ def test_a_detection_that_another_model_lacks_is_thick(picture):
     heads = [text.get_text() for text in lacking.axes[0].texts]
     assert heads == [
         'truth: 1',
-        'host: 1 right, 0 wrong, 0 missed',
-        'other: 0 right, 0 wrong, 1 missed',
+        'host\n1 right, 0 wrong, 0 missed',
+        'other\n0 right, 0 wrong, 1 missed',
     ]
 
 
