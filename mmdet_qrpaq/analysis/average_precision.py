@@ -1,6 +1,7 @@
 """AP of predictions, told by a config's own evaluator.
 
-Feeds :mod:`.query_ablation`, which asks for it several times over the same pictures.
+Feeds :mod:`.overview`, and :mod:`.query_ablation`, which asks for it several times over
+the same pictures.
 """
 
 import contextlib
@@ -18,6 +19,14 @@ from torch.utils.data import DataLoader
 from ..errors import ConfigError
 from .results import SHARE, fields
 
+AP_NAMES = dict(
+    AP='bbox_mAP',
+    AP50='bbox_mAP_50',
+    AP75='bbox_mAP_75',
+    APs='bbox_mAP_s',
+    APm='bbox_mAP_m',
+    APl='bbox_mAP_l',
+)
 PRECISION = fields(ap=SHARE, ap50=SHARE, ap75=SHARE)
 
 
@@ -42,7 +51,7 @@ def build_evaluator(
     if not settings:
         raise ConfigError('the config has no evaluator for these pictures; add one.')
     try:
-        with _quietly():
+        with quietly():
             evaluator = Evaluator(settings)
     except FileNotFoundError as error:
         raise ConfigError(
@@ -78,7 +87,7 @@ def evaluate(evaluator: Evaluator, num_images: int) -> Precision:
     """
     if num_images == 0:
         raise ConfigError('the data loader has no pictures; mend its ann_file.')
-    with _quietly():
+    with quietly():
         metrics = evaluator.evaluate(num_images)
     values = {name.rpartition('/')[2]: value for name, value in metrics.items()}
     names = [f'bbox_mAP{suffix}' for suffix in ('', '_50', '_75')]
@@ -93,7 +102,7 @@ def evaluate(evaluator: Evaluator, num_images: int) -> Precision:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Keep the tables that pycocotools prints, once a setting, off the screen."""
     logger = MMLogger.get_current_instance()
     level = logger.level

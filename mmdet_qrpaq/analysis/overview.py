@@ -3,9 +3,6 @@
 The first two sections of the report. AP is that of the config's own evaluator.
 """
 
-import contextlib
-import io
-import logging
 import math
 from collections.abc import Sequence
 
@@ -16,7 +13,7 @@ from rich.progress import track
 from torch import nn
 
 from ..errors import ConfigError
-from .average_precision import build_evaluator
+from .average_precision import AP_NAMES, build_evaluator, quietly
 from .object_sizes import object_counts
 from .results import COUNT, NUMBER, TEXT, fields, list_of, or_none, table_of
 from .trained_detector import TrainedModel
@@ -42,14 +39,6 @@ MODELS = fields(
         )
     ),
 )
-AP_NAMES = dict(
-    AP='bbox_mAP',
-    AP50='bbox_mAP_50',
-    AP75='bbox_mAP_75',
-    APs='bbox_mAP_s',
-    APm='bbox_mAP_m',
-    APl='bbox_mAP_l',
-)
 PRECISION = fields(
     models=list_of(
         fields(
@@ -63,6 +52,8 @@ PRECISION = fields(
 _METHODS = dict(
     query_routing='query routing',
     pattern_query='patterns',
+    mask_branch='masks',
+    hybrid_branch='hybrid branch',
 )
 
 
@@ -115,17 +106,11 @@ def _evaluate(model: TrainedModel) -> dict:
     if isinstance(settings, dict) and settings.get('type') == 'CocoMetric':
         settings = dict(settings, classwise=True)
     evaluator = build_evaluator(settings, model.dataloader)
-    predictions = [
-        sample.cpu().to_dict()
-        for batch in track(model.dataloader, 'detecting')
-        for sample in model.detector.test_step(batch)
-    ]
-    logging.disable(logging.INFO)  # and pycocotools' tables below
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            found = evaluator.offline_evaluate(predictions)
-    finally:
-        logging.disable(logging.NOTSET)
+    num_images = len(model.dataloader.dataset)
+    for batch in track(model.dataloader, 'detecting'):
+        evaluator.process(model.detector.test_step(batch), batch)
+    with quietly():
+        found = evaluator.evaluate(num_images)
     found = {key.rpartition('/')[2]: _number(value) for key, value in found.items()}
     if 'bbox_mAP' not in found:
         raise ConfigError(
@@ -135,7 +120,7 @@ def _evaluate(model: TrainedModel) -> dict:
     classes = {name: found.get(f'{name}_precision') for name in model.classes}
     return dict(
         name=model.name,
-        num_images=len(predictions),
+        num_images=num_images,
         AP={name: found.get(key) for name, key in AP_NAMES.items()},
         classes=classes,
     )

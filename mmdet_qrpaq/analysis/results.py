@@ -60,14 +60,15 @@ def describe_origin(**made_from: Any) -> dict[str, Any]:
         made_from,
         command=' '.join(sys.argv),
         date=date.today().isoformat(),
-        versions=_versions(),
+        versions=installed_versions('torch', 'mmdet', 'mmcv'),
     )
 
 
 @functools.cache
-def _versions() -> dict[str, str]:
+def installed_versions(*modules: str) -> dict[str, str]:
+    """Return versions by the distributions, upstream's or forks, that have modules."""
     owners = importlib.metadata.packages_distributions()
-    names = {owners.get(name, [name])[0] for name in ('torch', 'mmdet', 'mmcv')}
+    names = {owners.get(name, [name])[0] for name in modules}
     return {name: importlib.metadata.version(name) for name in sorted(names)}
 
 
@@ -87,11 +88,20 @@ def write_result(
             is a mistake of the tool.
     """
     jsonschema.validate(numbers, schema)
-    result = dict(tool=tool, origin=origin, numbers=numbers)
+    return write_json(path, dict(tool=tool, origin=origin, numbers=numbers))
+
+
+def write_json(path: Path, content: dict[str, Any]) -> Path:
+    """Write a JSON file and its folder, whole or not at all; return its path.
+
+    Raises:
+        ValueError: There is a NaN or an infinity in it, which is no JSON: browsers and
+            other languages refuse it.
+    """
+    text = json.dumps(content, indent=1, allow_nan=False) + '\n'
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f'{path.name}.tmp')
-    # NaN is no JSON: browsers and other languages refuse it.
-    draft.write_text(json.dumps(result, indent=1, allow_nan=False) + '\n')
+    draft.write_text(text)
     draft.replace(path)
     return path
 

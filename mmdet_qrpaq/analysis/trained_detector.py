@@ -76,14 +76,17 @@ class TrainedModel:
 
 
 def add_model_arguments(
-    parser: argparse.ArgumentParser, score_threshold: float | None = None
+    parser: argparse.ArgumentParser,
+    score_threshold: float | None = None,
+    iou_threshold: float | None = None,
 ) -> None:
     """Add what every tool takes that compares trained detectors.
 
     Args:
         score_threshold: As in `add_detector_arguments`.
+        iou_threshold: As there.
     """
-    add_detector_arguments(parser, score_threshold)
+    add_detector_arguments(parser, score_threshold, iou_threshold)
     parser.add_argument('--name', help="the model's name (the config's file name)")
     parser.add_argument(
         '--also',
@@ -118,12 +121,15 @@ def read_models(args: argparse.Namespace) -> list[TrainedModel]:
 
 
 def add_detector_arguments(
-    parser: argparse.ArgumentParser, score_threshold: float | None = None
+    parser: argparse.ArgumentParser,
+    score_threshold: float | None = None,
+    iou_threshold: float | None = None,
 ) -> None:
     """Add what every tool takes that looks at a trained detector.
 
     Args:
         score_threshold: Default of the option of that name; None leaves it out.
+        iou_threshold: The same.
     """
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint written by training (.pth)')
@@ -139,6 +145,13 @@ def add_detector_arguments(
             type=float,
             default=score_threshold,
             help=f'least score of a prediction that counts ({score_threshold})',
+        )
+    if iou_threshold is not None:
+        parser.add_argument(
+            '--iou-threshold',
+            type=float,
+            default=iou_threshold,
+            help=f'least IoU of a correct detection ({iou_threshold})',
         )
     add_config_options(parser)
 

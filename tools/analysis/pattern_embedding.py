@@ -38,13 +38,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description='t-SNE of the pattern weights (W^D) of pictures or detections, '
         'coloured by class or super-class, with thumbnails.'
     )
-    add_detector_arguments(parser, score_threshold=0.5)
-    parser.add_argument(
-        '--iou-threshold',
-        type=float,
-        default=0.7,
-        help='least IoU of a successful detection (0.7)',
-    )
+    add_detector_arguments(parser, score_threshold=0.5, iou_threshold=0.7)
     parser.add_argument(
         '--points',
         choices=POINTS,

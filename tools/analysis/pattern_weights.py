@@ -37,13 +37,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description='Weights of the patterns (W^D) in the queries that find something, '
         'class by class, and the cosines between the patterns.'
     )
-    add_detector_arguments(parser, score_threshold=0.5)
-    parser.add_argument(
-        '--iou-threshold',
-        type=float,
-        default=0.7,
-        help='least IoU of a successful detection (0.7)',
-    )
+    add_detector_arguments(parser, score_threshold=0.5, iou_threshold=0.7)
     parser.add_argument(
         '--classes',
         nargs='+',

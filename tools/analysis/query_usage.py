@@ -39,13 +39,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         description='Hits per query over a validation set, Gini coefficient and Lorenz '
         'curve, of one model or of several compared.'
     )
-    add_model_arguments(parser, score_threshold=0.3)
-    parser.add_argument(
-        '--iou-threshold',
-        type=float,
-        default=0.5,
-        help='least IoU of a correct hit (0.5)',
-    )
+    add_model_arguments(parser, score_threshold=0.3, iou_threshold=0.5)
     add_output_argument(parser, NAME)
     return parser.parse_args(argv)
 

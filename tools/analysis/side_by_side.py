@@ -37,13 +37,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Validation pictures: ground truth | detections of each model.'
     )
-    add_model_arguments(parser, score_threshold=0.5)
-    parser.add_argument(
-        '--iou-threshold',
-        type=float,
-        default=0.5,
-        help='least IoU of a right detection, and of two that are alike (0.5)',
-    )
+    add_model_arguments(parser, score_threshold=0.5, iou_threshold=0.5)
     parser.add_argument(
         '--num-pictures', type=int, default=12, help='pictures to draw (12)'
     )

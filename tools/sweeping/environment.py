@@ -3,7 +3,6 @@
 Written into every record of a sweep and every result of `benchmarks/`.
 """
 
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -14,8 +13,10 @@ from typing import Any
 
 import torch
 
+from mmdet_qrpaq.analysis.results import installed_versions
+
 ROOT = Path(__file__).resolve().parents[2]
-DISTRIBUTIONS = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmdet')
+MODULES = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmdet')
 
 
 def describe_environment() -> dict[str, Any]:
@@ -23,8 +24,6 @@ def describe_environment() -> dict[str, Any]:
 
     Outside of a git checkout, `commit` and `dirty` are None.
     """
-    owners = importlib.metadata.packages_distributions()
-    names = {owners.get(name, [name])[0] for name in DISTRIBUTIONS}
     commit = _git('rev-parse', '--short=12', 'HEAD')
     changes = _git('status', '--porcelain', '--untracked-files=no')
     return {
@@ -33,7 +32,7 @@ def describe_environment() -> dict[str, Any]:
         'dirty': None if changes is None else bool(changes),
         'command': ' '.join(['python', *sys.argv]),
         'python': platform.python_version(),
-        'versions': {name: importlib.metadata.version(name) for name in sorted(names)},
+        'versions': installed_versions(*MODULES),
         'hardware': {'device': device_name(), 'cores': len(os.sched_getaffinity(0))},
     }
 

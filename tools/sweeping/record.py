@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema
 
+from mmdet_qrpaq.analysis.average_precision import AP_NAMES
 from mmdet_qrpaq.analysis.results import (
     COUNT,
     NUMBER,
@@ -18,6 +19,7 @@ from mmdet_qrpaq.analysis.results import (
     list_of,
     or_none,
     table_of,
+    write_json,
 )
 from mmdet_qrpaq.analysis.training_curves import read_history
 from mmdet_qrpaq.errors import ConfigError
@@ -26,14 +28,7 @@ from .environment import describe_environment
 from .plan import Run
 from .scale import longest_side
 
-METRICS = dict(
-    AP='coco/bbox_mAP',
-    AP50='coco/bbox_mAP_50',
-    AP75='coco/bbox_mAP_75',
-    APs='coco/bbox_mAP_s',
-    APm='coco/bbox_mAP_m',
-    APl='coco/bbox_mAP_l',
-)
+METRICS = {name: f'coco/{key}' for name, key in AP_NAMES.items()}
 # Files in a run's folder.
 USAGE = 'query_usage.json'
 LAST_VALIDATION = 'last_validation'
@@ -127,10 +122,7 @@ def write_record(
         measured=measured,
     )
     jsonschema.validate(json.loads(json.dumps(record)), SCHEMA)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f'{path.name}.tmp')
-    draft.write_text(json.dumps(record, indent=1, allow_nan=False) + '\n')
-    draft.replace(path)
+    write_json(path, record)
     return record
 
 
