@@ -5,12 +5,13 @@
     python benchmarks/accuracy/paired.py methods_dino --data data/mine --epochs 12
 
 Same data, order and iterations for all variants of a seed. Runs that are recorded are
-not done again, a stopped run goes on from its last checkpoint, and a failing one leaves
-the others alone. Records: benchmarks/results/accuracy/STUDY[_DATA][_TAG]/. Then
-`python benchmarks/tables.py` writes the tables.
+not done again, be it for another study; a stopped run goes on from its last checkpoint,
+and a failing one leaves the others alone. Then `python benchmarks/tables.py` writes the
+tables. Records: benchmarks/results/accuracy/STUDY[_DATA][_TAG]/.
 """
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -21,7 +22,9 @@ import recording
 from studies import CONFIGS, STUDIES
 from sweeping.command import add_sweep_options, drive, scale_of
 from sweeping.plan import Run, plan_run
+from sweeping.record import read_digest
 
+from mmdet_qrpaq.analysis.results import write_json
 from mmdet_qrpaq.runtime.cli import run
 from mmdet_qrpaq.runtime.configs import add_config_options
 
@@ -76,6 +79,23 @@ def plan_study(args: argparse.Namespace) -> list[Run]:
     return runs
 
 
+def take_over(runs: list[Run], folder: Path) -> None:
+    """Copy the records of runs with the same settings from other studies."""
+    recorded = {}
+    for path in sorted(RESULTS.glob('*/*.json')):
+        recorded.setdefault(read_digest(path), path)
+    for planned in runs:
+        path = folder / f'{planned.file_name}.json'
+        if planned.digest not in recorded or path.exists():
+            continue
+        source = recorded[planned.digest]
+        record = json.loads(source.read_text())
+        record['settings'].update(planned.extra, variant=planned.variant)
+        record['settings'].setdefault('trained_for', '/'.join(source.parts[-2:]))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, record)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Runs a study; exit status 1 if a run failed."""
     args = parse_args(argv)
@@ -85,6 +105,7 @@ def main(argv: list[str] | None = None) -> None:
     args.work_dir = args.work_dir.absolute() / folder
     os.chdir(recording.ROOT)  # where the leaves expect their data
     runs = plan_study(args)
+    take_over(runs, RESULTS / folder)
     drive(runs, args, RESULTS / folder, args.work_dir, again='--tag')
 
 

@@ -77,8 +77,9 @@ def all_methods(host: str) -> dict[str, dict]:
 
 
 def routed(policy: dict, gradient: str, init: str = 'random', **others) -> dict:
-    """DINO with one way to route."""
-    settings = dict(policy=policy, gradient=gradient, router=dict(init=init), **others)
+    """QR-DINO with another way to route."""
+    router = dict(EEQR['router'], init=init)
+    settings = dict(EEQR, policy=policy, gradient=gradient, router=router, **others)
     return methods('DINO', routing=settings)
 
 
@@ -154,7 +155,7 @@ STUDIES = dict(
         question='Does everyone enter at first, or a random half?',
         leaf=DINO,
         variants={
-            init: methods('DINO', routing=dict(EEQR, router=dict(init=init)))
+            init: routed(STANDARDIZED, 'straight_through', init=init)
             for init in ('random', 'enter')
         },
     ),
@@ -162,7 +163,10 @@ STUDIES = dict(
         question='What does the router see?',
         leaf=DINO,
         variants={
-            seen: methods('DINO', routing=dict(EEQR, router=dict(router_input=seen)))
+            seen: methods(
+                'DINO',
+                routing=dict(EEQR, router=dict(EEQR['router'], router_input=seen)),
+            )
             for seen in ('content_and_position', 'content')
         },
     ),
@@ -179,7 +183,16 @@ STUDIES = dict(
     varifocal=Study(
         question="Varifocal targets in all class losses, or the host's focal loss?",
         leaf=DINO,
-        variants={'varifocal': paq(), 'focal': paq(loss_cls=None)},
+        variants={
+            'varifocal': paq(),
+            'varifocal, one-to-many only': methods(
+                'DINO',
+                patterns=PATTERNS,
+                quality=dict(QUALITY, loss_cls=METHODS['varifocal']),
+                loss_cls=None,
+            ),
+            'focal': paq(loss_cls=None),
+        },
     ),
     weight_mlp=Study(
         question='How wide must the MLP of the pattern weights be?',

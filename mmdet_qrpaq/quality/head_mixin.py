@@ -5,10 +5,12 @@ the matching queries: neither encoder proposals nor denoising queries.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from mmdet.models.dense_heads import DETRHead
-from mmdet.registry import TASK_UTILS
+from mmdet.registry import MODELS, TASK_UTILS
 from torch import Tensor
 
 from ..errors import ConfigError, check_number
@@ -25,7 +27,9 @@ class QualityAwareDETRHead(DETRHead):
             - ``layers``: ``'intermediate'`` (all but the last, the paper's),
               ``'all'``, or a list of decoder layer indices, 0 the first;
             - ``normalizer``: ``'num_pos'`` or ``'num_gt'``, what the losses of a
-              layer are divided by.
+              layer are divided by;
+            - ``loss_cls``: config of another classification loss for L_1:m than
+              the head's ``loss_cls``, which is taken without it.
 
     Raises:
         ConfigError: If a setting is not one of these.
@@ -36,7 +40,7 @@ class QualityAwareDETRHead(DETRHead):
         self.quality = quality
         if quality is None:
             return
-        known = {'assigner', 'layers', 'normalizer'}
+        known = {'assigner', 'layers', 'normalizer', 'loss_cls'}
         if unknown := sorted(set(quality) - known):
             raise ConfigError(
                 f'bbox_head.quality has no setting {unknown[0]!r}: use '
@@ -76,6 +80,16 @@ class QualityAwareDETRHead(DETRHead):
                 'one object to one query; use a QualityAwareAssigner (the one-to-one '
                 'assigner is set in train_cfg.assigner).'
             )
+        self.quality_loss_cls = self.loss_cls
+        if quality.get('loss_cls') is not None:
+            self.quality_loss_cls = MODELS.build(quality['loss_cls'])
+            sigmoid = self.quality_loss_cls.use_sigmoid
+            if sigmoid != self.loss_cls.use_sigmoid:
+                raise ConfigError(
+                    f'bbox_head.quality.loss_cls has use_sigmoid={sigmoid} and '
+                    f'bbox_head.loss_cls {not sigmoid}; both read the same logits, so '
+                    'set them alike.'
+                )
 
     def loss_by_feat(
         self,
@@ -108,13 +122,23 @@ class QualityAwareDETRHead(DETRHead):
             cls_scores, bbox_preds, batch_gt_instances, batch_img_metas
         )
         for i, *inputs in zip(layers, cls_scores, bbox_preds, targets, strict=True):
-            loss_cls, loss_bbox, loss_iou = self.loss_by_feat_single(
-                *inputs, batch_img_metas
-            )
+            with self._one_to_many_loss_cls():
+                loss_cls, loss_bbox, loss_iou = self.loss_by_feat_single(
+                    *inputs, batch_img_metas
+                )
             losses[f'd{i}.loss_cls_o2m'] = loss_cls
             losses[f'd{i}.loss_bbox_o2m'] = loss_bbox
             losses[f'd{i}.loss_iou_o2m'] = loss_iou
         return losses
+
+    @contextmanager
+    def _one_to_many_loss_cls(self) -> Iterator[None]:
+        """Inside, the host's `loss_by_feat_single` finds the loss of L_1:m."""
+        hungarian, self.loss_cls = self.loss_cls, self.quality_loss_cls
+        try:
+            yield
+        finally:
+            self.loss_cls = hungarian
 
     def one_to_many_layers(self, num_layers: int) -> list[int]:
         """Indices of the decoder layers that get L_1:m."""

@@ -1,5 +1,6 @@
 """The paired benchmark: what it trains, and where it records it."""
 
+import json
 import sys
 
 import pytest
@@ -100,11 +101,32 @@ def test_an_unknown_variant_is_named(capsys):
 
 def test_a_record_older_than_digests_is_not_reused(data, tmp_path, monkeypatch):
     """Nobody knows whether it was made with these settings."""
-    monkeypatch.setattr(paired, 'RESULTS', tmp_path)
+    monkeypatch.setattr(paired, 'RESULTS', tmp_path / 'results')
     monkeypatch.chdir(REPOSITORY)
-    folder = tmp_path / 'varifocal_my_shapes'
-    folder.mkdir()
+    folder = tmp_path / 'results' / 'varifocal_my_shapes'
+    folder.mkdir(parents=True)
     (folder / 'focal_seed0.json').write_text('{"settings": {}}')
     options = ['varifocal', '--data', data, '--seeds', '0']
     with pytest.raises(ConfigError, match='choose another --tag'):
         paired.main([*options, '--work-dir', str(tmp_path / 'work')])
+
+
+def test_a_run_of_another_study_is_not_repeated(data, tmp_path, monkeypatch):
+    """Its record is taken over, by the digest of its settings and data."""
+    monkeypatch.setattr(paired, 'RESULTS', tmp_path / 'results')
+    paq = plan('methods_dino', '--data', data, '--seeds', 3)['PaQ']
+    record = dict(settings=dict(digest=paq.digest, variant='PaQ', study='methods_dino'))
+    source = tmp_path / 'results' / 'methods_dino_my_shapes' / 'PaQ_seed3.json'
+    source.parent.mkdir(parents=True)
+    source.write_text(json.dumps(record))
+    runs = plan('varifocal', '--data', data, '--seeds', 3)
+    folder = tmp_path / 'results' / 'varifocal_my_shapes'
+    paired.take_over(list(runs.values()), folder)
+    (taken,) = folder.iterdir()
+    assert taken.name == 'varifocal_seed3.json'
+    assert json.loads(taken.read_text())['settings'] == dict(
+        digest=runs['varifocal'].digest,
+        variant='varifocal',
+        study='varifocal',
+        trained_for='methods_dino_my_shapes/PaQ_seed3.json',
+    )

@@ -156,6 +156,23 @@ def test_targets_by_hand():
     )
 
 
+def test_one_to_many_may_have_a_class_loss_of_its_own():
+    """Each loss is that of a head which has its class loss everywhere."""
+    batch = make_batch([3, 1], [(64, 96), (48, 80)])
+    focal = detr_losses(make_head('dino', quality=QUALITY), batch)
+    varifocal = detr_losses(
+        make_head('dino', quality=QUALITY, loss_cls=VARIFOCAL), batch
+    )
+    mixed = detr_losses(
+        make_head('dino', quality=dict(QUALITY, loss_cls=VARIFOCAL)), batch
+    )
+    assert mixed.keys() == focal.keys()
+    for name, loss in mixed.items():
+        expected = varifocal if name.endswith('_o2m') else focal
+        assert loss == expected[name], name
+    assert focal['d0.loss_cls_o2m'] != varifocal['d0.loss_cls_o2m']
+
+
 @pytest.mark.parametrize(
     'change, words',
     [
@@ -172,6 +189,7 @@ def test_targets_by_hand():
         ),
         (dict(normalizer='mean'), "normalizer is 'mean'"),
         (dict(topk=4), "no setting 'topk'"),
+        (dict(loss_cls=dict(type='CrossEntropyLoss')), 'use_sigmoid=False'),
         (dict(assigner=dict(type='QualityAwareAssigner', candidate_topk=0)), 'is 0'),
     ],
 )
