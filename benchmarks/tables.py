@@ -8,7 +8,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -189,68 +189,111 @@ def studied() -> dict[str, tuple[Study, dict[str, dict[int, dict]]]]:
     return found
 
 
-def policy_table() -> str:
-    """Which routing rule and gradient: the paired study."""
-    study, records = studied().get('routing_policy', (None, None))
-    return study_table(study, records) if records else 'Not measured yet.'
+def decided(study: str) -> Callable[[], str]:
+    """What makes the table of one study, for the page that decides by it."""
+
+    def table() -> str:
+        _, records = studied().get(study, (None, {}))
+        return study_table(STUDIES[study], records) if records else 'Not measured yet.'
+
+    return table
 
 
-def study_table(study: Study, records: dict[str, dict[int, dict]]) -> str:
+def study_table(study: Study, records: dict, brief: bool = False) -> str:
     """The table of a study, and what was measured where."""
     more = {}
     if study.paper:
-        paper = {name: f'{ap:.1f}' for name, ap in study.paper.items()}
-        more = {'AP of the paper: COCO, ResNet-50, 12 epochs': paper}
+        host = study.paper[next(iter(study.variants))]
+        more = {
+            f'AP, paper: {PAPER_SETTING}': {
+                name: f'{ap:.1f}' for name, ap in study.paper.items()
+            },
+            'AP minus host, paper': {
+                name: f'{ap - host:+.1f}'
+                for name, ap in study.paper.items()
+                if ap != host
+            },
+        }
+    rows = [name for name in study.variants if name in records or not brief]
     # Records of before query use was counted do not tell their queries.
-    table = draw_up(records, list(study.variants), num_queries=30, more=more)
+    table = draw_up(records, rows, num_queries=30, more=more, brief=brief)
     last = list(list(records.values())[-1].values())[-1]
+    changed = ', '.join(
+        f'`{key}={value}`'
+        for key, value in last['settings']['options'].items()
+        if key != 'model'
+    )
     return (
-        f'{table}\n\n`{study.leaf}`, from scratch; {describe_budget(records)}; mean ± '
-        f'standard deviation over seeds; {setting(last)}.'
+        f'{table}\n\n`{study.leaf}`{changed and " with "}{changed}, from scratch; '
+        f'{describe_budget(records)}; mean ± standard deviation over seeds; '
+        f'{setting(last)}.'
     )
 
 
+def method_studies() -> dict[str, tuple[Study, dict[str, dict[int, dict]]]]:
+    """Those which ask what the methods bring; the others are to decide something."""
+    return {
+        name: found for name, found in studied().items() if name.startswith('methods_')
+    }
+
+
 def accuracy_tables() -> str:
-    """All studies but those with a page of their own, with AP curves."""
+    """All that was measured of the methods, with AP curves."""
     parts = []
-    for name, (study, records) in studied().items():
-        if name in OWN_PAGE:
-            continue
+    for name, (study, records) in method_studies().items():
         parts += [f'## {name}', study.question, study_table(study, records)]
         parts.append(f'![AP curves](images/accuracy_{name}.png)')
     return '\n\n'.join(parts) or 'Not measured yet.'
 
 
+def accuracy_summary() -> str:
+    """The same, in short: paper and measured."""
+    parts = []
+    for study, records in method_studies().values():
+        parts += [f'**{study.question}**', study_table(study, records, brief=True)]
+    return '\n\n'.join(parts) or 'Not measured yet.'
+
+
 def draw_pictures() -> None:
     """The AP curves of those studies."""
-    for name, (study, records) in studied().items():
-        if name not in OWN_PAGE:
-            figure = draw_curves(
-                records, list(study.variants), describe_budget(records)
-            )
-            figure.savefig(ROOT / 'docs' / 'images' / f'accuracy_{name}.png', dpi=110)
+    for name, (study, records) in method_studies().items():
+        variants = [variant for variant in study.variants if variant in records]
+        figure = draw_curves(records, variants, describe_budget(records))
+        figure.savefig(ROOT / 'docs' / 'images' / f'accuracy_{name}.png', dpi=110)
 
 
-# Its numbers are quoted there.
-OWN_PAGE = ('routing_policy',)
+PAPER_SETTING = 'COCO, ResNet-50, 12 epochs'
+DECISIONS = ROOT / 'docs' / 'decisions'
 # Generated blocks by file.
 PAGES = {
     README: {
         'demo results': demo_table,
         'cost': cost_table.pair_table,
+        'accuracy in short': accuracy_summary,
     },
     ROOT / 'docs' / 'cost.md': {'cost rows': cost_table.rows_table},
     ROOT / 'docs' / 'speed.md': {
         'routing speed': routing_tables,
         'model speed': model_tables,
     },
-    ROOT / 'docs' / 'decisions' / '0003-routing-policy.md': {
-        'routing policy': policy_table,
+    DECISIONS / '0003-routing-policy.md': {
+        'routing policy': decided('routing_policy'),
+        'routing parts': decided('routing_parts'),
+    },
+    DECISIONS / '0004-open-choices.md': {
+        name.replace('_', ' '): decided(name)
+        for name in (
+            'router_start',
+            'router_input',
+            'routing_ffn',
+            'varifocal',
+            'quality_confidence',
+            'quality_normalizer',
+            'weight_mlp',
+        )
     },
     ROOT / 'docs' / 'masks.md': {'masks speed': mask_tables},
-    ROOT / 'docs' / 'accuracy.md': {
-        'accuracy': accuracy_tables,
-    },
+    ROOT / 'docs' / 'accuracy.md': {'accuracy': accuracy_tables},
 }
 
 

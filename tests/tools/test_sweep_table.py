@@ -109,6 +109,12 @@ def test_the_table_by_hand() -> None:
     ]
     assert rows[2] == ['other', 'not run', *['-'] * 9]
 
+    head, _, row, _ = cells(
+        draw_up(dict(host=host, ours=ours), ['host', 'ours', 'other'], brief=True)
+    )
+    assert head[1:3] == ['seeds', 'AP'] and head[-1] == 'Gini of query use'
+    assert row[-2:] == ['+0.030 ± 0.014 [-0.097, +0.157]', '0.50 ± 0.00']
+
 
 def test_one_common_seed_has_a_difference_but_no_interval() -> None:
     host = {0: record('host', 0, 0.3), 1: record('host', 1, 0.4)}

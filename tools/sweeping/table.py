@@ -8,6 +8,8 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 SITES = ('layer', 'self_attn', 'cross_attn')
+# Columns that a brief table does without, like those on routing.
+DETAILS = ('AP75', 'seconds a step', 'peak memory, GB')
 # Routing numbers, by the suffix in the log.
 ROUTING = (
     ('share entering, F / SA / CA', ''),
@@ -44,6 +46,7 @@ def draw_up(
     variants: Sequence[str] | None = None,
     num_queries: int | None = None,
     more: dict[str, dict[str, str]] | None = None,
+    brief: bool = False,
 ) -> str:
     """Write a Markdown table with one row a variant.
 
@@ -55,6 +58,7 @@ def draw_up(
             those of the results without.
         num_queries: Queries of the model, for records that do not say.
         more: Cells by variant, by the heading of one more column.
+        brief: Accuracy and query use alone.
     """
     variants = list(results) if variants is None else variants
     first = results.get(variants[0], {}) if variants else {}
@@ -70,7 +74,10 @@ def draw_up(
         'seconds a step': lambda by_seed: _spread_of(by_seed, 'step_seconds', 2),
         'peak memory, GB': _peak_memory,
     }
-    for heading, suffix in ROUTING:
+    if brief:
+        for heading in DETAILS:
+            del columns[heading]
+    for heading, suffix in () if brief else ROUTING:
         columns[heading] = lambda by_seed, suffix=suffix: _routing(
             by_seed, suffix, num_queries
         )
