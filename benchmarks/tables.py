@@ -205,10 +205,10 @@ def study_table(study: Study, records: dict, brief: bool = False) -> str:
     if study.paper:
         host = study.paper[next(iter(study.variants))]
         more = {
-            f'AP, paper: {PAPER_SETTING}': {
+            f'AP, paper, %: {PAPER_SETTING}': {
                 name: f'{ap:.1f}' for name, ap in study.paper.items()
             },
-            'AP minus host, paper': {
+            'AP minus host, paper, %': {
                 name: f'{ap - host:+.1f}'
                 for name, ap in study.paper.items()
                 if ap != host
@@ -218,10 +218,10 @@ def study_table(study: Study, records: dict, brief: bool = False) -> str:
     # Records of before query use was counted do not tell their queries.
     table = draw_up(records, rows, num_queries=30, more=more, brief=brief)
     last = list(list(records.values())[-1].values())[-1]
+    # Older records do not tell options; they had none.
+    options = last['settings'].get('options', {})
     changed = ', '.join(
-        f'`{key}={value}`'
-        for key, value in last['settings']['options'].items()
-        if key != 'model'
+        f'`{key}={value}`' for key, value in options.items() if key != 'model'
     )
     return (
         f'{table}\n\n`{study.leaf}`{changed and " with "}{changed}, from scratch; '

@@ -58,9 +58,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def folder_name(args: argparse.Namespace) -> str:
-    """What the records of a command lie in."""
-    parts = [args.study, args.data and Path(args.data).name, args.tag]
+def folder_name(args: argparse.Namespace, study: str | None = None) -> str:
+    """What the records of a command, or of another study like it, lie in."""
+    parts = [study or args.study, args.data and Path(args.data).name, args.tag]
     return '_'.join(re.sub(r'\W+', '_', part) for part in parts if part)
 
 
@@ -79,13 +79,17 @@ def plan_study(args: argparse.Namespace) -> list[Run]:
     return runs
 
 
-def take_over(runs: list[Run], folder: Path) -> None:
-    """Copy the records of runs with the same settings from other studies."""
+def take_over(runs: list[Run], args: argparse.Namespace) -> None:
+    """Copy the records of runs with the same settings from other studies.
+
+    Of the same tag: it keeps another machine, or a repetition, apart.
+    """
     recorded = {}
-    for path in sorted(RESULTS.glob('*/*.json')):
-        recorded.setdefault(read_digest(path), path)
+    for study in STUDIES:
+        for path in sorted((RESULTS / folder_name(args, study)).glob('*.json')):
+            recorded.setdefault(read_digest(path), path)
     for planned in runs:
-        path = folder / f'{planned.file_name}.json'
+        path = RESULTS / folder_name(args) / f'{planned.file_name}.json'
         if planned.digest not in recorded or path.exists():
             continue
         source = recorded[planned.digest]
@@ -105,7 +109,7 @@ def main(argv: list[str] | None = None) -> None:
     args.work_dir = args.work_dir.absolute() / folder
     os.chdir(recording.ROOT)  # where the leaves expect their data
     runs = plan_study(args)
-    take_over(runs, RESULTS / folder)
+    take_over(runs, args)
     drive(runs, args, RESULTS / folder, args.work_dir, again='--tag')
 
 

@@ -119,10 +119,16 @@ def test_a_run_of_another_study_is_not_repeated(data, tmp_path, monkeypatch):
     source = tmp_path / 'results' / 'methods_dino_my_shapes' / 'PaQ_seed3.json'
     source.parent.mkdir(parents=True)
     source.write_text(json.dumps(record))
-    runs = plan('varifocal', '--data', data, '--seeds', 3)
-    folder = tmp_path / 'results' / 'varifocal_my_shapes'
-    paired.take_over(list(runs.values()), folder)
-    (taken,) = folder.iterdir()
+    options = ['varifocal', '--data', data, '--seeds', '3']
+    runs = plan(*options)
+    # Another machine's, or a repetition.
+    tagged = paired.parse_args([*options, '--tag', 'again'])
+    paired.take_over(list(runs.values()), tagged)
+    assert [path.name for path in (tmp_path / 'results').iterdir()] == [
+        'methods_dino_my_shapes'
+    ]
+    paired.take_over(list(runs.values()), paired.parse_args(options))
+    (taken,) = (tmp_path / 'results' / 'varifocal_my_shapes').iterdir()
     assert taken.name == 'varifocal_seed3.json'
     assert json.loads(taken.read_text())['settings'] == dict(
         digest=runs['varifocal'].digest,
