@@ -13,7 +13,14 @@ from rich.progress import track
 from torch import nn
 
 from ..errors import ConfigError
-from .average_precision import AP_NAMES, build_evaluator, quietly
+from .average_precision import (
+    AP_NAMES,
+    another,
+    build_evaluator,
+    evaluate,
+    quietly,
+)
+from .duplicates import suppress_duplicates
 from .object_sizes import object_counts
 from .results import COUNT, NUMBER, TEXT, fields, list_of, or_none, table_of
 from .trained_detector import TrainedModel
@@ -45,6 +52,7 @@ PRECISION = fields(
             name=TEXT,
             num_images=COUNT,
             AP=table_of(or_none(NUMBER)),
+            AP_with_nms=NUMBER,
             classes=table_of(or_none(NUMBER)),
         )
     )
@@ -106,9 +114,12 @@ def _evaluate(model: TrainedModel) -> dict:
     if isinstance(settings, dict) and settings.get('type') == 'CocoMetric':
         settings = dict(settings, classwise=True)
     evaluator = build_evaluator(settings, model.dataloader)
+    with_nms = another(evaluator)
     num_images = len(model.dataloader.dataset)
     for batch in track(model.dataloader, 'detecting'):
-        evaluator.process(model.detector.test_step(batch), batch)
+        samples = model.detector.test_step(batch)
+        evaluator.process(samples, batch)
+        with_nms.process(suppress_duplicates(samples), batch)
     with quietly():
         found = evaluator.evaluate(num_images)
     found = {key.rpartition('/')[2]: _number(value) for key, value in found.items()}
@@ -122,6 +133,7 @@ def _evaluate(model: TrainedModel) -> dict:
         name=model.name,
         num_images=num_images,
         AP={name: found.get(key) for name, key in AP_NAMES.items()},
+        AP_with_nms=evaluate(with_nms, num_images).ap,
         classes=classes,
     )
 

@@ -70,7 +70,9 @@ def list_sections(models: Sequence[TrainedModel], settings: Settings) -> list[Se
             name='precision',
             title='Average precision',
             how="The config's own evaluator over its data set; AP is COCO's mean over "
-            'IoU 0.50:0.95. A dash: there is no such object.',
+            'IoU 0.50:0.95. A dash: there is no such object. With NMS (by class, IoU '
+            '0.6) duplicates are gone: where that adds much, the model finds objects '
+            'but has not learned to report them once, and needs a longer training.',
             shows='AP of each model: over all, by size and by class.',
             measure=report_measures.measure_precision,
             schema=overview.PRECISION,

@@ -56,12 +56,15 @@ def model_tables(numbers: dict) -> list[Table]:
 def precision_tables(numbers: dict) -> list[Table]:
     """AP by size, then by class."""
     models = numbers['models']
-    tables = []
-    for caption, key in (('AP, %', 'AP'), ('AP by class, %', 'classes')):
-        columns = ['model', *models[0][key]]
-        rows = [[m['name'], *map(percent, m[key].values())] for m in models]
-        tables.append(Table(caption, columns, rows))
-    return tables
+    by_size = [
+        [m['name'], *map(percent, [*m['AP'].values(), m['AP_with_nms']])]
+        for m in models
+    ]
+    by_class = [[m['name'], *map(percent, m['classes'].values())] for m in models]
+    return [
+        Table('AP, %', ['model', *models[0]['AP'], 'AP with NMS'], by_size),
+        Table('AP by class, %', ['model', *models[0]['classes']], by_class),
+    ]
 
 
 def usage_tables(numbers: dict) -> list[Table]:

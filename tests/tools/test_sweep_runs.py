@@ -58,11 +58,11 @@ folder.mkdir(parents=True)
 ap = {'coco/bbox_mAP' + end: 0.5 for end in ('', '_50', '_75', '_s', '_m', '_l')}
 (folder / 'x.json').write_text(json.dumps(ap))
 """
-COUNT = """
+MEASURE = """
 import json, pathlib, sys
 assert pathlib.Path(sys.argv[2]).exists(), sys.argv[2]
-usage = dict(num_queries=8, gini=0.25, gini_confident=None, iteration=4)
-pathlib.Path(sys.argv[3]).write_text(json.dumps(usage))
+found = dict(num_queries=8, gini=0.25, gini_confident=None, iteration=4)
+pathlib.Path(sys.argv[3]).write_text(json.dumps(dict(found, AP_with_nms=0.1)))
 """
 
 
@@ -74,7 +74,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name, text in (
         ('train', TRAIN),
         ('test', TEST),
-        ('sweeping/count_usage', COUNT),
+        ('sweeping/measure_model', MEASURE),
     ):
         (tools / f'{name}.py').write_text(text)
     monkeypatch.setattr(job, 'TOOLS', tools)
@@ -118,6 +118,7 @@ def test_a_record_says_what_was_run_and_measured(sweep) -> None:
     assert measured['peak_memory_mb']['cuda'] == 512
     assert measured['routing'] == {'routing/d0.layer': 4.0}
     assert (measured['gini'], measured['num_queries']) == (0.25, 8)
+    assert measured['AP_with_nms'] == 0.1
     # The last checkpoint is kept, for looking at the model.
     run = sweep.out / 'tiny_num_queries_8_seed0'
     assert [path.name for path in run.glob('*.pth')] == ['epoch_2.pth']
@@ -275,6 +276,7 @@ def test_a_real_sweep(tmp_path: Path) -> None:
         assert [step for step, _ in measured['loss_curve']] == [1, 2, 3, 4]
         assert [step for step, _ in measured['AP_curve']] == [4]
         assert measured['num_queries'] == 20 and 0 <= measured['gini'] < 1
+        assert 0 <= measured['AP_with_nms'] <= 1
         assert measured['peak_memory_mb']['resident'] > 100
     first = [record['measured']['loss_curve'][0][1] for record in records.values()]
     assert first[0] != first[1]

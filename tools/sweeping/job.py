@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .plan import Run
-from .record import LAST_VALIDATION, USAGE, is_validated
+from .record import LAST_VALIDATION, MEASURES, is_validated
 
 TOOLS = Path(__file__).resolve().parents[1]
 LOG = 'run.log'
@@ -69,8 +69,8 @@ class Job:
         if not is_validated(self.run, self.folder):
             test = [python, TOOLS / 'test.py', config, checkpoint]
             yield [*test, '--work-dir', self.folder / LAST_VALIDATION]
-        count = [python, TOOLS / 'sweeping' / 'count_usage.py', config, checkpoint]
-        yield [*count, self.folder / USAGE]
+        measure = [python, TOOLS / 'sweeping' / 'measure_model.py', config, checkpoint]
+        yield [*measure, self.folder / MEASURES]
 
     def watch_memory(self) -> None:
         """Look at the peak of the training process, which it takes with it."""

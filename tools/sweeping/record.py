@@ -30,7 +30,7 @@ from .scale import longest_side
 
 METRICS = {name: f'coco/{key}' for name, key in AP_NAMES.items()}
 # Files in a run's folder.
-USAGE = 'query_usage.json'
+MEASURES = 'measures.json'
 LAST_VALIDATION = 'last_validation'
 
 _CURVE = list_of(dict(type='array', items=NUMBER, minItems=2, maxItems=2))
@@ -59,6 +59,7 @@ _SETTINGS = fields(
 )
 _MEASURED = fields(
     **{name: or_none(SHARE) for name in METRICS},
+    AP_with_nms=SHARE,
     AP_curve=_CURVE,
     loss_curve=_CURVE,
     routing=table_of(NUMBER),
@@ -108,7 +109,7 @@ def write_record(
         small=run.scale.small,
         seed=run.seed,
         epochs=run.config.train_cfg.get('max_epochs'),
-        iterations=_read_usage(folder)['iteration'],
+        iterations=_read_measures(folder)['iteration'],
         image_size=longest_side(run.config),
         batch_size=run.config.train_dataloader.batch_size,
         data=run.data,
@@ -145,17 +146,18 @@ def measure(folder: Path, length: int) -> dict[str, Any]:
         raise ConfigError('no AP was logged.')
     if not all(math.isfinite(entry['loss']) for entry in history.train):
         raise ConfigError('the loss is not finite.')
-    usage = _read_usage(folder)
+    measures = _read_measures(folder)
     memory = [entry['memory'] for entry in history.train if 'memory' in entry]
     return dict(
         # COCO's value for 'there is no object of this size' is -1.
         {name: last[key] if last[key] >= 0 else None for name, key in METRICS.items()},
+        AP_with_nms=measures['AP_with_nms'],
         AP_curve=curve,
         loss_curve=[(entry['iter'], entry['loss']) for entry in history.train],
         routing={k: v for k, v in last.items() if k.startswith('routing/')},
-        num_queries=usage['num_queries'],
-        gini=usage['gini'],
-        gini_confident=usage['gini_confident'],
+        num_queries=measures['num_queries'],
+        gini=measures['gini'],
+        gini_confident=measures['gini_confident'],
         # Each is a mean over the iterations before; the first hold the start.
         step_seconds=statistics.median(entry['time'] for entry in history.train),
         peak_memory_mb=dict(resident=None, cuda=max(memory, default=None)),
@@ -177,8 +179,8 @@ def read_records(paths: Iterable[Path]) -> dict[str, dict[int, dict]]:
     return found
 
 
-def _read_usage(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / USAGE).read_text())
+def _read_measures(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / MEASURES).read_text())
 
 
 def _last_validation(folder: Path) -> dict[str, Any] | None:

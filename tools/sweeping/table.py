@@ -67,6 +67,7 @@ def draw_up(
         'AP': lambda by_seed: _spread_of(by_seed, 'AP'),
         'AP50': lambda by_seed: _spread_of(by_seed, 'AP50'),
         'AP75': lambda by_seed: _spread_of(by_seed, 'AP75'),
+        'AP with NMS': lambda by_seed: _spread_of(by_seed, 'AP_with_nms'),
         f'AP minus {variants[0] if variants else ""}, same seed [95 %]': (
             lambda by_seed: _difference(by_seed, first)
         ),

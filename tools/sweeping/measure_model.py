@@ -1,6 +1,6 @@
-"""Counts which query of a trained model finds which object: a step of every run.
+"""Counts which query finds which object, and what AP is with NMS: a step of every run.
 
-    python tools/sweeping/count_usage.py CONFIG CHECKPOINT OUT.json
+    python tools/sweeping/measure_model.py CONFIG CHECKPOINT OUT.json
 
 A process of its own, so that it uses the GPU of its run.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import checkout  # noqa: F401
 
+from mmdet_qrpaq.analysis.duplicates import precision_with_nms
 from mmdet_qrpaq.analysis.query_usage import count_query_hits
 from mmdet_qrpaq.analysis.trained_detector import build_dataloader, load_detector
 from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
@@ -23,9 +24,12 @@ def main() -> None:
     """Count over the validation set and write the numbers."""
     config, checkpoint, out = sys.argv[1:]
     cfg = read_config(config)
-    usage = count_query_hits(load_detector(cfg, checkpoint), build_dataloader(cfg))
+    detector, dataloader = load_detector(cfg, checkpoint), build_dataloader(cfg)
+    usage = count_query_hits(detector, dataloader)
+    nms = precision_with_nms(detector, dataloader, cfg.val_evaluator)
     iteration = read_checkpoint(checkpoint)['meta']['iter']
-    Path(out).write_text(json.dumps(dict(usage.as_dict(), iteration=iteration)) + '\n')
+    numbers = dict(usage.as_dict(), AP_with_nms=nms.ap, iteration=iteration)
+    Path(out).write_text(json.dumps(numbers) + '\n')
 
 
 if __name__ == '__main__':

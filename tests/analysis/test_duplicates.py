@@ -1,0 +1,73 @@
+"""AP with duplicates suppressed, on detections whose AP is known."""
+
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+from torch import nn
+
+from mmdet_qrpaq.analysis.average_precision import build_evaluator, evaluate
+from mmdet_qrpaq.analysis.duplicates import precision_with_nms, suppress_duplicates
+from mmdet_qrpaq.analysis.trained_detector import build_dataloader
+from mmdet_qrpaq.runtime.configs import read_config
+from tiny_runs import CLASSES, CONFIG, write_dataset
+
+
+def detections(*rows: tuple) -> DetDataSample:
+    """Rows are (box, score, label)."""
+    sample = DetDataSample()
+    sample.pred_instances = InstanceData(
+        bboxes=torch.tensor([row[0] for row in rows]).float().reshape(-1, 4),
+        scores=torch.tensor([row[1] for row in rows]),
+        labels=torch.tensor([row[2] for row in rows], dtype=torch.long),
+    )
+    return sample
+
+
+def test_by_hand():
+    box, shifted, far = [0, 0, 10, 10], [0, 1, 10, 10], [20, 20, 30, 30]
+    # IoU of the first two is 0.9; the half overlaps the box by 0.5, no duplicate yet.
+    half = [0, 5, 10, 10]
+    sample = detections(
+        (shifted, 0.8, 0), (box, 0.9, 0), (box, 0.7, 1), (far, 0.1, 0), (half, 0.6, 0)
+    )
+    (left,) = suppress_duplicates([sample])
+    assert left.pred_instances.scores.tolist() == pytest.approx([0.9, 0.7, 0.6, 0.1])
+    assert left.pred_instances.labels.tolist() == [0, 1, 0, 0]
+    assert len(sample.pred_instances) == 5  # theirs is not touched
+    (fewer,) = suppress_duplicates([sample], iou_threshold=0.4)
+    assert fewer.pred_instances.scores.tolist() == pytest.approx([0.9, 0.7, 0.1])
+
+
+def test_no_detections():
+    (left,) = suppress_duplicates([detections()])
+    assert len(left.pred_instances) == 0
+
+
+class FindsTwice(nn.Module):
+    """Reports every object three times, the copies as surely as the first."""
+
+    def test_step(self, batch: dict) -> list[DetDataSample]:
+        for sample in batch['data_samples']:
+            truth = sample.gt_instances
+            factor = torch.tensor(sample.scale_factor).repeat(2)
+            boxes = truth.bboxes.tensor / factor
+            sample.pred_instances = InstanceData(
+                bboxes=boxes.repeat(3, 1),
+                scores=torch.full((3 * len(boxes),), 0.5),
+                labels=truth.labels.repeat(3),
+            )
+        return batch['data_samples']
+
+
+def test_a_model_that_only_repeats_itself_is_perfect_with_nms(tmp_path):
+    write_dataset(tmp_path)
+    config = tmp_path / 'tiny.py'
+    config.write_text(CONFIG.format(classes=CLASSES, root=str(tmp_path)))
+    cfg = read_config(str(config))
+    dataloader = build_dataloader(cfg)
+    assert precision_with_nms(FindsTwice(), dataloader, cfg.val_evaluator).ap == 1
+    evaluator = build_evaluator(cfg.val_evaluator, dataloader)
+    for batch in dataloader:
+        evaluator.process(FindsTwice().test_step(batch), batch)
+    assert evaluate(evaluator, len(dataloader.dataset)).ap < 0.8
