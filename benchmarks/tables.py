@@ -19,7 +19,7 @@ sys.path[:0] = [
     str(ROOT / 'tools'),
 ]
 import cost_table  # noqa: E402
-from models_table import models_table  # noqa: E402
+from models_table import draw_growth, models_table  # noqa: E402
 from studies import STUDIES, Study  # noqa: E402
 from sweeping.command import describe_budget  # noqa: E402
 from sweeping.picture import draw_curves  # noqa: E402
@@ -173,9 +173,20 @@ def mask_tables() -> str:
 
 def model_tables() -> str:
     """Whole models beside their hosts, one table for each device that was measured."""
-    paths = sorted(RESULTS.glob('model_speed_*.json'))
-    tables = [models_table(load(path.stem)) for path in paths]
-    return '\n\n'.join(tables) or 'Not measured yet.'
+    parts = []
+    for path in sorted(RESULTS.glob('model_speed_*.json')):
+        result = load(path.stem)
+        settings = result['settings']
+        height, width = settings['size']
+        parts += [
+            models_table(result),
+            f'{height}x{width}, random weights, {settings["device"]}, threads: '
+            f'{settings["threads"]}; medians of {settings["repeats"]} repetitions, in '
+            f'brackets quartiles; {setting(result)}.',
+        ]
+        if any(case['series'] != 'grid' for case in result['measured']):
+            parts.append(f'![Growth with queries and objects](images/{path.stem}.png)')
+    return '\n\n'.join(parts) or 'Not measured yet.'
 
 
 def studied() -> dict[str, tuple[Study, dict[str, dict[int, dict]]]]:
@@ -255,7 +266,12 @@ def accuracy_summary() -> str:
 
 
 def draw_pictures() -> None:
-    """The AP curves of those studies."""
+    """The AP curves of those studies, and how the time of models grows."""
+    for path in RESULTS.glob('model_speed_*.json'):
+        result = load(path.stem)
+        if any(case['series'] != 'grid' for case in result['measured']):
+            figure = draw_growth(result['measured'], result['settings'])
+            figure.savefig(ROOT / 'docs' / 'images' / f'{path.stem}.png', dpi=110)
     for name, (study, records) in method_studies().items():
         variants = [variant for variant in study.variants if variant in records]
         figure = draw_curves(records, variants, describe_budget(records))

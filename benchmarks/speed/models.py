@@ -10,11 +10,13 @@ Protocol:
   drawn anew, and each is divided by the host of its repetition.
 - Predicting is the normalised picture to boxes; a training step is the losses and their
   gradients, without the optimizer, whose work is that of the parameters.
+- Each case is written when it is done; the same command goes on with those left.
 - A case is a batch size, a number of queries and a precision; growth varies queries or
   objects alone, at the first batch size in single precision.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,6 +47,7 @@ from mmdet_qrpaq.runtime.configs import read_config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import recording  # noqa: E402  (one folder up)
+from sweeping.environment import describe_environment  # noqa: E402
 
 # Leaves that differ in their method alone; the first is the host.
 FAMILIES = dict(
@@ -236,16 +239,41 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     if args.device == 'cuda' and not torch.cuda.is_available():
         parser.error('--device cuda: torch finds no GPU here; use --device cpu.')
     args.out = args.out or recording.RESULTS / f'model_speed_{args.device}.json'
+    if args.out.suffix != '.json':
+        parser.error(f'--out {args.out} does not end in .json.')
     return args
+
+
+def measured_before(path: Path, settings: dict) -> list[dict]:
+    """Cases that the same code measured with the same settings on this machine."""
+    if not path.exists():
+        return []
+    result = json.loads(path.read_text())
+    here, there = describe_environment(), result['environment']
+    same = all(here[key] == there[key] for key in ('commit', 'versions', 'hardware'))
+    return result['measured'] if same and result['settings'] == settings else []
 
 
 def main(argv: list[str] | None = None) -> None:
     """Measure every case, write and draw."""
     args = parse(argv)
     MMLogger.get_current_instance().setLevel('WARNING')
-    family, size, measured = FAMILIES[args.family], tuple(args.size), []
+    family, size = FAMILIES[args.family], tuple(args.size)
+    settings = dict(
+        family=family,
+        device=args.device,
+        threads=torch.get_num_threads(),
+        size=list(size),
+        repeats=args.repeats,
+        protocol=__doc__.partition('Protocol:')[2].strip(),
+    )
+    path = args.out.absolute()
+    measured = measured_before(path, settings)
+    done = [tuple(case[field] for field in Case._fields) for case in measured]
     with Progress() as progress:
         for case in cases(args):
+            if case in done:
+                continue
             task = progress.add_task(
                 f'{case.queries} queries, batch {case.batch}, {case.objects} objects'
                 + ', half precision' * case.amp,
@@ -272,16 +300,9 @@ def main(argv: list[str] | None = None) -> None:
                     f'a picture of {size[0]} x {size[1]} has fewer positions than '
                     f'{case.queries} queries; give a larger --size.'
                 ) from error
-    settings = dict(
-        family=family,
-        device=args.device,
-        threads=torch.get_num_threads(),
-        size=list(size),
-        repeats=args.repeats,
-        protocol=__doc__.partition('Protocol:')[2].strip(),
-    )
-    name = str(args.out.resolve().with_suffix(''))
-    path = recording.write(name, 'model_speed', settings, measured)
+            recording.write(
+                str(path.with_suffix('')), 'model_speed', settings, measured
+            )
     print(f'written: {path}')
     if args.growth:
         draw_growth(measured, settings).savefig(path.with_suffix('.png'), dpi=160)

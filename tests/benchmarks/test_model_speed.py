@@ -101,9 +101,37 @@ def test_table_and_picture(measured):
     assert predicting.get_xlabel() == 'objects in a picture'
 
 
+def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
+    """Each case is written at once; other settings, or another machine, start anew."""
+    out, seen = tmp_path / 'speed.json', []
+
+    def measure(detectors, case, *_):
+        seen.append(case)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return case._asdict()
+
+    monkeypatch.setattr(models, 'build', lambda *_: None)
+    monkeypatch.setattr(models, 'measure', measure)
+    command = ['--batches', '1', '2', '--queries', '300', '--growth', '--out', str(out)]
+    with pytest.raises(KeyboardInterrupt):
+        models.main(command)
+    assert [case['batch'] for case in json.loads(out.read_text())['measured']] == [1]
+    models.main(command)
+    assert [case.batch for case in seen] == [1, 2, 2]
+    models.main([*command, '--repeats', '7'])
+    assert [case.batch for case in seen] == [1, 2, 2, 1, 2]
+    result = json.loads(out.read_text())
+    result['environment']['hardware']['device'] = 'another'
+    out.write_text(json.dumps(result))
+    models.main([*command, '--repeats', '7'])
+    assert [case.batch for case in seen][5:] == [1, 2]
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
+        (['--out', 'speed.txt'], 'does not end in .json'),
         (['--repeats', '1'], 'at least 2'),
         (['--size', '0', '9'], 'must be positive'),
         (['--growth', 'pictures'], 'invalid choice'),
