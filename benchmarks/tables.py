@@ -248,11 +248,16 @@ def method_studies() -> dict[str, tuple[Study, dict[str, dict[int, dict]]]]:
     }
 
 
+def question(study: Study, records: dict) -> str:
+    """What a study asks, and of which data."""
+    return f'{study.question.rstrip("?")}, on {describe_budget(records).split(",")[0]}?'
+
+
 def accuracy_tables() -> str:
     """All that was measured of the methods, with AP curves."""
     parts = []
     for name, (study, records) in method_studies().items():
-        parts += [f'## {name}', study.question, study_table(study, records)]
+        parts += [f'## {name}', question(study, records), study_table(study, records)]
         parts.append(f'![AP curves](images/accuracy_{name}.png)')
     return '\n\n'.join(parts) or 'Not measured yet.'
 
@@ -261,7 +266,10 @@ def accuracy_summary() -> str:
     """The same, in short: paper and measured."""
     parts = []
     for study, records in method_studies().values():
-        parts += [f'**{study.question}**', study_table(study, records, brief=True)]
+        parts += [
+            f'**{question(study, records)}**',
+            study_table(study, records, brief=True),
+        ]
     return '\n\n'.join(parts) or 'Not measured yet.'
 
 
