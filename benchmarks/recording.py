@@ -20,3 +20,13 @@ def write(name: str, kind: str, settings: dict, measured: dict) -> Path:
         measured=measured,
     )
     return write_json(RESULTS / f'{name}.json', result)
+
+
+def setting(result: dict) -> str:
+    """Hardware, versions and commit, in one line."""
+    env = result['environment']
+    versions = env['versions']
+    return (
+        f'{env["hardware"]["device"]}, {env["hardware"]["cores"]} cores, torch '
+        f'{versions["torch"]}, {env["date"]}, commit {env["commit"]}'
+    )

@@ -8,7 +8,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,31 +18,18 @@ sys.path[:0] = [
     str(ROOT / 'benchmarks' / 'speed'),
     str(ROOT / 'tools'),
 ]
+import accuracy_tables  # noqa: E402
 import cost_table  # noqa: E402
+from accuracy_tables import decided  # noqa: E402
 from models_table import draw_growth, models_table  # noqa: E402
-from studies import STUDIES, Study  # noqa: E402
-from sweeping.command import describe_budget  # noqa: E402
-from sweeping.picture import draw_curves  # noqa: E402
-from sweeping.record import read_records  # noqa: E402
-from sweeping.table import draw_up  # noqa: E402
+from recording import RESULTS, setting  # noqa: E402
 
-RESULTS = ROOT / 'benchmarks' / 'results'
 README = ROOT / 'README.md'
 
 
 def load(name: str) -> dict:
     """One result."""
     return json.loads((RESULTS / f'{name}.json').read_text())
-
-
-def setting(result: dict) -> str:
-    """Hardware, versions and commit, in one line."""
-    env = result['environment']
-    versions = env['versions']
-    return (
-        f'{env["hardware"]["device"]}, {env["hardware"]["cores"]} cores, torch '
-        f'{versions["torch"]}, {env["date"]}, commit {env["commit"]}'
-    )
 
 
 def demo_table() -> str:
@@ -189,90 +176,6 @@ def model_tables() -> str:
     return '\n\n'.join(parts) or 'Not measured yet.'
 
 
-def studied() -> dict[str, tuple[Study, dict[str, dict[int, dict]]]]:
-    """Studies and their records, by the folder of those."""
-    found = {}
-    for name, study in STUDIES.items():
-        folders = (RESULTS / 'accuracy').glob(f'{name}*/')
-        for folder in sorted(folders):
-            if records := read_records(folder.glob('*.json')):
-                found[folder.name] = (study, records)
-    return found
-
-
-def decided(study: str) -> Callable[[], str]:
-    """What makes the table of one study, for the page that decides by it."""
-
-    def table() -> str:
-        _, records = studied().get(study, (None, {}))
-        return study_table(STUDIES[study], records) if records else 'Not measured yet.'
-
-    return table
-
-
-def study_table(study: Study, records: dict, brief: bool = False) -> str:
-    """The table of a study, and what was measured where."""
-    more = {}
-    if study.paper:
-        host = study.paper[next(iter(study.variants))]
-        more = {
-            f'AP, paper, %: {PAPER_SETTING}': {
-                name: f'{ap:.1f}' for name, ap in study.paper.items()
-            },
-            'AP minus host, paper, %': {
-                name: f'{ap - host:+.1f}'
-                for name, ap in study.paper.items()
-                if ap != host
-            },
-        }
-    rows = [name for name in study.variants if name in records or not brief]
-    # Records of before query use was counted do not tell their queries.
-    table = draw_up(records, rows, num_queries=30, more=more, brief=brief)
-    last = list(list(records.values())[-1].values())[-1]
-    # Older records do not tell options; they had none.
-    options = last['settings'].get('options', {})
-    changed = ', '.join(
-        f'`{key}={value}`' for key, value in options.items() if key != 'model'
-    )
-    return (
-        f'{table}\n\n`{study.leaf}`{changed and " with "}{changed}, from scratch; '
-        f'{describe_budget(records)}; mean ± standard deviation over seeds; '
-        f'{setting(last)}.'
-    )
-
-
-def method_studies() -> dict[str, tuple[Study, dict[str, dict[int, dict]]]]:
-    """Those which ask what the methods bring; the others are to decide something."""
-    return {
-        name: found for name, found in studied().items() if name.startswith('methods_')
-    }
-
-
-def question(study: Study, records: dict) -> str:
-    """What a study asks, and of which data."""
-    return f'{study.question.rstrip("?")}, on {describe_budget(records).split(",")[0]}?'
-
-
-def accuracy_tables() -> str:
-    """All that was measured of the methods, with AP curves."""
-    parts = []
-    for name, (study, records) in method_studies().items():
-        parts += [f'## {name}', question(study, records), study_table(study, records)]
-        parts.append(f'![AP curves](images/accuracy_{name}.png)')
-    return '\n\n'.join(parts) or 'Not measured yet.'
-
-
-def accuracy_summary() -> str:
-    """The same, in short: paper and measured."""
-    parts = []
-    for study, records in method_studies().values():
-        parts += [
-            f'**{question(study, records)}**',
-            study_table(study, records, brief=True),
-        ]
-    return '\n\n'.join(parts) or 'Not measured yet.'
-
-
 def draw_pictures() -> None:
     """The AP curves of those studies, and how the time of models grows."""
     for path in RESULTS.glob('model_speed_*.json'):
@@ -280,20 +183,16 @@ def draw_pictures() -> None:
         if any(case['series'] != 'grid' for case in result['measured']):
             figure = draw_growth(result['measured'], result['settings'])
             figure.savefig(ROOT / 'docs' / 'images' / f'{path.stem}.png', dpi=110)
-    for name, (study, records) in method_studies().items():
-        variants = [variant for variant in study.variants if variant in records]
-        figure = draw_curves(records, variants, describe_budget(records))
-        figure.savefig(ROOT / 'docs' / 'images' / f'accuracy_{name}.png', dpi=110)
+    accuracy_tables.draw_curves_of_methods()
 
 
-PAPER_SETTING = 'COCO, ResNet-50, 12 epochs'
 DECISIONS = ROOT / 'docs' / 'decisions'
 # Generated blocks by file.
 PAGES = {
     README: {
         'demo results': demo_table,
         'cost': cost_table.pair_table,
-        'accuracy in short': accuracy_summary,
+        'accuracy in short': accuracy_tables.summary,
     },
     ROOT / 'docs' / 'cost.md': {'cost rows': cost_table.rows_table},
     ROOT / 'docs' / 'speed.md': {
@@ -317,7 +216,7 @@ PAGES = {
         )
     },
     ROOT / 'docs' / 'masks.md': {'masks speed': mask_tables},
-    ROOT / 'docs' / 'accuracy.md': {'accuracy': accuracy_tables},
+    ROOT / 'docs' / 'accuracy.md': {'accuracy': accuracy_tables.tables},
 }
 
 

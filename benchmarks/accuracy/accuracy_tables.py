@@ -1,0 +1,107 @@
+"""Tables and curves of the studies that `paired.py` recorded."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from recording import RESULTS, ROOT, setting
+from studies import STUDIES, Study
+from sweeping.command import describe_budget
+from sweeping.picture import draw_curves
+from sweeping.record import read_records
+from sweeping.table import draw_up
+
+PAPER_SETTING = 'COCO, ResNet-50, 12 epochs'
+
+
+def studied() -> dict[str, tuple[Study, dict[str, dict[int, dict]]]]:
+    """Studies and their records, by the folder of those."""
+    found = {}
+    for name, study in STUDIES.items():
+        folders = (RESULTS / 'accuracy').glob(f'{name}*/')
+        for folder in sorted(folders):
+            if records := read_records(folder.glob('*.json')):
+                found[folder.name] = (study, records)
+    return found
+
+
+def decided(study: str) -> Callable[[], str]:
+    """What makes the table of one study, for the page that decides by it."""
+
+    def table() -> str:
+        _, records = studied().get(study, (None, {}))
+        return study_table(STUDIES[study], records) if records else 'Not measured yet.'
+
+    return table
+
+
+def study_table(study: Study, records: dict, brief: bool = False) -> str:
+    """The table of a study, and what was measured where."""
+    more = {}
+    if study.paper:
+        first = next(iter(study.variants))
+        more = {
+            f'AP, paper, %: {PAPER_SETTING}': {
+                name: f'{ap:.1f}' for name, ap in study.paper.items()
+            },
+            'AP minus host, paper, %': {
+                name: f'{ap - study.paper[first]:+.1f}'
+                for name, ap in study.paper.items()
+                if name != first
+            },
+        }
+    rows = [name for name in study.variants if name in records or not brief]
+    # Records of before query use was counted do not tell their queries.
+    table = draw_up(records, rows, num_queries=30, more=more, brief=brief)
+    last = list(list(records.values())[-1].values())[-1]
+    # Older records do not tell options; they had none.
+    options = last['settings'].get('options', {})
+    changed = ', '.join(
+        f'`{key}={value}`' for key, value in options.items() if key != 'model'
+    )
+    return (
+        f'{table}\n\n`{study.leaf}`{changed and " with "}{changed}, from scratch; '
+        f'{describe_budget(records)}; mean ± standard deviation over seeds; '
+        f'{setting(last)}.'
+    )
+
+
+def method_studies() -> dict[str, tuple[Study, dict[str, dict[int, dict]]]]:
+    """Those which ask what the methods bring; the others are to decide something."""
+    return {
+        name: found for name, found in studied().items() if name.startswith('methods_')
+    }
+
+
+def question(study: Study, records: dict) -> str:
+    """What a study asks, and of which data."""
+    return f'{study.question.rstrip("?")}, on {describe_budget(records).split(",")[0]}?'
+
+
+def tables() -> str:
+    """All that was measured of the methods, with AP curves."""
+    parts = []
+    for name, (study, records) in method_studies().items():
+        parts += [f'## {name}', question(study, records), study_table(study, records)]
+        parts.append(f'![AP curves](images/accuracy_{name}.png)')
+    return '\n\n'.join(parts) or 'Not measured yet.'
+
+
+def summary() -> str:
+    """The same, in short: paper and measured."""
+    parts = []
+    for study, records in method_studies().values():
+        parts += [
+            f'**{question(study, records)}**',
+            study_table(study, records, brief=True),
+        ]
+    return '\n\n'.join(parts) or 'Not measured yet.'
+
+
+def draw_curves_of_methods() -> None:
+    """The AP curves of those studies, for the page."""
+    for name, (study, records) in method_studies().items():
+        variants = [variant for variant in study.variants if variant in records]
+        figure = draw_curves(records, variants, describe_budget(records))
+        figure.savefig(ROOT / 'docs' / 'images' / f'accuracy_{name}.png', dpi=110)
