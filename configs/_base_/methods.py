@@ -52,8 +52,8 @@ dn_groups = dict(
     group_cfg=dict(dynamic=False, num_groups=5),
 )
 
-# QR-DETR Sec. 4: what every `qr*` leaf routes with. Two settings are not the paper's
-# (see `eeqr_literal`): its rule tends to one answer for all queries.
+# QR-DETR Sec. 4: what every `qr*` leaf routes with. Rule and gradient are ours: the
+# paper's (`eeqr_literal`) tend to one answer for all queries.
 eeqr = dict(
     schedule=('layer', 'self_attn', 'cross_attn'),  # Sec. 5.4a
     ffn_scope='routed',  # Sec. 5.4c
@@ -64,7 +64,7 @@ eeqr = dict(
     capacity=None,
     regroup='scatter',  # Table 5
 )
-# Eq. 6 and 'Optimizing Router Layer' (Sec. 4.1) to the letter.
+# Eq. 6's rule, taught by exit heads (Sec. 4.1); what the text leaves open is as above.
 eeqr_literal = dict(
     eeqr,
     policy=dict(type='ThresholdPolicy'),

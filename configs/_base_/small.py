@@ -1,7 +1,7 @@
 """What makes a leaf so small that it learns from nothing in minutes, as named parts.
 
 `tools/sweep.py --small` lays these over any leaf; what depends on the leaf (feature
-levels, share of patterns) is in `tools/sweeping/small.py`. Batch norm is trained, since
+levels, share of patterns) is in `tools/sweeping/scale.py`. Batch norm is trained, since
 there is no pretrained backbone whose statistics it could keep.
 """
 

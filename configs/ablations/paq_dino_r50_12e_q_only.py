@@ -1,6 +1,7 @@
 """Quality-aware assignment alone. PaQ-DETR Table 6, row 'Q'.
 
-mim train mmdet_qrpaq configs/ablations/paq_dino_r50_12e_q_only.py
+mim train mmdet_qrpaq configs/ablations/paq_dino_r50_12e_q_only.py \
+    --gpus 8 --launcher pytorch
 Expected (paper): AP 51.1, AP50 68.4, AP75 55.5, Gini 0.95; DINO++ 50.3, Gini 0.97.
 Measured: not run.
 """

@@ -1,7 +1,7 @@
 """Every layer routes around cross-attention. QR-DETR Table 4, row 'EEQR_CA'.
 
-mim train mmdet_qrpaq \\
-    configs/ablations/qr_deformable_detr_r50_12e_cross_attn_only.py \\
+mim train mmdet_qrpaq \
+    configs/ablations/qr_deformable_detr_r50_12e_cross_attn_only.py \
     --gpus 8 --launcher pytorch
 Expected (paper): AP 32.5, AP50 50.3, AP75 35.5 on COCO val2017.
 All three sites in turn: 43.1; none: 38.3.

@@ -1,7 +1,7 @@
 """To the letter, exit heads on scores alone. QR-DETR Table 1, Sec. 4.1.
 
-mim train mmdet_qrpaq \\
-    configs/ablations/qr_deformable_detr_r50_12e_exit_head_scores.py \\
+mim train mmdet_qrpaq \
+    configs/ablations/qr_deformable_detr_r50_12e_exit_head_scores.py \
     --gpus 8 --launcher pytorch
 'These exit-heads project score values' read as: they see nothing of the queries.
 Expected (paper): AP 43.1, if this is what the paper means.

@@ -1,7 +1,7 @@
 """Every query passes the FFN (Eq. 10-11). QR-DETR Sec. 5.4c, no table.
 
-mim train mmdet_qrpaq \\
-    configs/ablations/qr_deformable_detr_r50_12e_ffn_all.py \\
+mim train mmdet_qrpaq \
+    configs/ablations/qr_deformable_detr_r50_12e_ffn_all.py \
     --gpus 8 --launcher pytorch
 Expected (paper): worse than the AP 43.1 of Table 1; no number.
 Measured: not run.

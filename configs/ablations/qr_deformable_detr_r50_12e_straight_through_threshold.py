@@ -1,7 +1,7 @@
 """The paper's rule, taught without exit heads. Not in the papers.
 
-mim train mmdet_qrpaq \\
-    configs/ablations/qr_deformable_detr_r50_12e_straight_through_threshold.py \\
+mim train mmdet_qrpaq \
+    configs/ablations/qr_deformable_detr_r50_12e_straight_through_threshold.py \
     --gpus 8 --launcher pytorch
 Beside exit_head_threshold it shows what the exit heads do.
 Measured: not run.
