@@ -1,6 +1,7 @@
 """Writes what a benchmark measured, with where it was measured beside it."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,11 +23,19 @@ def write(name: str, kind: str, settings: dict, measured: dict) -> Path:
     return write_json(RESULTS / f'{name}.json', result)
 
 
-def setting(result: dict) -> str:
-    """Hardware, versions and commit, in one line."""
-    env = result['environment']
-    versions = env['versions']
-    return (
+def setting(*results: dict) -> str:
+    """Hardware, versions, dates and commits of results, in one line."""
+    found = [result['environment'] for result in results]
+
+    def listed(values: Iterable[str]) -> str:
+        return ' and '.join(sorted(set(values)))
+
+    machines = listed(
         f'{env["hardware"]["device"]}, {env["hardware"]["cores"]} cores, torch '
-        f'{versions["torch"]}, {env["date"]}, commit {env["commit"]}'
+        f'{env["versions"]["torch"]}'
+        for env in found
     )
+    commits = listed(
+        f'{env["commit"]}{" with changes" if env["dirty"] else ""}' for env in found
+    )
+    return f'{machines}, {listed(env["date"] for env in found)}, commit {commits}'

@@ -21,7 +21,7 @@ def studied() -> dict[str, tuple[Study, dict[str, dict[int, dict]]]]:
     for name, study in STUDIES.items():
         folders = (RESULTS / 'accuracy').glob(f'{name}*/')
         for folder in sorted(folders):
-            if records := read_records(folder.glob('*.json')):
+            if records := read_records(sorted(folder.glob('*.json'))):
                 found[folder.name] = (study, records)
     return found
 
@@ -54,16 +54,16 @@ def study_table(study: Study, records: dict, brief: bool = False) -> str:
     rows = [name for name in study.variants if name in records or not brief]
     # Records of before query use was counted do not tell their queries.
     table = draw_up(records, rows, num_queries=30, more=more, brief=brief)
-    last = list(list(records.values())[-1].values())[-1]
+    runs = [run for by_seed in records.values() for run in by_seed.values()]
     # Older records do not tell options; they had none.
-    options = last['settings'].get('options', {})
+    options = runs[0]['settings'].get('options', {})
     changed = ', '.join(
         f'`{key}={value}`' for key, value in options.items() if key != 'model'
     )
     return (
         f'{table}\n\n`{study.leaf}`{changed and " with "}{changed}, from scratch; '
         f'{describe_budget(records)}; mean ± standard deviation over seeds; '
-        f'{setting(last)}.'
+        f'{setting(*runs)}.'
     )
 
 

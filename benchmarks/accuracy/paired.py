@@ -22,13 +22,16 @@ import recording
 from studies import CONFIGS, STUDIES
 from sweeping.command import add_sweep_options, drive, scale_of
 from sweeping.plan import Run, plan_run
-from sweeping.record import read_digest
+from sweeping.record import read_digest, settings_of
 
 from mmdet_qrpaq.analysis.results import write_json
+from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.cli import run
 from mmdet_qrpaq.runtime.configs import add_config_options
 
 RESULTS = recording.RESULTS / 'accuracy'
+# Settings in which the runs of one table differ.
+OF_A_RUN = {'variant', 'seed', 'digest'}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -68,8 +71,8 @@ def plan_study(args: argparse.Namespace) -> list[Run]:
     """The runs, seed by seed, so that a study stopped early compares all variants."""
     study = STUDIES[args.study]
     runs = []
-    for seed in args.seeds:
-        for variant in args.variants or study.variants:
+    for seed in dict.fromkeys(args.seeds):
+        for variant in dict.fromkeys(args.variants or study.variants):
             options = {**(args.cfg_options or {}), 'model': study.variants[variant]}
             leaf, scale = str(CONFIGS / study.leaf), scale_of(args)
             runs.append(plan_run(variant, seed, leaf, scale, args.data, options))
@@ -77,6 +80,28 @@ def plan_study(args: argparse.Namespace) -> list[Run]:
             runs[-1].leaf = study.leaf
             runs[-1].extra = dict(study=args.study)
     return runs
+
+
+def require_same_budget(runs: list[Run], folder: Path) -> None:
+    """Refuse to compare with what was trained on other data or another budget.
+
+    Raises:
+        ConfigError: A record of the folder differs in more than variant and seed.
+    """
+    for path in sorted(folder.glob('*.json')):
+        recorded = json.loads(path.read_text())['settings']
+        planned = settings_of(runs[0])
+        if planned['epochs'] is None:  # counted in iterations
+            planned['iterations'] = runs[0].length
+        for settings in (planned, recorded):
+            options = settings.get('options', {}).items()
+            settings['options'] = {k: v for k, v in options if k != 'model'}
+        for key in planned.keys() - OF_A_RUN:
+            if planned[key] != recorded.get(key):
+                raise ConfigError(
+                    f'{path} was made with {key} = {recorded.get(key)}, and this is '
+                    f'{planned[key]}; they cannot share a table: choose another --tag.'
+                )
 
 
 def take_over(runs: list[Run], args: argparse.Namespace) -> None:
@@ -109,6 +134,7 @@ def main(argv: list[str] | None = None) -> None:
     args.work_dir = args.work_dir.absolute() / folder
     os.chdir(recording.ROOT)  # where the leaves expect their data
     runs = plan_study(args)
+    require_same_budget(runs, RESULTS / folder)
     take_over(runs, args)
     drive(runs, args, RESULTS / folder, args.work_dir, again='--tag')
 

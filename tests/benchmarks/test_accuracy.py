@@ -60,7 +60,8 @@ def test_variants_differ_in_the_model_alone(study, data):
 def test_every_variant_builds(study, data):
     for run in plan(study, '--data', data, '--seeds', 0).values():
         with torch.device('meta'):  # all of the structure, none of the numbers
-            MODELS.build(run.config.model)
+            model = MODELS.build(run.config.model)
+        assert type(model).__name__ == run.config.model.type
 
 
 @pytest.mark.parametrize('study', METHODS)
@@ -109,6 +110,30 @@ def test_a_record_older_than_digests_is_not_reused(data, tmp_path, monkeypatch):
     options = ['varifocal', '--data', data, '--seeds', '0']
     with pytest.raises(ConfigError, match='choose another --tag'):
         paired.main([*options, '--work-dir', str(tmp_path / 'work')])
+
+
+def test_runs_of_another_budget_do_not_join_a_table(data, tmp_path):
+    options = ['methods_dino', '--data', data, '--seeds', 0, 0, '--iterations', 9]
+    runs = list(plan(*options).values())
+    record = dict(settings=dict(paired.settings_of(runs[0]), iterations=9))
+    (tmp_path / 'host_seed0.json').write_text(json.dumps(record))
+    paired.require_same_budget(runs[1:], tmp_path)
+    for more, key in (
+        (['--batch-size', 7], 'batch_size'),
+        (['--image-size', 96], 'image_size'),
+        (['--cfg-options', 'model.num_queries=12'], 'options'),
+    ):
+        other = list(plan(*options, *more).values())
+        with pytest.raises(ConfigError, match=f'{key}.*another --tag'):
+            paired.require_same_budget(other, tmp_path)
+    longer = list(plan(*options[:-1], 10).values())
+    with pytest.raises(ConfigError, match='iterations = 9, and this is 10'):
+        paired.require_same_budget(longer, tmp_path)
+
+
+def test_a_seed_given_twice_is_trained_once(data):
+    args = paired.parse_args(['varifocal', '--data', data, '--seeds', '1', '1'])
+    assert [run.seed for run in paired.plan_study(args)] == [1, 1, 1]  # variants
 
 
 def test_a_run_of_another_study_is_not_repeated(data, tmp_path, monkeypatch):

@@ -68,6 +68,16 @@ def test_leaves_by_values_by_seeds(config: str, folder: Path) -> None:
     assert runs[0].file_name == 'tiny_dino_num_queries_10_seed3'
 
 
+def test_the_sign_of_a_value_is_in_the_name(config: str, folder: Path) -> None:
+    """Both would be one folder, and the second would find the first one's model."""
+    grid = ['randomness.offset', '-0.5', '0.5']
+    names = [
+        run.file_name
+        for run in plan_sweep([config], [0], Scale(), str(folder), {}, grid)
+    ]
+    assert names == ['tiny_dino_offset_-0.5_seed0', 'tiny_dino_offset_0.5_seed0']
+
+
 def test_common_options_reach_every_run(folder: Path) -> None:
     leaves = [leaf('dino_r50_12e'), leaf('paq_dino_r50_12e')]
     options = {'optim_wrapper.optimizer.lr': 0.5}
@@ -147,6 +157,17 @@ def test_data_is_known_by_its_content(config: str, folder: Path, tmp_path) -> No
     assert described['train'] == ours.data['train']
     assert described['val'] != ours.data['val']
     assert plan(config, other).digest != ours.digest
+
+
+def test_a_short_data_root_hides_no_setting(config, folder, monkeypatch) -> None:
+    """A root of '.' is cut from paths, not out of numbers."""
+    monkeypatch.chdir(folder)
+    here = Path()
+    elsewhere = plan(config, folder).digest
+    assert plan(config, here).digest == elsewhere
+    assert plan(config, here, **{'randomness.diff': 1.0}).digest != (
+        plan(config, here, **{'randomness.diff': 10}).digest
+    )
 
 
 def test_any_setting_changes_the_digest(config: str, folder: Path) -> None:

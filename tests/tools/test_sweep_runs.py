@@ -21,7 +21,7 @@ from sweeping.record import SCHEMA, measure  # noqa: E402
 
 # Stands in for tools/train.py: two validations, a checkpoint, and what mmengine logs.
 TRAIN = """
-import json, pathlib, sys, time
+import json, pathlib, signal, sys, time
 config, folder = sys.argv[1], pathlib.Path(sys.argv[3])
 with (folder / 'starts').open('a') as starts:
     starts.write('train ')
@@ -31,6 +31,7 @@ queries = settings['model']['num_queries']
 if queries == 13:
     sys.exit('error: unlucky')
 if queries == 99 and not (folder / 'again').exists():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(time.sleep(1)))
     (folder / 'again').touch()
     time.sleep(60)
 print('Epoch(train)  [1][ 1/2]')
@@ -172,7 +173,57 @@ def test_another_setting_never_reuses_a_run(sweep, recorded: bool) -> None:
     assert starts(sweep.out) == 1
 
 
+def test_a_folder_trained_by_something_else_is_refused(sweep) -> None:
+    folder = sweep.out / 'tiny_num_queries_8_seed0'
+    folder.mkdir(parents=True)
+    (folder / 'last_checkpoint').write_text('elsewhere/epoch_1.pth')
+    with pytest.raises(ConfigError, match='other settings.*another --work-dir'):
+        sweep(queries=(8,))
+
+
+def test_two_runs_of_one_name_are_refused(sweep) -> None:
+    with pytest.raises(ConfigError, match='a-b.*a_b.*would share the folder'):
+        sweep(queries=('a_b', 'a-b'))
+
+
+def test_a_folder_in_use_is_left_alone(sweep, capsys) -> None:
+    """Also by the trainings of a sweep that was killed, which hold its lock."""
+    folder = sweep.out / 'tiny_num_queries_8_seed0'
+    folder.mkdir(parents=True)
+    held = job.Job(mock.Mock(length=1), folder, {})
+    with pytest.raises(SystemExit):
+        sweep()
+    assert 'another process is still at work in' in capsys.readouterr().out
+    assert read(sweep.out, 9) and not (folder / 'run.py').exists()
+    held.close()
+    sweep()
+    assert read(sweep.out, 8)
+
+
+def test_a_run_is_of_the_code_it_was_started_with(sweep, monkeypatch) -> None:
+    """And says so if it went on with other code."""
+    now = execution.describe_environment()
+
+    def at(commit: str, dirty: bool) -> None:
+        environment = dict(now, commit=commit, dirty=dirty)
+        monkeypatch.setattr(execution, 'describe_environment', environment.copy)
+
+    at('aaa', dirty=True)
+    with pytest.raises(SystemExit):
+        sweep(queries=(66,))  # trains, and is not recorded
+    at('bbb', dirty=False)
+    folder = sweep.out / 'tiny_num_queries_66_seed0'
+    for path in folder.glob('*/vis_data/scalars.json'):
+        path.write_text(path.read_text().replace('NaN', '1.0'))
+    train = job.TOOLS / 'train.py'
+    train.write_text('')
+    sweep(queries=(66,))
+    environment = read(sweep.out, 66)['environment']
+    assert (environment['commit'], environment['dirty']) == ('aaa, then bbb', True)
+
+
 def test_ctrl_c_ends_its_children_and_loses_nothing(sweep) -> None:
+    """Even if it is pressed again while they are being ended."""
     pid = os.getpid()
 
     def press() -> None:
@@ -181,6 +232,8 @@ def test_ctrl_c_ends_its_children_and_loses_nothing(sweep) -> None:
             if mark.exists():
                 break
             time.sleep(0.01)
+        os.kill(pid, signal.SIGINT)
+        time.sleep(0.2)
         os.kill(pid, signal.SIGINT)
 
     before = signal.getsignal(signal.SIGINT)

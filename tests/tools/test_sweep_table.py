@@ -7,6 +7,7 @@ import pytest
 from tiny_runs import TOOLS
 
 sys.path.insert(0, str(TOOLS))
+from sweeping.command import describe_budget  # noqa: E402
 from sweeping.picture import draw_curves  # noqa: E402
 from sweeping.table import draw_up, mean_and_spread, t_interval  # noqa: E402
 
@@ -121,6 +122,19 @@ def test_one_common_seed_has_a_difference_but_no_interval() -> None:
     ours = {1: record('ours', 1, 0.3), 2: record('ours', 2, 0.9)}
     rows = cells(draw_up(dict(host=host, ours=ours)))
     assert rows[2][4] == '-0.100 ± -'
+
+
+def test_a_budget_is_told_by_variant_where_it_differs() -> None:
+    budget = dict(data=dict(folder='d'), iterations=4, batch_size=2, image_size=64)
+    results = {
+        name: {0: dict(settings=dict(budget, **other)), 1: dict(settings=budget)}
+        for name, other in (('host', {}), ('PaQ', {}))
+    }
+    same = 'd, 4 iterations of 2 pictures of 64 pixels (longest side)'
+    assert describe_budget(results) == same
+    results['PaQ'][0]['settings']['batch_size'] = 8
+    other = same.replace('of 2', 'of 8')
+    assert describe_budget(results) == f'host, PaQ: {same}; PaQ: {other}'
 
 
 def test_curves_are_the_mean_of_what_was_recorded() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from mmdet_qrpaq.runtime.cli import require_writable_folder
 
 from .execution import Sweep, make_slots
+from .job import LOG
 from .picture import draw_curves
 from .plan import Run
 from .record import read_records
@@ -18,6 +19,7 @@ from .scale import Scale
 from .table import draw_up
 
 INTERRUPTED = 130
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def add_sweep_options(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +105,8 @@ def drive(
         sys.exit(INTERRUPTED)
     sum_up()
     if sweep.failed:
-        logs = '\n'.join(f'  {job.run.label}: {job.log}' for job in sweep.failed)
+        folders = (args.work_dir / run.file_name for run in sweep.failed)
+        logs = '\n'.join(f'  {folder / LOG}' for folder in folders)
         print(f'{len(sweep.failed)} of {len(runs)} runs failed:\n{logs}')
         sys.exit(1)
 
@@ -123,9 +126,17 @@ def write_summary(runs: Sequence[Run], records: Path, folder: Path) -> None:
 
 
 def describe_budget(results: dict[str, dict[int, dict]]) -> str:
-    """Say on what and how long the runs trained; they share that."""
-    record = next(iter(next(iter(results.values())).values()))
-    settings = record['settings']
+    """Say on what and how long the runs trained, by variant where that differs."""
+    budgets: dict[str, dict[str, None]] = {}
+    for variant, by_seed in results.items():
+        for record in by_seed.values():
+            budgets.setdefault(_budget(record['settings']), {})[variant] = None
+    if len(budgets) == 1:
+        return next(iter(budgets))
+    return '; '.join(f'{", ".join(names)}: {text}' for text, names in budgets.items())
+
+
+def _budget(settings: dict[str, Any]) -> str:
     # Older records name files only.
     folder = settings['data'].get('folder', 'digits')
     return (
@@ -140,8 +151,7 @@ def _ends_like_ctrl_c() -> Iterator[None]:
 
     SIGINT too: a shell's background jobs start with it ignored.
     """
-    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {name: signal.signal(name, _interrupt) for name in names}
+    before = {name: signal.signal(name, _interrupt) for name in SIGNALS}
     try:
         yield
     finally:
@@ -150,6 +160,9 @@ def _ends_like_ctrl_c() -> Iterator[None]:
 
 
 def _interrupt(*_: Any) -> None:
+    # A second one must not keep the processes from being ended.
+    for name in SIGNALS:
+        signal.signal(name, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

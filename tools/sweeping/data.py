@@ -33,7 +33,7 @@ def use_data(cfg: Config, folder: str) -> None:
         str(Path(folder, splits['train']['ann_file']))
     ).categories
     for split, files in splits.items():
-        _leaf(cfg, split).update(
+        leaf_of(cfg, split).update(
             type='CocoDataset',
             data_root=f'{folder}/',
             metainfo=dict(classes=classes),
@@ -58,9 +58,10 @@ def describe_data(cfg: Config) -> dict[str, str]:
     Raises:
         ConfigError: An annotation file does not exist.
     """
-    described = {'folder': Path(_leaf(cfg, 'train').get('data_root', '')).name}
+    root = leaf_of(cfg, 'train').get('data_root')
+    described = {'folder': Path(root).absolute().name if root else ''}
     for split in ('train', 'val'):
-        leaf = _leaf(cfg, split)
+        leaf = leaf_of(cfg, split)
         path = Path(leaf.get('data_root', ''), leaf.ann_file)
         if not path.is_file():
             raise ConfigError(
@@ -87,7 +88,7 @@ def _split(folder: Path, split: str) -> dict[str, Any]:
     )
 
 
-def _leaf(cfg: Config, split: str) -> dict:
+def leaf_of(cfg: Config, split: str) -> dict:
     """Return the one data set of a loader that wraps no other."""
     key = f'{split}_dataloader.dataset'
     leaves = list(leaf_datasets(cfg[f'{split}_dataloader'].dataset, key))

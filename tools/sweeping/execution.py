@@ -1,5 +1,6 @@
 """Runs what is not recorded yet, several at a time, and records each."""
 
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -16,13 +17,17 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from mmdet_qrpaq.analysis.results import write_json
 from mmdet_qrpaq.errors import ConfigError
 
-from .job import Job, last_checkpoint
+from .environment import describe_environment
+from .job import Job, last_checkpoint, stop
 from .plan import Run
 from .record import read_digest, write_record
 
+# Files in a run's folder: what it is of, and what it was started with.
 DIGEST = 'digest'
+STARTED_WITH = 'environment.json'
 POLL_S = 0.2
 _A_DAY_S = 86400
 
@@ -62,11 +67,12 @@ class Sweep:
         again: The option that keeps runs with other settings apart.
 
     Attributes:
-        failed: The jobs that failed.
+        failed: The runs that failed.
         num_recorded: Runs that were recorded before.
 
     Raises:
-        ConfigError: A record or folder is there that was made with other settings.
+        ConfigError: A record or folder is there that was made with other settings, or
+            two runs would share one.
     """
 
     def __init__(
@@ -84,7 +90,16 @@ class Sweep:
         self.after_each = after_each
         self.again = again
         self.console = Console()
-        self.failed: list[Job] = []
+        self.failed: list[Run] = []
+        names: dict[str, Run] = {}
+        for run in runs:
+            other = names.setdefault(run.file_name, run)
+            if other is not run:
+                raise ConfigError(
+                    f'{run.label} and {other.label} would share the folder '
+                    f'{run.file_name}; leave one out, or give it a --work-dir of its '
+                    'own.'
+                )
         self.pending = [run for run in runs if not self._is_recorded(run)]
         self.num_recorded = len(runs) - len(self.pending)
 
@@ -111,9 +126,10 @@ class Sweep:
             try:
                 while self.pending or jobs:
                     while self.pending and free:
-                        job = self._prepare(self.pending.pop(0), free.pop(0))
-                        jobs[job] = bars.add_task(job.run.label, total=1)
-                        job.start_next()
+                        run = self.pending.pop(0)
+                        if job := self._start(run, free[0]):
+                            free.remove(job.slot)
+                            jobs[job] = bars.add_task(run.label, total=1)
                     time.sleep(POLL_S)
                     under_way = 0.0
                     for job in list(jobs):
@@ -129,8 +145,7 @@ class Sweep:
                     text = f'{done} of {total} runs'
                     bars.update(overall, completed=done + under_way, description=text)
             finally:
-                for job in jobs:
-                    job.stop()
+                stop(jobs)
 
     def _is_recorded(self, run: Run) -> bool:
         """Refuse what was made with other settings."""
@@ -141,6 +156,8 @@ class Sweep:
             found[record] = read_digest(record)
         if (folder / DIGEST).exists():
             found[folder] = (folder / DIGEST).read_text()
+        elif (folder / 'last_checkpoint').exists():
+            found[folder] = None  # trained by something else
         for place, digest in found.items():
             if digest != run.digest:
                 raise ConfigError(
@@ -149,13 +166,20 @@ class Sweep:
                 )
         return record.exists()
 
-    def _prepare(self, run: Run, slot: dict[str, str]) -> Job:
-        """Write a run's config, which also says what a half-done run is of."""
+    def _start(self, run: Run, slot: dict[str, str]) -> Job | None:
+        """Start a run; None if that fails, which leaves the others alone."""
         folder = self.work_dir / run.file_name
-        folder.mkdir(parents=True, exist_ok=True)
-        run.config.dump(folder / 'run.py')
-        (folder / DIGEST).write_text(run.digest)
-        return Job(run, folder, slot)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            job = Job(run, folder, slot)
+            run.config.dump(folder / 'run.py')
+            (folder / DIGEST).write_text(run.digest)
+            _note_environment(folder)
+            job.start_next()
+        except (ConfigError, OSError) as error:
+            self._fail(run, str(error))
+            return None
+        return job
 
     def _has_ended(self, job: Job) -> bool:
         """Start a run's next step when one ends; True after the last, or a failure."""
@@ -168,22 +192,25 @@ class Sweep:
                 raise ConfigError(f'status {status}: {job.last_words()}')
             if job.start_next():
                 return False
-            path = self.records / f'{job.run.file_name}.json'
             record = write_record(
                 job.run,
                 job.folder,
-                path,
+                self.records / f'{job.run.file_name}.json',
+                environment=json.loads((job.folder / STARTED_WITH).read_text()),
                 resident_mb=job.peak_mb,
                 at_a_time=len(self.slots),
             )
+            self._say(f'{job.run.label}: AP {record["measured"]["AP"]:.3f}')
+            self._drop_older_checkpoints(job.folder)
+            self.after_each()
         except Exception as error:  # whatever it is, the other runs go on
-            self.failed.append(job)
-            self._say(f'{job.run.label}: failed, see {job.log}\n    {error}')
-            return True
-        self._say(f'{job.run.label}: AP {record["measured"]["AP"]:.3f}')
-        self._drop_older_checkpoints(job.folder)
-        self.after_each()
+            self._fail(job.run, f'see {job.log}\n    {error}')
+        job.close()
         return True
+
+    def _fail(self, run: Run, why: str) -> None:
+        self.failed.append(run)
+        self._say(f'{run.label}: failed, {why}')
 
     def _say(self, text: str) -> None:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -193,3 +220,15 @@ class Sweep:
         for path in folder.glob('*.pth'):
             if path != last_checkpoint(folder) and not path.name.startswith('best_'):
                 path.unlink()
+
+
+def _note_environment(folder: Path) -> None:
+    """Keep what a run started with; one that goes on with other code says so."""
+    path = folder / STARTED_WITH
+    now = describe_environment()
+    if path.exists():
+        before = json.loads(path.read_text())
+        if now['commit'] and now['commit'] not in (before['commit'] or ''):
+            now['commit'] = f'{before["commit"]}, then {now["commit"]}'
+        now['dirty'] = now['dirty'] or before['dirty']
+    write_json(path, now)

@@ -1,18 +1,24 @@
 """One run in progress: training, then what is measured on the trained model."""
 
+import fcntl
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
+
+from mmdet_qrpaq.errors import ConfigError
 
 from .plan import Run
 from .record import LAST_VALIDATION, MEASURES, is_validated
 
 TOOLS = Path(__file__).resolve().parents[1]
 LOG = 'run.log'
+LOCK = 'lock'
 # 'Epoch(train)  [2][ 40/100]' or 'Iter(train) [ 40/200]', as mmengine logs it.
 _LOGGED = re.compile(
     r'(?:Epoch\(train\)\s+\[(\d+)\]|Iter\(train\)\s+)\[\s*(\d+)/(\d+)\]'
@@ -24,13 +30,19 @@ PATIENCE_S = 10
 class Job:
     """The steps of a run one after another, each a process.
 
+    The folder is locked until the last of these processes has ended, even if the sweep
+    itself was killed.
+
     Args:
-        folder: For checkpoints and logs; `run.py` is there.
+        folder: For checkpoints and logs.
         slot: Added to the environment.
 
     Attributes:
         peak_mb: Largest resident memory of the training process in MiB, where the
             system tells.
+
+    Raises:
+        ConfigError: Another process trains in the folder.
     """
 
     def __init__(self, run: Run, folder: Path, slot: dict[str, str]) -> None:
@@ -40,6 +52,7 @@ class Job:
         self.log = folder / LOG
         self.peak_mb: float | None = None
         self.process: subprocess.Popen | None = None
+        self._lock = _lock(folder)
         self._steps = self._make_steps()
         self._trains = True
 
@@ -57,6 +70,7 @@ class Job:
                 stderr=subprocess.STDOUT,
                 # Ctrl-C then reaches the sweep alone, which ends the whole family.
                 start_new_session=True,
+                pass_fds=[self._lock.fileno()],
             )
         return True
 
@@ -94,18 +108,9 @@ class Job:
         done = (int(epoch) - 1 + int(step) / int(steps)) / self.run.length
         return min(1.0, done), f'epoch {epoch} of {self.run.length}'
 
-    def stop(self) -> None:
-        """End the process and its children."""
-        if self.process is None:
-            return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self.process.pid, number)
-                self.process.wait(PATIENCE_S)
-            except ProcessLookupError:
-                return
-            except subprocess.TimeoutExpired:
-                continue
+    def close(self) -> None:
+        """Let others use the folder, once the processes have ended."""
+        self._lock.close()
 
     def last_words(self) -> str:
         """Return the last line of the log."""
@@ -113,6 +118,33 @@ class Job:
         return next((line.strip() for line in reversed(lines) if line.strip()), '')
 
 
+def stop(jobs: Iterable[Job]) -> None:
+    """End the processes and their children: ask all of them, then wait for each."""
+    jobs = list(jobs)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for job in jobs:
+            with suppress(ProcessLookupError):
+                os.killpg(job.process.pid, number)
+        for job in jobs:
+            with suppress(subprocess.TimeoutExpired):
+                job.process.wait(PATIENCE_S)
+    for job in jobs:
+        job.close()
+
+
 def last_checkpoint(folder: Path) -> Path:
     """Return the newest checkpoint; the folder may have moved since it was written."""
     return folder / Path((folder / 'last_checkpoint').read_text().strip()).name
+
+
+def _lock(folder: Path) -> TextIO:
+    """Hold a file of the folder; whoever inherits it holds it too."""
+    held = (folder / LOCK).open('w')
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        held.close()
+        raise ConfigError(
+            f'another process is still at work in {folder}; stop it, or wait for it.'
+        ) from error
+    return held

@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.configs import add_config_options, read_config
 
-from .data import describe_data, use_data
+from .data import describe_data, leaf_of, use_data
 from .scale import Scale
 
 # What a run depends on besides the runner's own arguments.
@@ -60,7 +60,8 @@ class Run:
     @property
     def file_name(self) -> str:
         """Name of its folder and, with .json, of its record."""
-        name = re.sub(r'[^\w.]+', '_', self.variant).strip('_')
+        # The sign of a number stays: -0.5 is not 0.5.
+        name = re.sub(r'(?:[^\w.-]|-(?!\d))+', '_', self.variant).strip('_')
         return f'{name}_seed{self.seed}'
 
     @property
@@ -72,10 +73,10 @@ class Run:
             for key, value in self.config.to_dict().items()
             if key in known and key not in PLACES
         }
-        root = self.config.train_dataloader.dataset.get('data_root')
-        text = json.dumps([settings, self.data], sort_keys=True, default=str)
+        root = leaf_of(self.config, 'train').get('data_root')
         if root:
-            text = text.replace(json.dumps(root.rstrip('/'))[1:-1], '')
+            settings = _without_root(settings, root.rstrip('/'))
+        text = json.dumps([settings, self.data], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -119,6 +120,17 @@ def plan_run(
     cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
     return Run(variant, seed, leaf, options or {}, scale, cfg, describe_data(cfg))
+
+
+def _without_root(value: Any, root: str) -> Any:
+    """Settings whose paths start below a folder."""
+    if isinstance(value, dict):
+        return {key: _without_root(item, root) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_root(item, root) for item in value]
+    if isinstance(value, str) and f'{value}/'.startswith(f'{root}/'):
+        return value[len(root) :]
+    return value
 
 
 def _require_parts(cfg: Config, leaf: str) -> None:

@@ -24,7 +24,6 @@ from mmdet_qrpaq.analysis.results import (
 from mmdet_qrpaq.analysis.training_curves import read_history
 from mmdet_qrpaq.errors import ConfigError
 
-from .environment import describe_environment
 from .plan import Run
 from .scale import longest_side
 
@@ -85,13 +84,20 @@ def is_validated(run: Run, folder: Path) -> bool:
 
 
 def write_record(
-    run: Run, folder: Path, path: Path, *, resident_mb: float | None, at_a_time: int
+    run: Run,
+    folder: Path,
+    path: Path,
+    *,
+    environment: dict[str, Any],
+    resident_mb: float | None,
+    at_a_time: int,
 ) -> dict[str, Any]:
     """Write a finished run's record, whole or not at all; return it.
 
     Args:
         folder: What training and counting left.
         path: Of the record.
+        environment: What the run was started with.
         resident_mb: Peak of the training process, MiB.
         at_a_time: How many runs shared the machine.
 
@@ -102,6 +108,24 @@ def write_record(
     measured = measure(folder, run.length)
     measured['peak_memory_mb']['resident'] = resident_mb
     settings = dict(
+        settings_of(run),
+        iterations=_read_measures(folder)['iteration'],
+        at_a_time=at_a_time,
+    )
+    record = dict(
+        kind='accuracy',
+        environment=environment,
+        settings=settings,
+        measured=measured,
+    )
+    jsonschema.validate(json.loads(json.dumps(record)), SCHEMA)
+    write_json(path, record)
+    return record
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """Return what is recorded of a run's settings before it has run."""
+    return dict(
         **run.extra,
         variant=run.variant,
         leaf=run.leaf,
@@ -109,22 +133,11 @@ def write_record(
         small=run.scale.small,
         seed=run.seed,
         epochs=run.config.train_cfg.get('max_epochs'),
-        iterations=_read_measures(folder)['iteration'],
         image_size=longest_side(run.config),
         batch_size=run.config.train_dataloader.batch_size,
         data=run.data,
         digest=run.digest,
-        at_a_time=at_a_time,
     )
-    record = dict(
-        kind='accuracy',
-        environment=describe_environment(),
-        settings=settings,
-        measured=measured,
-    )
-    jsonschema.validate(json.loads(json.dumps(record)), SCHEMA)
-    write_json(path, record)
-    return record
 
 
 def measure(folder: Path, length: int) -> dict[str, Any]:
