@@ -72,19 +72,13 @@ def inference_key(config: Config) -> str:
     return hashlib.sha256(json.dumps(model, sort_keys=True).encode()).hexdigest()
 
 
-def count(
-    leaves: dict[str, Path], shape: tuple[int, int], known: dict[str, dict]
-) -> dict[str, dict]:
-    """Count every leaf, with its host's name.
-
-    Args:
-        known: Rows of an earlier result; what they counted is not counted again.
-    """
+def count(leaves: dict[str, Path], shape: tuple[int, int]) -> dict[str, dict]:
+    """Count every leaf, with its host's name; models that are alike, once."""
     configs = {name: read_config(str(path)) for name, path in leaves.items()}
     keys = {name: inference_key(config) for name, config in configs.items()}
-    counted = {row['key']: row['counted'] for row in known.values()}
+    counted = {}
     with Progress() as progress:
-        task = progress.add_task('counting', total=len({*keys.values()} - {*counted}))
+        task = progress.add_task('counting', total=len({*keys.values()}))
         for name, config in configs.items():
             if keys[name] not in counted:
                 progress.update(task, description=name)
@@ -107,25 +101,12 @@ def main() -> None:
     parser.add_argument(
         '--shape', type=int, nargs=2, default=[800, 1333], metavar=('H', 'W')
     )
-    parser.add_argument(
-        '--new',
-        action='store_true',
-        help='count only configs that the result does not have yet',
-    )
     args = parser.parse_args()
     MMLogger.get_current_instance().setLevel('WARNING')
-    path, settings, known = (
-        recording.RESULTS / f'{NAME}.json',
-        dict(shape=args.shape),
-        {},
-    )
-    if args.new and path.exists():
-        result = json.loads(path.read_text())
-        if result['settings'] != settings:
-            parser.error(f'--new: {path} was counted with {result["settings"]}.')
-        known = result['measured']
-    rows = count(paper_leaves(), tuple(args.shape), known)
-    print(f'written: {recording.write(NAME, "cost", settings, rows)}')
+    path = recording.out_path(parser, None, NAME)
+    rows = count(paper_leaves(), tuple(args.shape))
+    recording.write(path, 'cost', dict(shape=args.shape), rows)
+    print(f'written: {path}')
 
 
 if __name__ == '__main__':

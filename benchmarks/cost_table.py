@@ -6,6 +6,8 @@ Called by ``tables.py``: ``rows_table`` for docs/cost.md, ``pair_table`` for the
 import json
 from pathlib import Path
 
+from recording import commit
+
 ROWS = Path(__file__).resolve().parent / 'results' / 'cost_rows.json'
 HOST, OURS = 'dino_r50_12e', 'paq_dino_r50_12e'
 # PaQ-DETR Table 7: parameters in millions, 'FLOPs (G)', which are multiply-accumulates
@@ -78,7 +80,7 @@ def rows_table() -> str:
     versions = ', '.join(f'{k} {v}' for k, v in environment['versions'].items())
     return (
         f'{markdown(head, rows)}\n\nOne picture of {height} x {width} pixels; '
-        f'{versions}; {environment["date"]}, commit {environment["commit"]}.'
+        f'{versions}; {environment["date"]}, commit {commit(environment)}.'
     )
 
 

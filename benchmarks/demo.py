@@ -13,17 +13,20 @@ WORK_DIR = recording.ROOT / 'work_dirs' / 'demo'
 
 
 def training_seconds() -> float:
-    """Time of all training iterations, data loading included, without validation."""
-    seconds = {}
+    """Time of all training iterations, data loading included, without validation.
+
+    A resumed run does some iterations again; the later time counts.
+    """
+    times = {}
     for log in sorted(WORK_DIR.glob('*/vis_data/scalars.json')):
-        last = 0
         for line in log.read_text().splitlines():
             entry = json.loads(line)
-            if 'loss' in entry and entry['iter'] > last:
-                # `time` is the mean over the iterations since the last entry.
-                seconds[entry['iter']] = entry['time'] * (entry['iter'] - last)
-                last = entry['iter']
-    return sum(seconds.values())
+            if 'loss' in entry:
+                times[entry['iter']] = entry['time']
+    # `time` is the mean over the iterations since the entry before.
+    steps = sorted(times)
+    gaps = [end - start for start, end in zip([0, *steps], steps, strict=False)]
+    return sum(times[step] * gap for step, gap in zip(steps, gaps, strict=True))
 
 
 def main() -> None:
@@ -33,7 +36,7 @@ def main() -> None:
         sys.exit(status)
     table = json.loads((WORK_DIR / 'ap_table.json').read_text())
     path = recording.write(
-        'demo_digits',
+        recording.RESULTS / 'demo_digits.json',
         'demo',
         dict(config=str(demo.CONFIG), seed=0),
         dict(

@@ -1,5 +1,6 @@
 """Writes what a benchmark measured, with where it was measured beside it."""
 
+import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,17 +11,34 @@ sys.path.insert(0, str(ROOT / 'tools'))
 from sweeping.environment import describe_environment  # noqa: E402
 
 from mmdet_qrpaq.analysis.results import write_json  # noqa: E402
+from mmdet_qrpaq.runtime.cli import require_writable_folder  # noqa: E402
 
 
-def write(name: str, kind: str, settings: dict, measured: dict) -> Path:
-    """Writes one result as ``benchmarks/results/<name>.json``, whole or not at all."""
+def out_path(parser: argparse.ArgumentParser, out: Path | None, name: str) -> Path:
+    """Where a result goes, checked before anything is measured.
+
+    Args:
+        out: As given; None is ``benchmarks/results/<name>.json``.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    path = (out or RESULTS / f'{name}.json').absolute()
+    if path.suffix != '.json':
+        parser.error(f'--out {out} does not end in .json.')
+    require_writable_folder(str(path.parent), '--out')
+    return path
+
+
+def write(path: Path, kind: str, settings: dict, measured: dict | list) -> Path:
+    """Writes one result, whole or not at all."""
     result = dict(
         kind=kind,
         environment=describe_environment(),
         settings=settings,
         measured=measured,
     )
-    return write_json(RESULTS / f'{name}.json', result)
+    return write_json(path, result)
 
 
 def setting(*results: dict) -> str:
@@ -35,7 +53,10 @@ def setting(*results: dict) -> str:
         f'{env["versions"]["torch"]}'
         for env in found
     )
-    commits = listed(
-        f'{env["commit"]}{" with changes" if env["dirty"] else ""}' for env in found
-    )
+    commits = listed(map(commit, found))
     return f'{machines}, {listed(env["date"] for env in found)}, commit {commits}'
+
+
+def commit(environment: dict) -> str:
+    """The commit, and whether there was more to it."""
+    return f'{environment["commit"]}{" with changes" * bool(environment["dirty"])}'

@@ -165,7 +165,9 @@ def model_tables() -> str:
         result = load(path.stem)
         settings = result['settings']
         height, width = settings['size']
+        leaves = settings['family'].items()
         parts += [
+            ', '.join(f'{name}: `{leaf}`' for name, leaf in leaves) + '.',
             models_table(result),
             f'{height}x{width}, random weights, {settings["device"]}, threads: '
             f'{settings["threads"]}; medians of {settings["repeats"]} repetitions, in '

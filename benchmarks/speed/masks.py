@@ -41,6 +41,7 @@ from mmdet_qrpaq.analysis.timing import (
 )
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.building import build_model
+from mmdet_qrpaq.runtime.cli import run
 from mmdet_qrpaq.runtime.configs import read_config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -201,7 +202,7 @@ def parse() -> argparse.Namespace:
         parser.error('--size, --batches and --objects must be positive.')
     if args.device == 'cuda' and not torch.cuda.is_available():
         parser.error('--device cuda: torch finds no GPU here; use --device cpu.')
-    args.out = args.out or recording.RESULTS / f'masks_speed_{args.device}.json'
+    args.out = recording.out_path(parser, args.out, f'masks_speed_{args.device}')
     return args
 
 
@@ -235,15 +236,10 @@ def main() -> None:
         repeats=args.repeats,
         protocol=__doc__.partition('Protocol:')[2].strip(),
     )
-    name = str(args.out.resolve().with_suffix(''))
-    path = recording.write(
-        name, 'masks_speed', settings, dict(runs=runs, training_memory=memory)
-    )
-    print(f'written: {path}')
+    measured = dict(runs=runs, training_memory=memory)
+    recording.write(args.out, 'masks_speed', settings, measured)
+    print(f'written: {args.out}')
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except ConfigError as error:
-        sys.exit(str(error))
+    run(main)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Times whole models against their host, stage by stage: predicting and training.
 
-Writes benchmarks/results/model_speed_<device>.json and a picture of how time grows.
+Writes benchmarks/results/model_speed_<family>_<device>.json, and a picture of how time
+grows.
 Protocol:
 
 - Random weights, random pictures without padding, random objects: none of them changes
@@ -66,7 +67,6 @@ FAMILIES = dict(
         PaQ='paq_deformable_detr_pp_r50_12e',
     ),
 )
-WARM_UP = 1
 GROWTH = dict(queries=(100, 300, 900, 2000), objects=(0, 30, 100, 300))
 
 
@@ -185,14 +185,14 @@ def measure(
 
         for name, detector in detectors.items():
             detector.train(mode == 'train')
+            once(name)  # what is allocated once
             peaks[name] = peak_memory(lambda name=name: once(name), device)
             advance()
-        for repeat, order in enumerate(interleave(list(detectors), WARM_UP + repeats)):
+        for order in interleave(list(detectors), repeats):
             for name in order:
                 with clocks[name].watch(seams(detectors[name])):
                     seconds = clocks[name].time(lambda name=name: once(name))
-                if repeat >= WARM_UP:
-                    stages[name].append(seconds)
+                stages[name].append(seconds)
             advance()
         for detector in detectors.values():
             detector.zero_grad(set_to_none=True)
@@ -212,7 +212,7 @@ def measure(
 
 def steps(num_models: int, repeats: int) -> int:
     """How often `measure` calls ``advance``."""
-    return 2 * (num_models + WARM_UP + repeats)
+    return 2 * (num_models + repeats)
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -238,20 +238,31 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error('--size, --batches and --queries must be positive.')
     if args.device == 'cuda' and not torch.cuda.is_available():
         parser.error('--device cuda: torch finds no GPU here; use --device cpu.')
-    args.out = args.out or recording.RESULTS / f'model_speed_{args.device}.json'
-    if args.out.suffix != '.json':
-        parser.error(f'--out {args.out} does not end in .json.')
+    name = f'model_speed_{args.family}_{args.device}'
+    args.out = recording.out_path(parser, args.out, name)
     return args
 
 
 def measured_before(path: Path, settings: dict) -> list[dict]:
-    """Cases that the same code measured with the same settings on this machine."""
+    """Cases that the same code measured with the same settings.
+
+    Those of other code are measured anew.
+
+    Raises:
+        ConfigError: The file is of other settings or another machine.
+    """
     if not path.exists():
         return []
     result = json.loads(path.read_text())
     here, there = describe_environment(), result['environment']
-    same = all(here[key] == there[key] for key in ('commit', 'versions', 'hardware'))
-    return result['measured'] if same and result['settings'] == settings else []
+    if result['settings'] != settings or here['hardware'] != there['hardware']:
+        raise ConfigError(
+            f'{path} was measured with other settings or on another machine; remove '
+            'it, or give another --out.'
+        )
+    clean = not (here['dirty'] or there['dirty'])
+    same = all(here[key] == there[key] for key in ('commit', 'versions'))
+    return result['measured'] if clean and same else []
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -267,8 +278,7 @@ def main(argv: list[str] | None = None) -> None:
         repeats=args.repeats,
         protocol=__doc__.partition('Protocol:')[2].strip(),
     )
-    path = args.out.absolute()
-    measured = measured_before(path, settings)
+    measured = measured_before(args.out, settings)
     done = [tuple(case[field] for field in Case._fields) for case in measured]
     with Progress() as progress:
         for case in cases(args):
@@ -300,13 +310,12 @@ def main(argv: list[str] | None = None) -> None:
                     f'a picture of {size[0]} x {size[1]} has fewer positions than '
                     f'{case.queries} queries; give a larger --size.'
                 ) from error
-            recording.write(
-                str(path.with_suffix('')), 'model_speed', settings, measured
-            )
-    print(f'written: {path}')
+            recording.write(args.out, 'model_speed', settings, measured)
+    print(f'written: {args.out}')
     if args.growth:
-        draw_growth(measured, settings).savefig(path.with_suffix('.png'), dpi=160)
-        print(f'written: {path.with_suffix(".png")}')
+        picture = args.out.with_suffix('.png')
+        draw_growth(measured, settings).savefig(picture, dpi=160)
+        print(f'written: {picture}')
 
 
 if __name__ == '__main__':

@@ -81,8 +81,9 @@ def draw_growth(measured: list[dict], settings: dict) -> Figure:
     panels[0, 0].legend(frameon=False, fontsize=8)
     height, width = settings['size']
     figure.suptitle(
-        f'{height} x {width} pixels, {settings["device"]}, threads: '
-        f'{settings["threads"]}; {settings["repeats"]} repetitions, models interleaved',
+        f'{settings["family"]["host"]}, {height} x {width} pixels, '
+        f'{settings["device"]}, threads: {settings["threads"]}; '
+        f'{settings["repeats"]} repetitions, models interleaved',
         fontsize=9,
     )
     return figure

@@ -96,7 +96,7 @@ def parse() -> argparse.Namespace:
         parser.error('--size and --batches must be positive.')
     if args.device == 'cuda' and not torch.cuda.is_available():
         parser.error('--device cuda: torch finds no GPU here; use --device cpu.')
-    args.out = args.out or recording.RESULTS / f'routing_speed_{args.device}.json'
+    args.out = recording.out_path(parser, args.out, f'routing_speed_{args.device}')
     return args
 
 
@@ -134,9 +134,8 @@ def main() -> None:
         shares=SHARES,
         protocol=__doc__.partition('Protocol:')[2].strip(),
     )
-    name = str(args.out.resolve().with_suffix(''))
-    path = recording.write(name, 'routing_speed', settings, measured)
-    print(f'written: {path}')
+    recording.write(args.out, 'routing_speed', settings, measured)
+    print(f'written: {args.out}')
 
 
 if __name__ == '__main__':

@@ -49,5 +49,6 @@ param_scheduler = [
 default_hooks = dict(
     logger=dict(interval=20), checkpoint=dict(interval=1, max_keep_ckpts=2)
 )
+log_processor = dict(window_size=20)  # so that each log entry tells of its own 20
 # A fixed seed, so that the measured numbers can be met again.
 randomness = dict(seed=0)

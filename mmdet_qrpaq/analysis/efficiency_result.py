@@ -63,7 +63,7 @@ def mean_and_spread(values: Sequence[float]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class BatchCost:
-    """Predictions of one model with batches of one size.
+    """Calls of one model with batches of one size: predictions, or training steps.
 
     Attributes:
         peak_bytes: Beside the weights.

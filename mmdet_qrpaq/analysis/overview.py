@@ -144,9 +144,12 @@ def _number(value: float) -> float | None:
 
 
 def draw_precision(numbers: dict) -> Figure:
-    """Draw AP by size and by class, a bar a model."""
+    """Draw AP by size, and by class if all have the same, a bar a model."""
     models = numbers['models']
-    names = [f'class {n}' if n.isdigit() else n for n in models[0]['classes']]
+    classes = list(models[0]['classes'])
+    if any(list(model['classes']) != classes for model in models):
+        classes = []
+    names = [f'class {name}' if name.isdigit() else name for name in classes]
     groups = [*AP_NAMES, *names]
     width = min(14.0, max(7.0, 0.28 * len(groups) * (1 + 0.35 * len(models))))
     figure = Figure(figsize=(width, 3.4), layout='constrained')
@@ -154,7 +157,7 @@ def draw_precision(numbers: dict) -> Figure:
     places = np.arange(len(groups)) + np.where(np.arange(len(groups)) < 6, 0, 0.6)
     bar = 0.82 / len(models)
     for number, model in enumerate(models):
-        values = [*model['AP'].values(), *model['classes'].values()]
+        values = [*model['AP'].values(), *(model['classes'][name] for name in classes)]
         heights = [np.nan if value is None else 100 * value for value in values]
         shift = (number - (len(models) - 1) / 2) * bar
         hatch = ('', '//', '..', 'xx')[number % 4]
@@ -172,7 +175,8 @@ def draw_precision(numbers: dict) -> Figure:
         places, groups, rotation=90 if many else 35, fontsize=6 if many else 9
     )
     axes.set(ylabel='AP (%)', ylim=(0, 100), xlim=(-0.7, places[-1] + 0.7))
-    axes.set_title(f'{models[0]["num_images"]} pictures', fontsize=9)
+    pictures = dict.fromkeys(str(model['num_images']) for model in models)
+    axes.set_title(f'{" and ".join(pictures)} pictures', fontsize=9)
     axes.grid(axis='y', color='0.92')
     axes.set_axisbelow(True)
     axes.spines[['top', 'right']].set_visible(False)

@@ -31,6 +31,7 @@ from .trained_detector import TrainedModel
 
 Models = Sequence[TrainedModel]
 Measured = tuple[dict, Figure | None]
+LOGS = '*/vis_data/scalars.json'
 
 
 def measure_overview(models: Models) -> Measured:
@@ -96,9 +97,9 @@ def measure_embedding(models: Models, num_pictures: int) -> Measured:
     return result.as_dict(), pattern_embedding.draw(result)
 
 
-def measure_convergence(models: Models, logs: dict[str, str | None]) -> Measured:
+def measure_convergence(models: Models, logs: dict[str, dict | None]) -> Measured:
     """See :mod:`.training_curves`; of the logs that there are."""
-    folders = {name: Path(folder) for name, folder in logs.items() if folder}
+    folders = {name: Path(log['folder']) for name, log in logs.items() if log}
     if not folders:
         raise ConfigError(
             'there is no training log (<time>/vis_data/scalars.json) beside the '
@@ -109,13 +110,17 @@ def measure_convergence(models: Models, logs: dict[str, str | None]) -> Measured
     return numbers, training_curves.draw_training_curves(runs)
 
 
-def find_logs(models: Models) -> dict[str, str | None]:
-    """Return the folder of each model's training log, if it is the checkpoint's."""
-    folders = {model.name: Path(model.checkpoint).parent for model in models}
-    return {
-        name: str(folder) if any(folder.glob('*/vis_data/scalars.json')) else None
-        for name, folder in folders.items()
-    }
+def find_logs(models: Models) -> dict[str, dict[str, Any] | None]:
+    """Return folder and size of each model's training log, if it is the checkpoint's.
+
+    The size in bytes tells a training that went on from what it was.
+    """
+    found = {}
+    for model in models:
+        folder = Path(model.checkpoint).parent
+        size = sum(log.stat().st_size for log in folder.glob(LOGS))
+        found[model.name] = dict(folder=str(folder), size=size) if size else None
+    return found
 
 
 def measure_efficiency(models: Models, **options: Any) -> Measured:

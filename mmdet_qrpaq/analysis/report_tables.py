@@ -60,11 +60,14 @@ def precision_tables(numbers: dict) -> list[Table]:
         [m['name'], *map(percent, [*m['AP'].values(), m['AP_with_nms']])]
         for m in models
     ]
-    by_class = [[m['name'], *map(percent, m['classes'].values())] for m in models]
-    return [
-        Table('AP, %', ['model', *models[0]['AP'], 'AP with NMS'], by_size),
-        Table('AP by class, %', ['model', *models[0]['classes']], by_class),
-    ]
+    tables = [Table('AP, %', ['model', *models[0]['AP'], 'AP with NMS'], by_size)]
+    by_class: dict[tuple[str, ...], list] = {}
+    for m in models:
+        row = [m['name'], *map(percent, m['classes'].values())]
+        by_class.setdefault(tuple(m['classes']), []).append(row)
+    for classes, rows in by_class.items():
+        tables.append(Table('AP by class, %', ['model', *classes], rows))
+    return tables
 
 
 def usage_tables(numbers: dict) -> list[Table]:

@@ -75,10 +75,18 @@ def training_seams(detector: nn.Module) -> list[Seam]:
     head = detector.bbox_head
     seams = [seam for seam in prediction_seams(detector) if seam.method != 'predict']
     seams += [Seam(head, 'loss', 'losses'), Seam(head, 'forward', 'head')]
-    for name, method in (('assigner', 'assign'), ('quality_assigner', 'assign_batch')):
-        assigner = getattr(head, name, None)
-        if assigner is not None:
-            seams.append(Seam(assigner, method, 'matching'))
+    heads = [head]
+    if (exits := getattr(detector, 'exit_heads', None)) is not None:
+        heads.append(exits.head)
+        seams += [Seam(exits, 'forward', 'head'), Seam(detector, 'exit_loss', 'losses')]
+    for part in heads:
+        for name, method in (
+            ('assigner', 'assign'),
+            ('quality_assigner', 'assign_batch'),
+        ):
+            assigner = getattr(part, name, None)
+            if assigner is not None:
+                seams.append(Seam(assigner, method, 'matching'))
     return seams
 
 

@@ -90,10 +90,7 @@ class QueryRoutingMixin:
         return head_inputs
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
-        """Host's losses, and those of the exit heads under ``exit.``.
-
-        `DETRHead`'s own: the Hungarian losses of each layer, nothing else.
-        """
+        """Host's losses, and those of the exit heads under ``exit.``."""
         if self.exit_heads is None:
             return super().loss(batch_inputs, batch_data_samples)
         # There while `loss` runs: a graph left behind would break deepcopy and EMA.
@@ -103,14 +100,20 @@ class QueryRoutingMixin:
             predictions = self._exit_predictions
         finally:
             del self._exit_predictions
-        exit_losses = DETRHead.loss_by_feat(
+        exit_losses = self.exit_loss(predictions, batch_data_samples)
+        losses.update({f'exit.{key}': value for key, value in exit_losses.items()})
+        return losses
+
+    def exit_loss(
+        self, predictions: tuple[Tensor, Tensor], batch_data_samples: list
+    ) -> dict[str, Tensor]:
+        """`DETRHead`'s own: the Hungarian losses of each layer, nothing else."""
+        return DETRHead.loss_by_feat(
             self.exit_heads.head,
             *predictions,
             [sample.gt_instances for sample in batch_data_samples],
             [sample.metainfo for sample in batch_data_samples],
         )
-        losses.update({f'exit.{key}': value for key, value in exit_losses.items()})
-        return losses
 
 
 def without_denoising(

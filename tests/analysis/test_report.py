@@ -10,10 +10,15 @@ import torch
 from matplotlib.figure import Figure
 
 from mmdet_qrpaq.analysis import report
-from mmdet_qrpaq.analysis.overview import describe_models, evaluate_models
+from mmdet_qrpaq.analysis.overview import (
+    describe_models,
+    draw_precision,
+    evaluate_models,
+)
 from mmdet_qrpaq.analysis.report import Section, Table, make_parts
+from mmdet_qrpaq.analysis.report_measures import find_logs
 from mmdet_qrpaq.analysis.report_page import render_page
-from mmdet_qrpaq.analysis.report_tables import model_tables
+from mmdet_qrpaq.analysis.report_tables import model_tables, precision_tables
 from mmdet_qrpaq.analysis.results import COUNT, fields
 from mmdet_qrpaq.analysis.trained_detector import TrainedModel
 from mmdet_qrpaq.errors import ConfigError
@@ -245,6 +250,40 @@ def test_a_class_that_never_occurs_is_named_and_has_no_ap(models, tmp_path):
     assert row['AP']['APm'] is None and row['AP']['APs'] is not None
     _, data = model_tables(describe_models([model]))
     assert data.caption == 'Data of host: 3 objects in 3 pictures; never there: disc'
+
+
+def test_classes_of_different_data_are_not_mixed_up():
+    def row(name, num_images, **classes):
+        ap = dict.fromkeys(('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl'), 0.5)
+        more = dict(num_images=num_images, AP_with_nms=0.5)
+        return dict(name=name, AP=ap, classes=classes, **more)
+
+    models = [row('a', 3, cat=0.1, dog=0.2), row('b', 3, cat=0.3, dog=0.4)]
+    _, both = precision_tables(dict(models=models))
+    assert both.columns == ['model', 'cat', 'dog'] and len(both.rows) == 2
+    axes = draw_precision(dict(models=models)).axes[0]
+    assert [t.get_text() for t in axes.get_xticklabels()][6:] == ['cat', 'dog']
+
+    models.append(row('c', 4, dog=0.5, cat=0.6))
+    _, both, other = precision_tables(dict(models=models))
+    assert len(both.rows) == 2
+    assert other.columns == ['model', 'dog', 'cat']
+    assert [cells[0] for cells in other.rows] == ['c']
+    axes = draw_precision(dict(models=models)).axes[0]
+    assert len(axes.get_xticklabels()) == 6
+    assert axes.get_title() == '3 and 4 pictures'
+
+
+def test_curves_of_a_training_that_went_on_are_drawn_anew(models, tmp_path):
+    models[0].checkpoint = str(tmp_path / 'epoch_4.pth')
+    assert find_logs(models[:1]) == {'host': None}
+    log = tmp_path / '20300101_000000' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    log.write_text('{"loss": 1.0}')
+    before = find_logs(models[:1])
+    assert before['host']['folder'] == str(tmp_path)
+    log.write_text('{"loss": 1.0}\n{"loss": 0.5}')
+    assert find_logs(models[:1]) != before
 
 
 @pytest.mark.parametrize(

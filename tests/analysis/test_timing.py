@@ -86,7 +86,7 @@ def test_every_stage_of_a_prediction_is_met_once(host, method):
     assert sum(stages.values()) == next(ticks) - 1
 
 
-@pytest.mark.parametrize('method', ['none', 'paq'])
+@pytest.mark.parametrize('method', ['none', 'paq', 'qr_exit'])
 def test_every_stage_of_a_training_step_is_met(method):
     detector = build_host('dino', method).train()
     batch = make_batch([2, 0])
@@ -95,11 +95,15 @@ def test_every_stage_of_a_training_step_is_met(method):
     with torch.no_grad(), clock.watch(training_seams(detector)):
         stages = clock.time(lambda: detector.loss(**batch_of(batch)))
     expected = set(STAGES) - {'preprocessing', 'backward'}
-    if method == 'none':
+    if method != 'paq':
         expected.remove('patterns')
     assert set(stages) == expected
     # A mark a second: the head's forward has one, nothing inside it is watched.
-    assert stages['head'] == 1
+    num_exits = len(getattr(detector, 'routed_layers', []))
+    assert stages['head'] == 1 + bool(num_exits)
+    # Two pictures: every decoder layer, the encoder, every exit head.
+    if method != 'paq':  # which matches all pictures at once, too
+        assert stages['matching'] == 2 * (len(detector.decoder.layers) + 1 + num_exits)
 
 
 def batch_of(batch: dict) -> dict:

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from mmdet_qrpaq.errors import ConfigError
 from tiny_hosts import REPOSITORY, build_host, build_upstream
 
 sys.path[:0] = [
@@ -87,6 +88,7 @@ def test_table_and_picture(measured):
     )
     assert sum('| host |' in line for line in table) == 2  # the grid's one case, twice
     settings = dict(size=[64, 96], device='cpu', threads=1, repeats=2)
+    settings['family'] = dict(host='dino_r50_12e')
     figure = models_table.draw_growth(measured, settings)
     figure.canvas.draw()
     (predicting, training) = figure.axes
@@ -102,7 +104,7 @@ def test_table_and_picture(measured):
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
-    """Each case is written at once; other settings, or another machine, start anew."""
+    """Each case is written at once; nothing of other settings or machines is lost."""
     out, seen = tmp_path / 'speed.json', []
 
     def measure(detectors, case, *_):
@@ -111,6 +113,9 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return case._asdict()
 
+    clean = dict(models.describe_environment(), dirty=False, commit='this one')
+    for module in (models, models.recording):
+        monkeypatch.setattr(module, 'describe_environment', lambda: clean)
     monkeypatch.setattr(models, 'build', lambda *_: None)
     monkeypatch.setattr(models, 'measure', measure)
     command = ['--batches', '1', '2', '--queries', '300', '--growth', '--out', str(out)]
@@ -119,13 +124,20 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
     assert [case['batch'] for case in json.loads(out.read_text())['measured']] == [1]
     models.main(command)
     assert [case.batch for case in seen] == [1, 2, 2]
-    models.main([*command, '--repeats', '7'])
-    assert [case.batch for case in seen] == [1, 2, 2, 1, 2]
-    result = json.loads(out.read_text())
+    before = out.read_text()
+    with pytest.raises(ConfigError, match='other settings or on another machine'):
+        models.main([*command, '--repeats', '7'])
+    result = json.loads(before)
     result['environment']['hardware']['device'] = 'another'
     out.write_text(json.dumps(result))
-    models.main([*command, '--repeats', '7'])
-    assert [case.batch for case in seen][5:] == [1, 2]
+    with pytest.raises(ConfigError, match='another --out'):
+        models.main(command)
+    out.write_text(before)
+    monkeypatch.setattr(
+        models, 'describe_environment', lambda: dict(clean, commit='a later one')
+    )
+    models.main(command)
+    assert [case.batch for case in seen] == [1, 2, 2, 1, 2]
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,7 @@ def test_the_table_says_where_routing_does_not_pay():
             versions=dict(torch='2'),
             date='today',
             commit='abc',
+            dirty=True,
         ),
     )
     table = tables.routing_table(result)
