@@ -52,11 +52,9 @@ def study_table(study: Study, records: dict, brief: bool = False) -> str:
             },
         }
     rows = [name for name in study.variants if name in records or not brief]
-    # Records of before query use was counted do not tell their queries.
-    table = draw_up(records, rows, num_queries=30, more=more, brief=brief)
+    table = draw_up(records, rows, more=more, brief=brief)
     runs = [run for by_seed in records.values() for run in by_seed.values()]
-    # Older records do not tell options; they had none.
-    options = runs[0]['settings'].get('options', {})
+    options = runs[0]['settings']['options']
     changed = ', '.join(
         f'`{key}={value}`' for key, value in options.items() if key != 'model'
     )

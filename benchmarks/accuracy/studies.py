@@ -126,9 +126,6 @@ STUDIES = dict(
             ),
             'standardized, straight-through': routed(STANDARDIZED, 'straight_through'),
             'standardized, exit heads': routed(STANDARDIZED, 'exit_head'),
-            'top half, straight-through': routed(
-                dict(type='TopSharePolicy', share=0.5), 'straight_through'
-            ),
         },
     ),
     routing_parts=Study(

@@ -117,6 +117,15 @@ def test_the_table_by_hand() -> None:
     assert row[-2:] == ['+0.030 ± 0.014 [-0.097, +0.157]', '0.50 ± 0.00']
 
 
+def test_what_duplicates_hide_is_compared_too() -> None:
+    host = {seed: record('host', seed, 0.3, AP_with_nms=0.5) for seed in (0, 1)}
+    ours = {seed: record('ours', seed, 0.2, AP_with_nms=0.6) for seed in (0, 1)}
+    head, _, row = cells(draw_up(dict(host=host, ours=ours)))
+    place = head.index('the same with NMS')
+    assert row[place] == '+0.100 ± 0.000 [+0.100, +0.100]'
+    assert row[place - 1] == '-0.100 ± 0.000 [-0.100, -0.100]'
+
+
 def test_one_common_seed_has_a_difference_but_no_interval() -> None:
     host = {0: record('host', 0, 0.3), 1: record('host', 1, 0.4)}
     ours = {1: record('ours', 1, 0.3), 2: record('ours', 2, 0.9)}

@@ -137,11 +137,9 @@ def describe_budget(results: dict[str, dict[int, dict]]) -> str:
 
 
 def _budget(settings: dict[str, Any]) -> str:
-    # Older records name files only.
-    folder = settings['data'].get('folder', 'digits')
     return (
-        f'{folder}, {settings["iterations"]} iterations of {settings["batch_size"]} '
-        f'pictures of {settings["image_size"]} pixels (longest side)'
+        f'{settings["data"]["folder"]}, {settings["iterations"]} iterations of '
+        f'{settings["batch_size"]} pictures of {settings["image_size"]} pixels (longest side)'
     )
 
 

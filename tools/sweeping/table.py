@@ -9,7 +9,7 @@ from scipy import stats
 CONFIDENCE = 0.95
 SITES = ('layer', 'self_attn', 'cross_attn')
 # Columns that a brief table does without, like those on routing.
-DETAILS = ('AP75', 'seconds a step', 'peak memory, GB')
+DETAILS = ('AP75', 'the same with NMS', 'seconds a step', 'peak memory, GB')
 # Routing numbers, by the suffix in the log.
 ROUTING = (
     ('share entering, F / SA / CA', ''),
@@ -44,7 +44,6 @@ def t_interval(differences: Sequence[float]) -> tuple[float, float]:
 def draw_up(
     results: dict[str, dict[int, dict]],
     variants: Sequence[str] | None = None,
-    num_queries: int | None = None,
     more: dict[str, dict[str, str]] | None = None,
     brief: bool = False,
 ) -> str:
@@ -56,7 +55,6 @@ def draw_up(
         results: See `read_records`.
         variants: The rows, of which the first is what the others are compared with;
             those of the results without.
-        num_queries: Queries of the model, for records that do not say.
         more: Cells by variant, by the heading of one more column.
         brief: Accuracy and query use alone.
     """
@@ -71,6 +69,7 @@ def draw_up(
         f'AP minus {variants[0] if variants else ""}, same seed [95 %]': (
             lambda by_seed: _difference(by_seed, first)
         ),
+        'the same with NMS': lambda by_seed: _difference(by_seed, first, 'AP_with_nms'),
         'Gini of query use': lambda by_seed: _spread_of(by_seed, 'gini', 2),
         'seconds a step': lambda by_seed: _spread_of(by_seed, 'step_seconds', 2),
         'peak memory, GB': _peak_memory,
@@ -79,9 +78,7 @@ def draw_up(
         for heading in DETAILS:
             del columns[heading]
     for heading, suffix in () if brief else ROUTING:
-        columns[heading] = lambda by_seed, suffix=suffix: _routing(
-            by_seed, suffix, num_queries
-        )
+        columns[heading] = lambda by_seed, suffix=suffix: _routing(by_seed, suffix)
     rows = {
         variant: [cell(results[variant]) for cell in columns.values()]
         for variant in variants
@@ -113,14 +110,16 @@ def _spread_of(by_seed: dict[int, dict], key: str, digits: int = 3) -> str:
     return mean_and_spread(values, digits) if values else '-'
 
 
-def _difference(by_seed: dict[int, dict], first: dict[int, dict]) -> str:
+def _difference(
+    by_seed: dict[int, dict], first: dict[int, dict], key: str = 'AP'
+) -> str:
     """Compare the seeds that both have."""
     if by_seed is first:
         return '-'
     pairs = [
-        record['measured']['AP'] - first[seed]['measured']['AP']
+        record['measured'][key] - first[seed]['measured'][key]
         for seed, record in by_seed.items()
-        if seed in first
+        if seed in first and key in record['measured']
     ]
     if not pairs:
         return '-'
@@ -141,7 +140,7 @@ def _peak_memory(by_seed: dict[int, dict]) -> str:
     return mean_and_spread(values, 1) if values else '-'
 
 
-def _routing(by_seed: dict[int, dict], suffix: str, num_queries: int | None) -> str:
+def _routing(by_seed: dict[int, dict], suffix: str) -> str:
     """Values of F / SA / CA, mean over the seeds; counts as shares of the queries."""
     cells = []
     for site in SITES:
@@ -154,8 +153,7 @@ def _routing(by_seed: dict[int, dict], suffix: str, num_queries: int | None) -> 
                 if key.endswith(f'.{site}{suffix}')
             ]
             if values:
-                queries = measured.get('num_queries', num_queries)
-                scale = 1 if suffix == '_differ' else queries
+                scale = 1 if suffix == '_differ' else measured['num_queries']
                 found.append(statistics.fmean(values) / scale)
         cells.append(f'{statistics.fmean(found):.2f}' if found else '-')
     return ' / '.join(cells)
