@@ -137,9 +137,10 @@ def describe_budget(results: dict[str, dict[int, dict]]) -> str:
 
 
 def _budget(settings: dict[str, Any]) -> str:
+    folder, size = settings['data']['folder'], settings['image_size']
     return (
-        f'{settings["data"]["folder"]}, {settings["iterations"]} iterations of '
-        f'{settings["batch_size"]} pictures of {settings["image_size"]} pixels (longest side)'
+        f'{folder}, {settings["iterations"]} iterations of {settings["batch_size"]} '
+        f'pictures of {size} pixels (longest side)'
     )
 
 
