@@ -200,6 +200,13 @@ def test_a_folder_in_use_is_left_alone(sweep, capsys) -> None:
     assert read(sweep.out, 8)
 
 
+def test_a_file_system_without_locks_will_do(sweep, monkeypatch) -> None:
+    refuse = mock.Mock(side_effect=OSError(38, 'Function not implemented'))
+    monkeypatch.setattr(job.fcntl, 'flock', refuse)
+    sweep(queries=(8,))
+    assert refuse.called and read(sweep.out, 8)
+
+
 def test_a_run_is_of_the_code_it_was_started_with(sweep, monkeypatch) -> None:
     """And says so if it went on with other code."""
     now = execution.describe_environment()

@@ -142,9 +142,11 @@ def _lock(folder: Path) -> TextIO:
     held = (folder / LOCK).open('w')
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         held.close()
         raise ConfigError(
             f'another process is still at work in {folder}; stop it, or wait for it.'
         ) from error
+    except OSError:
+        pass  # a file system without locks, as some of clusters
     return held
