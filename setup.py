@@ -91,7 +91,7 @@ setup(
     install_requires=[
         'jinja2',
         'jsonschema',
-        'matplotlib',
+        'matplotlib>=3.7',
         'numpy',
         'pillow',
         'pycocotools',

@@ -152,7 +152,8 @@ STUDIES = dict(
         question='Does everyone enter at first, or a random half?',
         leaf=DINO,
         variants={
-            init: routed(STANDARDIZED, 'straight_through', init=init)
+            # The default rule compares a picture's queries: a bias changes nothing.
+            init: routed(THRESHOLD, 'straight_through', init=init)
             for init in ('random', 'enter')
         },
     ),

@@ -44,12 +44,21 @@ def build_evaluator(
 ) -> Evaluator:
     """Build a config's ``val_evaluator`` or ``test_evaluator``, for a loader's classes.
 
+    It writes no predictions: those of a test may lie where the config puts them.
+
     Raises:
-        ConfigError: There is none, its annotation file does not exist, or tells of
-            other pictures.
+        ConfigError: There is none, it measures nothing, its annotation file does not
+            exist, or tells of other pictures.
     """
     if not settings:
         raise ConfigError('the config has no evaluator for these pictures; add one.')
+    settings = [settings] if isinstance(settings, dict) else settings
+    settings = [
+        {key: value for key, value in metric.items() if key != 'outfile_prefix'}
+        for metric in settings
+    ]
+    if any(metric.get('format_only') for metric in settings):
+        raise ConfigError('an evaluator with format_only gives no AP; take that away.')
     try:
         with quietly():
             evaluator = Evaluator(settings)
@@ -93,8 +102,7 @@ def evaluate(evaluator: Evaluator, num_images: int) -> Precision:
     names = [f'bbox_mAP{suffix}' for suffix in ('', '_50', '_75')]
     if not set(names) <= set(values):
         raise ConfigError(
-            'the evaluator gives no AP of boxes: use a CocoMetric with metric="bbox" '
-            'and without format_only.'
+            'the evaluator gives no AP of boxes: use a CocoMetric with metric="bbox".'
         )
     if min(values[name] for name in names) < 0:
         raise ConfigError('there is no object to find in these pictures, so no AP.')

@@ -37,7 +37,6 @@ from mmdet.models import DetectionTransformer
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from torch import Size, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import ConfigError
@@ -141,7 +140,17 @@ def stage_hooks(
 
 @contextmanager
 def plain_attention() -> Iterator[None]:
-    """Keep attention in matrix products, which the counter knows on every device."""
+    """Keep attention in matrix products, which the counter knows on every device.
+
+    Raises:
+        ConfigError: torch is too old.
+    """
+    try:
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+    except ImportError as error:
+        raise ConfigError(
+            f'counting FLOPs needs torch 2.3 or newer, and this is {torch.__version__}.'
+        ) from error
     fastpath = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

@@ -3,7 +3,8 @@
 Feeds :mod:`.side_by_side`. A detection is *correct* if it is paired with an object of
 its class, at an IoU of at least the threshold; pairs are made as COCO makes them: the
 detection with the highest score chooses first, and takes the free object with the
-highest IoU. It *differs* if another model has no detection of its class, correct or
+highest IoU. One without an object that lies in a crowd of its class is left out. It
+*differs* if another model has no detection of its class, correct or
 not, with at least that IoU.
 """
 
@@ -43,7 +44,10 @@ class Outcome:
 
 
 def judge(
-    truth: InstanceData, founds: Sequence[InstanceData], iou_threshold: float
+    truth: InstanceData,
+    founds: Sequence[InstanceData],
+    iou_threshold: float,
+    crowds: InstanceData | None = None,
 ) -> list[Outcome]:
     """Judge the detections of several models in one picture.
 
@@ -51,11 +55,17 @@ def judge(
         truth: Objects, `bboxes` and `labels`.
         founds: For each model its detections, `bboxes`, `labels`, `scores`.
         iou_threshold: In [0, 1].
+        crowds: Regions with objects that nobody counted, `bboxes` and `labels`.
     """
     founds = [found[found.scores.argsort(descending=True)] for found in founds]
-    outcomes = []
-    for found in founds:
+    pairs = []
+    for number, found in enumerate(founds):
         correct, missed = _pair(found, truth, iou_threshold)
+        counts = correct | ~_in_a_crowd(found, crowds, iou_threshold)
+        founds[number] = found[counts]
+        pairs.append((correct[counts], missed))
+    outcomes = []
+    for found, (correct, missed) in zip(founds, pairs, strict=True):
         differs = torch.zeros_like(correct)
         for other in founds:
             if other is not found:
@@ -79,7 +89,16 @@ def _pair(
     return correct, free
 
 
-def _ious(one: InstanceData, other: InstanceData) -> Tensor:
+def _in_a_crowd(
+    found: InstanceData, crowds: InstanceData | None, threshold: float
+) -> Tensor:
+    """Return which detections have at least that share of their box in a crowd."""
+    if crowds is None or not len(crowds):
+        return torch.zeros(len(found), dtype=torch.bool)
+    return (_ious(found, crowds, mode='iof') >= threshold).any(1)
+
+
+def _ious(one: InstanceData, other: InstanceData, mode: str = 'iou') -> Tensor:
     """Return the IoUs of two sets of boxes; -1 between classes."""
-    ious = bbox_overlaps(one.bboxes, other.bboxes)
+    ious = bbox_overlaps(one.bboxes, other.bboxes, mode=mode)
     return torch.where(one.labels[:, None] == other.labels, ious, -1.0)

@@ -17,6 +17,7 @@ from mmdet.visualization import DetLocalVisualizer, get_palette
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from ..errors import ConfigError
 from .detection_outcomes import Outcome
 from .side_by_side import Scene
 
@@ -97,9 +98,21 @@ def _title(num_models: int, score_threshold: float, iou_threshold: float) -> str
     return f'{title}; dashed in the truth: missed'
 
 
+def read_picture(path: str) -> np.ndarray:
+    """Return a picture as (h, w, 3), RGB.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    picture = cv2.imread(path)
+    if picture is None:
+        raise ConfigError(f'{path} cannot be read as a picture to draw on.')
+    return picture[..., ::-1]
+
+
 def _draw_strip(visualizer: DetLocalVisualizer, scene: Scene) -> np.ndarray:
     """Return (h, panels w, 3), RGB: ground truth left, then the models."""
-    picture = cv2.imread(scene.file)[..., ::-1]
+    picture = read_picture(scene.file)
     scale = max(1.0, READABLE_SIDE / min(picture.shape[:2]))
     picture = cv2.resize(picture, None, fx=scale, fy=scale)
     classes = visualizer.dataset_meta['classes']
@@ -161,7 +174,10 @@ def _draw_boxes(
     boxes[:, 0::2] = boxes[:, 0::2].clamp(1, width - 1)
     boxes[:, 1::2] = boxes[:, 1::2].clamp(1, height - 1)
     classes = visualizer.dataset_meta['classes']
-    palette = get_palette(visualizer.dataset_meta.get('palette'), len(classes))
+    palette = visualizer.dataset_meta.get('palette')
+    if isinstance(palette, list) and len(palette) < len(classes):
+        palette = 'random'  # COCO's, which a data set of more classes inherits
+    palette = get_palette(palette, len(classes))
     colours = [palette[label] for label in instances.labels]
     if 'masks' in instances:
         _draw_masks(visualizer, instances.masks, colours)

@@ -65,8 +65,10 @@ def matched_batches(
         doing: For the progress bar.
 
     Raises:
-        ConfigError: The detector is no DETR, has no assigner, or there are no pictures.
+        ConfigError: The detector is no DETR, has no assigner, does not keep its queries
+            in order, or there are no pictures.
     """
+    require_places(detector)
     head = getattr(detector, 'bbox_head', None)
     if not hasattr(detector, 'forward_transformer') or not hasattr(head, 'assigner'):
         raise ConfigError(
@@ -84,6 +86,27 @@ def matched_batches(
         yield match(head, outputs[0][-1], outputs[1][-1], samples, resized)
     if empty:
         raise ConfigError('the data loader has no pictures; mend its ann_file.')
+
+
+def keeps_places(detector: nn.Module) -> bool:
+    """Tell whether a query has the same place in all layers of a decoder."""
+    return all(
+        layer.settings.regroup != 'concat'
+        for layer in getattr(detector, 'routed_layers', [])
+    )
+
+
+def require_places(detector: nn.Module) -> None:
+    """Refuse a detector whose queries cannot be told by their places.
+
+    Raises:
+        ConfigError: Its routing puts them together in another order.
+    """
+    if not keeps_places(detector):
+        raise ConfigError(
+            "query_routing.regroup='concat' gives queries other places layer by layer, "
+            "so that none can be followed; set it to 'scatter'."
+        )
 
 
 def match(

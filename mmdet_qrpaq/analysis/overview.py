@@ -122,7 +122,8 @@ def _evaluate(model: TrainedModel) -> dict:
         with_nms.process(suppress_duplicates(samples), batch)
     with quietly():
         found = evaluator.evaluate(num_images)
-    found = {key.rpartition('/')[2]: _number(value) for key, value in found.items()}
+    # 'coco/' comes first; the name of a class may have a slash of its own.
+    found = {key.partition('/')[2]: _number(value) for key, value in found.items()}
     if 'bbox_mAP' not in found:
         raise ConfigError(
             f'the {model.split}_evaluator of {model.config} gives no AP of boxes; use '

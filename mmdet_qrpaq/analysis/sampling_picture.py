@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..errors import ConfigError
+from .drawn_detections import read_picture
 from .sampling_result import LayerSampling, PictureSampling
 
 CELL = 2.1  # inches
@@ -30,7 +29,7 @@ def draw_sampling_points(
     Raises:
         ConfigError: The file of a picture cannot be read.
     """
-    images = [_read(picture.path) for picture in pictures]
+    images = [read_picture(picture.path) for picture in pictures]
     ratios = [
         image.shape[0] / image.shape[1]
         for picture, image in zip(pictures, images, strict=True)
@@ -72,14 +71,6 @@ def draw_sampling_points(
     names = ', '.join(picture.name for picture in pictures)
     figure.suptitle(f'Sampling points of cross-attention: {names}', fontsize=9)
     return figure
-
-
-def _read(path: str) -> np.ndarray:
-    """Picture as RGB."""
-    picture = cv2.imread(path)
-    if picture is None:
-        raise ConfigError(f'{path} cannot be read as a picture to draw on.')
-    return picture[..., ::-1]
 
 
 def _describe(layer: LayerSampling, number: int, num_queries: int) -> str:

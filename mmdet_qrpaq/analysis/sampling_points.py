@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ..errors import ConfigError
+from .matching import require_places
 from .sampling_result import LayerSampling, PictureSampling
 from .trained_detector import box_scale
 
@@ -75,14 +76,7 @@ def require_deformable(detector: nn.Module) -> None:
             f'{type(detector).__name__} has no deformable cross-attention; give a '
             'Deformable-DETR, a DINO or one of their kind.'
         )
-    if any(
-        layer.settings.regroup == 'concat'
-        for layer in getattr(detector, 'routed_layers', [])
-    ):
-        raise ConfigError(
-            "query_routing.regroup='concat' gives queries other places layer by layer, "
-            "so that none can be followed; set it to 'scatter'."
-        )
+    require_places(detector)
 
 
 @contextmanager
@@ -119,22 +113,30 @@ def observe_decoder(detector: nn.Module) -> Iterator[list[dict[str, Any]]]:
 
 
 def find_pictures(dataset: Dataset, names: Sequence[str]) -> list[int]:
-    """Return the places of pictures in a data set, by file name.
+    """Return the places of pictures in a data set, by the end of their paths.
 
     Raises:
-        ConfigError: There is none of that name.
+        ConfigError: There is none of that name, or there are several.
     """
-    places = {}
-    for index in range(len(dataset)):
-        path = str(dataset.get_data_info(index)['img_path'])
-        places[path.replace('\\', '/').rpartition('/')[2]] = index
-    unknown = [name for name in names if name not in places]
-    if unknown:
-        raise ConfigError(
-            f'--images: the data set has no picture {unknown[0]}; give file names such '
-            f'as {next(iter(places), "none")}.'
-        )
-    return [places[name] for name in names]
+    paths = [
+        str(dataset.get_data_info(index)['img_path']) for index in range(len(dataset))
+    ]
+    places = []
+    for name in names:
+        found = [n for n, path in enumerate(paths) if f'/{path}'.endswith(f'/{name}')]
+        if not found:
+            example = paths[0].rpartition('/')[2] if paths else 'none'
+            raise ConfigError(
+                f'--images: the data set has no picture {name}; give file names such '
+                f'as {example}.'
+            )
+        if len(found) > 1:
+            raise ConfigError(
+                f'--images: {name} is {paths[found[0]]} and {paths[found[1]]}; give '
+                'more of its path.'
+            )
+        places += found
+    return places
 
 
 def most_confident(boxes: Tensor, scores: Tensor, count: int) -> list[int]:

@@ -30,7 +30,7 @@ SCHEMA = fields(
 )
 
 
-@dataclass
+@dataclass(eq=False)
 class Scene:
     """One picture: what is in it, and what each model makes of it.
 
@@ -51,6 +51,11 @@ class Scene:
             return sum(int(outcome.differs.sum()) for outcome in self.outcomes)
         numbers = self.outcomes[0].numbers()
         return numbers['wrong'] + numbers['missed']
+
+    def drop_masks(self) -> None:
+        """Keep what is counted, without what only a picture shows."""
+        for instances in (self.truth, *(outcome.found for outcome in self.outcomes)):
+            instances.pop('masks', None)
 
 
 def look_at_pictures(
@@ -93,7 +98,7 @@ def look_at_pictures(
         number = min(num_pictures, total)
         indices = np.linspace(0, total - 1, number).round().astype(int)
     resized = [boxes_follow_resize(dataset) for dataset in datasets]
-    scenes = []
+    scenes, pictured = [], []
     for index in track(indices, 'detecting'):
         samples = [
             _detect(model, int(index), follows)
@@ -108,8 +113,16 @@ def look_at_pictures(
         founds = [sample.pred_instances for sample in samples]
         founds = [found[found.scores >= score_threshold] for found in founds]
         truth = samples[0].gt_instances
-        outcomes = judge(truth, founds, iou_threshold)
+        crowds = samples[0].get('ignored_instances')
+        outcomes = judge(truth, founds, iou_threshold, crowds)
         scenes.append(Scene(samples[0].img_path, truth, outcomes))
+        # Masks of all pictures of a data set would fill the memory.
+        pictured.append(scenes[-1])
+        if len(pictured) > num_pictures:
+            ordered = chosen(pictured, num_pictures)
+            (left_out,) = (scene for scene in pictured if scene not in ordered)
+            left_out.drop_masks()
+            pictured = [scene for scene in pictured if scene is not left_out]
     return scenes
 
 
@@ -119,8 +132,9 @@ def _detect(model: TrainedModel, index: int, resized: bool) -> DetDataSample:
     with torch.no_grad():
         sample = model.detector.test_step(batch)[0].cpu()
     if resized:
-        truth = sample.gt_instances.bboxes
-        sample.gt_instances.bboxes = truth / box_scale(sample, truth)
+        for objects in (sample.gt_instances, sample.get('ignored_instances')):
+            if objects is not None:
+                objects.bboxes = objects.bboxes / box_scale(sample, objects.bboxes)
     return sample
 
 

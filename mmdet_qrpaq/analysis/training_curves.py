@@ -8,6 +8,7 @@ their mean and range (PaQ-DETR Fig. 4 compares such curves).
 """
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -38,7 +39,13 @@ SCHEMA = fields(
     step_of_ap={'enum': ['epoch', 'iteration']},
     runs=list_of(
         fields(
-            name=TEXT, work_dir=TEXT, loss=_CURVE, AP=_CURVE, AP50=_CURVE, AP75=_CURVE
+            name=TEXT,
+            work_dir=TEXT,
+            not_finite=COUNT,
+            loss=_CURVE,
+            AP=_CURVE,
+            AP50=_CURVE,
+            AP75=_CURVE,
         )
     ),
     groups=list_of(
@@ -119,9 +126,18 @@ def _read_records(log: Path) -> list[dict]:
 
 
 def curve(records: Sequence[dict], step: str, key: str) -> tuple[list, list]:
-    """Return steps and values of one logged number."""
-    points = [(record[step], record[key]) for record in records if key in record]
+    """Return steps and values of one logged number, where it is finite."""
+    points = [
+        (record[step], record[key])
+        for record in records
+        if math.isfinite(record.get(key, math.nan))
+    ]
     return [x for x, _ in points], [y for _, y in points]
+
+
+def not_finite(history: History) -> int:
+    """Return how many logged losses are no number: the run has diverged there."""
+    return sum(not math.isfinite(record['loss']) for record in history.train)
 
 
 def mean_and_range(
@@ -174,7 +190,8 @@ def collect_numbers(
         named = {
             k: dict(zip(('step', 'value'), c, strict=True)) for k, c in curves.items()
         }
-        rows.append(dict(name=name, work_dir=str(work_dir), **named))
+        row = dict(name=name, work_dir=str(work_dir), not_finite=not_finite(history))
+        rows.append(row | named)
     groups = []
     for name, members in group(runs).items():
         parts = mean_and_range([curve(h.val, 'step', AP) for h in members])
@@ -219,6 +236,8 @@ def draw_training_curves(runs: Sequence[tuple[str, History]]) -> Figure:
         ylabel='validation AP' if single else 'validation AP (IoU 0.50:0.95)',
         ylim=(0, None),
     )
+    if diverged := dict.fromkeys(name for name, run in runs if not_finite(run)):
+        loss_axes.set_title(f'not finite at times: {", ".join(diverged)}', fontsize=9)
     ap_axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if max(map(len, group(runs).values())) > 1:
         ap_axes.set_title('mean of the runs of a name; shaded: range', fontsize=9)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ..errors import ConfigError, check_number
-from .matching import match
+from .matching import match, require_places
 from .pattern_capture import captured_weights, effective_patterns
 from .query_usage import QueryUsage, count_hits
 from .trained_detector import boxes_follow_resize
@@ -39,7 +39,8 @@ class QueryUsageHook(Hook):
 
     Raises:
         ConfigError: If a threshold is outside [0, 1], or, when a validation starts, if
-            the model is no DETR with an assigner or the data has no ground truth.
+            the model is no DETR with an assigner, does not keep its queries in order,
+            or the data has no ground truth.
     """
 
     priority = 'NORMAL'  # before LoggerHook, which prints what it finds
@@ -101,6 +102,7 @@ class QueryUsageHook(Hook):
                 f'one-to-one assigner, and the model is a {type(model).__name__} '
                 'without: remove the hook or keep train_cfg in the model config.'
             )
+        require_places(model)
         self._resized = boxes_follow_resize(dataset)
         self._hits: Tensor | int = 0
         self._effective: Tensor | int = 0

@@ -131,6 +131,18 @@ class QualityAwareDETRHead(DETRHead):
             losses[f'd{i}.loss_iou_o2m'] = loss_iou
         return losses
 
+    def loss_by_feat_single(
+        self, cls_scores: Tensor, bbox_preds: Tensor, *args, **kwargs
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Host's, with boxes in single precision.
+
+        Its IoU targets have that of the boxes, and autocast's half does not fit the
+        tensor that it puts them into when there is none.
+        """
+        return super().loss_by_feat_single(
+            cls_scores, bbox_preds.float(), *args, **kwargs
+        )
+
     @contextmanager
     def _one_to_many_loss_cls(self) -> Iterator[None]:
         """Inside, the host's `loss_by_feat_single` finds the loss of L_1:m."""
@@ -141,13 +153,22 @@ class QualityAwareDETRHead(DETRHead):
             self.loss_cls = hungarian
 
     def one_to_many_layers(self, num_layers: int) -> list[int]:
-        """Indices of the decoder layers that get L_1:m."""
+        """Indices of the decoder layers that get L_1:m.
+
+        Raises:
+            ConfigError: There is no layer of an index that was asked for.
+        """
         if self.quality is None:
             return []
         if self.quality_layers == 'all':
             return list(range(num_layers))
         if self.quality_layers == 'intermediate':
             return list(range(num_layers - 1))
+        if (last := max(self.quality_layers)) >= num_layers:
+            raise ConfigError(
+                f'bbox_head.quality.layers has {last}, and the decoder has '
+                f'{num_layers} layers; 0 is the first.'
+            )
         return sorted(set(self.quality_layers))
 
     def get_one_to_many_targets(

@@ -38,20 +38,14 @@ class QueryRoutingMixin:
         if query_routing is None:
             return
         layers = self.decoder.layers
-        settings = RoutingSettings.from_config(
-            query_routing, self.num_queries, len(layers)
-        )
+        # DAB-DETR may repeat each of its anchors.
+        num_queries = self.num_queries * max(1, getattr(self, 'num_patterns', 0))
+        settings = RoutingSettings.from_config(query_routing, num_queries, len(layers))
         self.decoder.layers = ModuleList(
             EEQRDecoderLayer(layer, site, settings)
             for layer, site in zip(layers, settings.sites, strict=True)
         )
         if settings.gradient == 'exit_head':
-            if not isinstance(self.bbox_head, DETRHead):
-                raise ConfigError(
-                    "query_routing.gradient='exit_head' needs the losses of a "
-                    f'DETRHead, and bbox_head is a {type(self.bbox_head).__name__}: '
-                    "set gradient='straight_through'."
-                )
             heads = ExitHeads(
                 self.bbox_head, len(layers), self.embed_dims, settings.exit_input
             )

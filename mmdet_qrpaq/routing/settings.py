@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from mmdet.registry import TASK_UTILS
 
 from ..errors import ConfigError, check_number
-from .policies import count_share
+from .policies import StandardizedPolicy, count_share
 from .router import CHOICES as ROUTER_CHOICES
 
 SITES = ('layer', 'self_attn', 'cross_attn')
@@ -86,6 +86,14 @@ class RoutingSettings:
         self.capacity = self._count_capacity()
         self._check_router()
         self.policy = self._build_policy()
+        if self.router.get('init') == 'enter' and isinstance(
+            self.policy, StandardizedPolicy
+        ):
+            raise ConfigError(
+                "query_routing.router.init='enter' raises all scores alike, and "
+                'StandardizedPolicy compares those of a picture with each other, so '
+                "that nothing comes of it: use init='random' or a ThresholdPolicy."
+            )
 
     def _check_router(self) -> None:
         """Names only; `Router` checks the values."""

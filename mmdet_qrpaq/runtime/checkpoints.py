@@ -100,6 +100,7 @@ def read_checkpoint(path: str) -> dict:
         )
     try:
         if is_remote(path):
+            force_weights_only()
             checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu')
         elif _HAS_ALLOW_LIST:
             mapped = zipfile.is_zipfile(path)

@@ -145,10 +145,11 @@ def run(main: Callable[[], None]) -> None:
         sentence = _user_error(error)
         if sentence is None:
             raise
-        # Every rank fails alike; one of them says why.
+        # Any process may be the only one that failed, be it for its own batch.
         ranks = [os.environ[name] for name in _RANK_VARIABLES if name in os.environ]
-        if ranks[:1] in ([], ['0']):
-            print(f'\nerror: {sentence}', file=sys.stderr, flush=True)
+        first = ranks[:1] in ([], ['0'])
+        who = '\nerror' if first else f'error in process {ranks[0]}'
+        print(f'{who}: {sentence}', file=sys.stderr, flush=True)
         sys.exit(USER_ERROR)
     else:
         if distributed.is_available() and distributed.is_initialized():

@@ -275,7 +275,7 @@ def test_through_the_command(run, tmp_path, capsys):
         (['--queries', 0, 5], '0 queries cannot be kept'),
         (['--cfg-options', 'val_evaluator=None'], 'has no evaluator'),
         (['--cfg-options', 'val_evaluator.ann_file=none.json'], 'none.json does not'),
-        (['--cfg-options', 'val_evaluator.format_only=True'], 'without format_only'),
+        (['--cfg-options', 'val_evaluator.format_only=True'], 'with format_only gives'),
     ],
 )
 def test_refusals(run, tmp_path, options, words):
@@ -284,3 +284,15 @@ def test_refusals(run, tmp_path, options, words):
         options = [*options, f'val_evaluator.outfile_prefix={tmp_path}/x']
     with pytest.raises(ConfigError, match=words):
         run_tool('analysis/query_ablation', config, checkpoint, *options)
+
+
+def test_predictions_of_a_test_are_not_replaced(run, tmp_path):
+    config, checkpoint = run
+    submission = tmp_path / 'mine.bbox.json'
+    submission.write_text('[]')
+    option = f'val_evaluator.outfile_prefix={tmp_path}/mine'
+    out = ['--out', tmp_path / 'out.json', '--queries', 3]
+    run_tool(
+        'analysis/query_ablation', config, checkpoint, *out, '--cfg-options', option
+    )
+    assert submission.read_text() == '[]'

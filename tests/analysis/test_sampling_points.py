@@ -2,6 +2,7 @@
 
 import json
 import sys
+from unittest import mock
 
 import cv2
 import jsonschema
@@ -11,6 +12,7 @@ import torch
 from mmcv.ops import MultiScaleDeformableAttention
 from torch import Tensor
 
+from mmdet_qrpaq.analysis.query_usage import count_query_hits
 from mmdet_qrpaq.analysis.sampling_picture import draw_sampling_points
 from mmdet_qrpaq.analysis.sampling_points import (
     find_pictures,
@@ -214,6 +216,8 @@ def test_what_has_no_sampling_points_is_told(tmp_path):
     routed.routed_layers[0].settings.regroup = 'concat'
     with pytest.raises(ConfigError, match="regroup='concat'"):
         require_deformable(routed)
+    with pytest.raises(ConfigError, match="regroup='concat'"):
+        count_query_hits(routed, [])
     detector, dataset = build_upstream('deformable').eval(), Pictures(tmp_path)
     with pytest.raises(ConfigError, match='queries 0 to 11'):
         sample_pictures(detector, dataset, [0], queries=[12])
@@ -222,6 +226,16 @@ def test_what_has_no_sampling_points_is_told(tmp_path):
     assert find_pictures(dataset, ['y.png']) == [1]
     with pytest.raises(ConfigError, match='no picture z.png; .* x.png'):
         find_pictures(dataset, ['z.png'])
+
+
+def test_pictures_of_one_name_are_told_apart():
+    paths = ['data/a/1.png', 'data/b/1.png', 'data/b/11.png']
+    dataset = mock.MagicMock()
+    dataset.__len__.return_value = len(paths)
+    dataset.get_data_info = lambda index: dict(img_path=paths[index])
+    assert find_pictures(dataset, ['b/1.png', '11.png', paths[0]]) == [1, 2, 0]
+    with pytest.raises(ConfigError, match='1.png is data/a/1.png and data/b/1.png'):
+        find_pictures(dataset, ['1.png'])
 
 
 def test_the_command(tmp_path):

@@ -163,6 +163,27 @@ def test_outcomes_by_hand():
     assert second.numbers() == dict(correct=2, wrong=0, missed=0, differing=1)
 
 
+def test_what_lies_in_a_crowd_is_neither_right_nor_wrong():
+    """COCO leaves it out, if its own object is not there: by the share of its box."""
+    crowd = instances(([0.0, 0.0, 80.0, 40.0], 0))
+    truth = instances((BOX, 0))
+    inside, half, other = [5.0, 5.0, 15.0, 15.0], [60.0, 30.0, 70.0, 60.0], ELSEWHERE
+    found = instances((BOX, 0, 0.9), (inside, 0, 0.8), (half, 0, 0.7), (other, 1, 0.6))
+    (outcome,) = judge(truth, [found], 0.5, crowd)
+    # A third of `half` is in the crowd, and `other` is of another class.
+    assert outcome.found.scores.tolist() == pytest.approx([0.9, 0.7, 0.6])
+    assert outcome.numbers() == dict(correct=1, wrong=2, missed=0, differing=0)
+
+
+def test_masks_are_kept_of_the_chosen_pictures_only(picture):
+    data = pictures(picture, truths=[(BOX, 0), (BOX, 1), (BOX, 0), (ELSEWHERE, 0)])
+    for sample in data:
+        sample['data_samples'].gt_instances.masks = torch.ones(1, SIZE, SIZE) > 0
+    host = model(data, (BOX, 0, 0.9))
+    scenes = look_at_pictures([host], num_pictures=2, select='differing')
+    assert ['masks' in scene.truth for scene in scenes] == [False, True, False, True]
+
+
 def draw(models, **options):
     thresholds = dict(score_threshold=options.pop('score_threshold', 0.5))
     number = options.get('num_pictures', 12)

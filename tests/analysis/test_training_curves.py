@@ -1,5 +1,7 @@
 import json
+import math
 
+import jsonschema
 import pytest
 
 from mmdet_qrpaq.analysis.results import write_result
@@ -161,6 +163,23 @@ def test_result_has_the_curves_of_each_run_and_name(tmp_path):
     assert (host['num_runs'], ours['num_runs']) == (2, 1)
     assert host['best_AP'] == pytest.approx(0.4)
     assert ours['AP'] == dict(step=[1], mean=[0.4], low=[0.4], high=[0.4])
+
+
+def test_a_diverged_run_is_drawn_as_far_as_it_goes(tmp_path):
+    """NaN is no JSON: it is left out, counted and said."""
+    write(tmp_path, '20260101_000000', [loss(10, 9.0), loss(20, 8.0), ap(20, 0.1)])
+    write(tmp_path, '20260101_010000', [loss(30, math.nan), loss(40, math.inf)])
+    history = read_history(tmp_path)
+    runs = [('mine', history), ('other', History(history.train[:2], history.val))]
+    for history in (one for _, one in runs):
+        history.by_epoch = False
+    numbers = collect_numbers(runs, [tmp_path, tmp_path])
+    jsonschema.validate(numbers, SCHEMA)
+    json.dumps(numbers, allow_nan=False)
+    assert [run['not_finite'] for run in numbers['runs']] == [2, 0]
+    assert numbers['runs'][0]['loss'] == dict(step=[10, 20], value=[9.0, 8.0])
+    figure = draw_training_curves(runs)
+    assert figure.axes[0].get_title() == 'not finite at times: mine'
 
 
 def test_epochs_and_iterations_are_not_put_on_one_axis():

@@ -184,6 +184,11 @@ def test_foreign_folder_is_never_deleted(tmp_path):
     with pytest.raises(ConfigError, match='did not make'):
         make_digits.make_dataset(tmp_path, SETTINGS, force=True, quiet=True)
     assert (tmp_path / 'thesis.tex').read_text() == 'years of work'
+    for card in ('{"name": "mine"}', '[1]', '{"generator": "x", "settings": 1}'):
+        (tmp_path / 'dataset.json').write_text(card)
+        with pytest.raises(ConfigError, match='did not make'):
+            make_digits.make_dataset(tmp_path, SETTINGS, force=True, quiet=True)
+        assert (tmp_path / 'thesis.tex').exists()
 
 
 def test_broken_off_run_leaves_nothing_and_heals(tmp_path, monkeypatch):

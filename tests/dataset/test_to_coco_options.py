@@ -25,6 +25,14 @@ def test_class_names_near_yolo_labels(bench, name, content):
     assert document['annotations'][0]['category_id'] == 2
 
 
+def test_class_names_stay_as_they_are_written(bench):
+    """YAML would read them as true, false, a number and nothing."""
+    bench.write('a.txt', '1 .5 .5 .1 .1')
+    bench.write('data.yaml', 'names: [red, off, 010, null]')
+    names = [category['name'] for category in bench.convert('yolo')['categories']]
+    assert names == ['red', 'off', '010', 'null']
+
+
 def test_classes_option_sets_the_ids_with_80_names_and_from_a_file(bench, tmp_path):
     bench.write('a.xml', voc(DOG))
     names = [f'class number {i}' for i in range(79)] + ['dog']

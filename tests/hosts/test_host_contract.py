@@ -189,11 +189,12 @@ def test_whatever_the_router_says_an_image_is_its_own(host, method, shares):
                 torch.testing.assert_close(both[:, i], one[:, 0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize('objects', [[2, 3], [0, 0]])
 @pytest.mark.parametrize('method', ['none', 'paq', 'qr', 'qrpaq'])
-def test_autocast_trains(host, method):
+def test_autocast_trains(host, method, objects):
     detector = build_host(host, method)
     with torch.autocast('cpu', torch.bfloat16):
-        losses = run_loss(detector, make_batch([2, 3]))
+        losses = run_loss(detector, make_batch(objects))
     assert all(torch.isfinite(value).all() for value in losses.values())
     total_loss(losses).backward()
 

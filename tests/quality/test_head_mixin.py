@@ -15,8 +15,10 @@ from tiny_hosts import (
     NUM_CLASSES,
     QUALITY,
     VARIFOCAL,
+    build,
     host_config,
     make_batch,
+    run_loss,
 )
 
 NUM_LAYERS, NUM_QUERIES = 3, 20
@@ -196,3 +198,11 @@ def test_one_to_many_may_have_a_class_loss_of_its_own():
 def test_bad_settings_are_refused(change, words):
     with pytest.raises(ConfigError, match=words):
         make_head('dino', quality=dict(QUALITY, **change))
+
+
+def test_a_layer_that_the_decoder_lacks_is_named():
+    """Heads of one-stage hosts learn only from the first batch how many there are."""
+    quality = dict(QUALITY, layers=[NUM_LAYERS])
+    detector = build(host_config('conditional', quality=quality))
+    with pytest.raises(ConfigError, match=f'the decoder has {NUM_LAYERS} layers'):
+        run_loss(detector, make_batch([2]))

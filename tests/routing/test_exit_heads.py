@@ -104,7 +104,14 @@ def test_losses_are_the_hungarian_ones_of_each_layer(host):
 
 
 @pytest.mark.parametrize(
-    'deformable', ['deformable', 'deformable_refine', 'deformable_two_stage']
+    'deformable',
+    [
+        'deformable',
+        'deformable_refine',
+        'deformable_two_stage',
+        'dab_deformable',
+        'dn_deformable',
+    ],
 )
 def test_with_the_hosts_weights_and_a_full_score_they_lose_what_the_host_loses(
     deformable,

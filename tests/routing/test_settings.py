@@ -1,6 +1,5 @@
 """Bad settings of query routing stop when the detector is built, with one sentence."""
 
-import copy
 import math
 
 import pytest
@@ -11,7 +10,6 @@ from mmdet_qrpaq.routing import (
     RoutingSettings,
     StandardizedPolicy,
     TopSharePolicy,
-    detector_mixin,
 )
 from tiny_hosts import NUM_QUERIES, build, host_config
 
@@ -93,18 +91,18 @@ def test_bad_settings_stop_the_detector(config, says):
     assert_one_clear_sentence(error.value, says)
 
 
-def test_exit_heads_need_a_head_with_the_losses_of_a_detr(monkeypatch):
-    # As a host whose head is no DETRHead would be; none is in the package.
-    class OtherHead:
-        pass
+def test_capacity_counts_every_query_that_dab_detr_decodes():
+    """It may repeat its anchors, which `num_queries` does not say."""
+    model = host_config('dab', query_routing=dict(capacity=0.5))
+    model.num_patterns = 3
+    detector = MODELS.build(model)
+    (capacity,) = {layer.settings.capacity for layer in detector.routed_layers}
+    assert capacity == round(1.5 * model.num_queries)
 
-    monkeypatch.setattr(detector_mixin, 'DETRHead', OtherHead)
-    model = host_config('conditional', query_routing=dict(gradient='exit_head'))
-    with pytest.raises(ConfigError, match='QualityAwareConditionalDETRHead') as error:
-        MODELS.build(copy.deepcopy(model))
-    assert "gradient='straight_through'" in str(error.value)
-    model.query_routing.gradient = 'straight_through'
-    MODELS.build(model)
+
+def test_a_bias_is_refused_where_it_has_no_effect():
+    with pytest.raises(ConfigError, match="use init='random' or a ThresholdPolicy"):
+        RoutingSettings.from_config(dict(router=dict(init='enter')), 300, 6)
 
 
 @pytest.mark.parametrize(

@@ -137,13 +137,16 @@ def test_misspelt_setting_of_ours(
 
 
 @pytest.mark.parametrize('variable', ['RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK'])
-def test_only_the_first_process_speaks(
+def test_every_process_says_why_it_failed(
     variable: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     def fail() -> None:
         raise ConfigError('nothing fits.')
 
-    for rank, expected in (('1', ''), ('0', '\nerror: nothing fits.\n')):
+    for rank, expected in (
+        ('1', 'error in process 1: nothing fits.\n'),
+        ('0', '\nerror: nothing fits.\n'),
+    ):
         monkeypatch.setenv(variable, rank)
         with pytest.raises(SystemExit):
             run(fail)

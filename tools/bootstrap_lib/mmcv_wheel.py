@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -163,6 +164,8 @@ class MmcvInstaller:
                 if self._try(wheel, f'the cache ({wheel})'):
                     return True
             except SetupError as error:
+                if zipfile.is_zipfile(wheel):
+                    raise  # no fault of the wheel: a new one would fail as well
                 print(f'      {error}')
             wheel.unlink()
         return False

@@ -170,9 +170,13 @@ def _checksum(folder: Path, split: str) -> str:
 def _read_card(folder: Path) -> dict | None:
     """Return the data set's own description, or None if the folder is not ours."""
     try:
-        return json.loads((folder / 'dataset.json').read_text())
+        card = json.loads((folder / 'dataset.json').read_text())
     except (OSError, ValueError):
         return None
+    if not isinstance(card, dict) or not {'settings', 'sha256'} <= card.keys():
+        return None
+    ours = str(card.get('generator')).startswith(GENERATOR.rstrip('0123456789'))
+    return card if ours else None
 
 
 def _is_intact(folder: Path, card: dict) -> bool:

@@ -7,7 +7,6 @@ What is counted, and how, is told by ``mmdet_qrpaq/analysis/complexity.py``.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -17,7 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from mmdet_qrpaq.analysis.complexity import Complexity, detector_complexity
-from mmdet_qrpaq.runtime.cli import run
+from mmdet_qrpaq.analysis.results import write_json
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.runtime.cli import require_writable_folder, run
 from mmdet_qrpaq.runtime.configs import add_config_options, read_config
 
 CONVENTION = (
@@ -108,6 +109,10 @@ def main() -> None:
     """Counts, prints and, if asked, writes."""
     args = parse_args()
     shape = tuple(args.shape)
+    if args.out:
+        if args.out.suffix != '.json':
+            raise ConfigError(f'--out {args.out} does not end in .json; add that.')
+        require_writable_folder(str(args.out.absolute().parent), '--out')
     # Piped output has no width of its own; a table must not wrap there.
     console = Console(width=None if sys.stdout.isatty() else 120)
     # Read both first: a wrong name of the second is told before the first runs.
@@ -134,8 +139,7 @@ def main() -> None:
         if base is not None:
             report['baseline'] = {'config': args.baseline, **base.as_dict()}
             report['difference'] = comparison(ours, base)
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(json.dumps(report, indent=2) + '\n')
+        write_json(args.out, report)
         console.print(f'written: {args.out}', highlight=False)
 
 

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import checkout  # noqa: F401
 
 from mmdet_qrpaq.analysis.duplicates import precision_with_nms
+from mmdet_qrpaq.analysis.matching import keeps_places
 from mmdet_qrpaq.analysis.query_usage import count_query_hits
 from mmdet_qrpaq.analysis.trained_detector import build_dataloader, load_detector
 from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
@@ -25,10 +26,12 @@ def main() -> None:
     config, checkpoint, out = sys.argv[1:]
     cfg = read_config(config)
     detector, dataloader = load_detector(cfg, checkpoint), build_dataloader(cfg)
-    usage = count_query_hits(detector, dataloader)
+    numbers = dict(num_queries=detector.num_queries, gini=None, gini_confident=None)
+    if keeps_places(detector):
+        numbers = count_query_hits(detector, dataloader).as_dict()
     nms = precision_with_nms(detector, dataloader, cfg.val_evaluator)
     iteration = read_checkpoint(checkpoint)['meta']['iter']
-    numbers = dict(usage.as_dict(), AP_with_nms=nms.ap, iteration=iteration)
+    numbers |= dict(AP_with_nms=nms.ap, iteration=iteration)
     Path(out).write_text(json.dumps(numbers) + '\n')
 
 

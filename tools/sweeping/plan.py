@@ -196,7 +196,10 @@ def _grid_options(grid: Sequence[str] | None) -> list[dict[str, Any]]:
         )
     parser = argparse.ArgumentParser(exit_on_error=False)
     add_config_options(parser)
-    return [
-        parser.parse_args(['--cfg-options', f'{key}={value}']).cfg_options
-        for value in values
-    ]
+    try:
+        return [
+            parser.parse_args(['--cfg-options', f'{key}={value}']).cfg_options
+            for value in values
+        ]
+    except argparse.ArgumentError as error:
+        raise ConfigError(f'--grid {" ".join(grid)}: {error.message}') from error

@@ -11,6 +11,12 @@ _YAML = ('.yaml', '.yml')
 _FILES = (*_YAML, '.txt', '.names')
 
 
+class _AsWritten(yaml.SafeLoader):
+    """Leaves text as it is written: a class may be called 1, off or no."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012  (upstream's attribute)
+
+
 def parse_classes(text: str) -> tuple[str, ...]:
     """Read `--classes`: names between commas, or a file.
 
@@ -34,7 +40,7 @@ def read_class_file(path: Path) -> tuple[str, ...]:
         text = read_text(path)
         if path.suffix.lower() not in _YAML:
             return _check(text.strip().splitlines(), str(path))
-        content = yaml.safe_load(text)
+        content = yaml.load(text, _AsWritten)
     except Broken as error:
         raise ConversionError(f'{path} {error}; save it again.') from error
     except yaml.YAMLError as error:
@@ -42,18 +48,17 @@ def read_class_file(path: Path) -> tuple[str, ...]:
         raise ConversionError(f'{path} is not readable as YAML ({where}).') from error
     names = content.get('names') if isinstance(content, dict) else None
     if isinstance(names, dict):
-        if set(names) != set(range(len(names))):
+        if set(names) != {str(index) for index in range(len(names))}:
             raise ConversionError(
                 f'{path}: its `names` are not numbered 0, 1, 2, ...; correct them.'
             )
-        names = [names[index] for index in range(len(names))]
+        names = [names[str(index)] for index in range(len(names))]
     if not isinstance(names, list):
         raise ConversionError(f'{path} has no `names`; list the classes there.')
     return _check(names, str(path))
 
 
 def _check(names: list, source: str) -> tuple[str, ...]:
-    # YAML reads a class named 1 as a number.
     names = tuple(str(name).strip() for name in names)
     if not names or '' in names:
         raise ConversionError(f'{source} has an empty class name; remove or fill it.')
