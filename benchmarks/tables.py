@@ -204,6 +204,7 @@ PAGES = {
     DECISIONS / '0003-routing-policy.md': {
         'routing policy': decided('routing_policy'),
         'routing parts': decided('routing_parts'),
+        'routing sites': decided('routing_sites'),
     },
     DECISIONS / '0004-open-choices.md': {
         name.replace('_', ' '): decided(name)

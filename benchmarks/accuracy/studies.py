@@ -140,6 +140,18 @@ STUDIES = dict(
             'routing and exit heads': routed(STANDARDIZED, 'exit_head'),
         },
     ),
+    routing_sites=Study(
+        question='Which site costs or gains what (QR-DETR Table 4)?',
+        leaf=DINO,
+        variants={
+            'host': {},
+            'all three in turn': methods('DINO', routing=EEQR),
+            **{
+                f'{site} alone': methods('DINO', routing=dict(EEQR, schedule=[site]))
+                for site in ('self_attn', 'cross_attn', 'layer')
+            },
+        },
+    ),
     routing_ffn=Study(
         question='Do bypassing queries skip the FFN (Sec. 5.4c), or not (Eq. 10-11)?',
         leaf=DINO,
