@@ -5,8 +5,6 @@ heads see. The head keeps what mmdet hides (`QueryKeepingDETRHead`); losses and 
 are made here, after the host's own.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +12,7 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..kept import kept_on
 from .ground_truth import require_masks, without_masks
 from .head_mixin import QueryKeepingDETRHead
 from .pixel_embedding import STRIDE
@@ -120,15 +119,6 @@ class MaskBranchMixin:
             kept.hidden_states = outputs['hidden_states'][:, :, -self.num_queries :]
         return outputs
 
-    @contextmanager
-    def _keep_mask_inputs(self) -> Iterator[MaskInputs]:
-        """While it lasts: a graph left behind would break deepcopy and EMA."""
-        self._mask_inputs = MaskInputs()
-        try:
-            yield self._mask_inputs
-        finally:
-            del self._mask_inputs
-
     def _pixels(self, kept: MaskInputs, batch_data_samples: list) -> Tensor:
         shapes = [sample.metainfo['img_shape'] for sample in batch_data_samples]
         return self.mask_branch.pixel_embedding(
@@ -145,7 +135,7 @@ class MaskBranchMixin:
             return super().loss(batch_inputs, batch_data_samples)
         objects = [sample.gt_instances for sample in batch_data_samples]
         require_masks(objects)
-        with self._keep_mask_inputs() as kept:
+        with kept_on(self, '_mask_inputs', MaskInputs()) as kept:
             plain = [without_masks(sample) for sample in batch_data_samples]
             losses = super().loss(batch_inputs, plain)
         mask_losses = self.mask_branch.loss(
@@ -162,7 +152,7 @@ class MaskBranchMixin:
         """Host's detections, each with its mask, (n, height, width) bool."""
         if self.mask_branch is None:
             return super().predict(batch_inputs, batch_data_samples, rescale)
-        with self._keep_mask_inputs() as kept:
+        with kept_on(self, '_mask_inputs', MaskInputs()) as kept:
             results = super().predict(batch_inputs, batch_data_samples, rescale)
         pixels = self._pixels(kept, results)
         for sample, states, map_ in zip(
@@ -178,7 +168,7 @@ class MaskBranchMixin:
         """Host's outputs, then the last layer's mask logits, (bs, nq, h_4, w_4)."""
         if self.mask_branch is None:
             return super()._forward(batch_inputs, batch_data_samples)
-        with self._keep_mask_inputs() as kept:
+        with kept_on(self, '_mask_inputs', MaskInputs()) as kept:
             outputs = super()._forward(batch_inputs, batch_data_samples)
         pixels = self._pixels(kept, batch_data_samples)
         return (*outputs, self.mask_branch(kept.hidden_states[-1], pixels))

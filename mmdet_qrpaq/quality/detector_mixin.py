@@ -13,6 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ..errors import ConfigError, check_number
+from ..kept import kept_on
 from ..training_only import training_only
 
 
@@ -133,7 +134,7 @@ class HybridBranchMixin:
         states = outputs['hidden_states'].split(sizes, 2)
         boxes = [item.split(sizes, 1) for item in outputs['references']]
         if '_hybrid_outputs' in vars(self):
-            self._hybrid_outputs = states[1], [item[1] for item in boxes]
+            self._hybrid_outputs[:] = states[1], [item[1] for item in boxes]
         return dict(
             outputs,
             hidden_states=torch.cat(states[::2], 2),
@@ -147,13 +148,8 @@ class HybridBranchMixin:
         """
         if not self.num_hybrid:
             return super().loss(batch_inputs, batch_data_samples)
-        # There while `loss` runs: a graph left behind would break deepcopy and EMA.
-        self._hybrid_outputs = None
-        try:
+        with kept_on(self, '_hybrid_outputs', []) as outputs:
             losses = super().loss(batch_inputs, batch_data_samples)
-            outputs = self._hybrid_outputs
-        finally:
-            del self._hybrid_outputs
         hybrid_losses = DETRHead.loss_by_feat(
             self.bbox_head,
             *self.bbox_head(*outputs),

@@ -10,6 +10,7 @@ from mmengine.model import ModuleList
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..kept import kept_on
 from ..training_only import training_only
 from .eeqr_layer import EEQRDecoderLayer
 from .exit_heads import ExitHeads
@@ -80,26 +81,21 @@ class QueryRoutingMixin:
             references = without_denoising(
                 head_inputs['references'], self.routed_layers[0].num_denoising
             )
-            self._exit_predictions = self.exit_heads(traces, references)
+            self._exit_predictions[:] = self.exit_heads(traces, references)
         return head_inputs
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
         """Host's losses, and those of the exit heads under ``exit.``."""
         if self.exit_heads is None:
             return super().loss(batch_inputs, batch_data_samples)
-        # There while `loss` runs: a graph left behind would break deepcopy and EMA.
-        self._exit_predictions = None
-        try:
+        with kept_on(self, '_exit_predictions', []) as predictions:
             losses = super().loss(batch_inputs, batch_data_samples)
-            predictions = self._exit_predictions
-        finally:
-            del self._exit_predictions
         exit_losses = self.exit_loss(predictions, batch_data_samples)
         losses.update({f'exit.{key}': value for key, value in exit_losses.items()})
         return losses
 
     def exit_loss(
-        self, predictions: tuple[Tensor, Tensor], batch_data_samples: list
+        self, predictions: list[Tensor], batch_data_samples: list
     ) -> dict[str, Tensor]:
         """`DETRHead`'s own: the Hungarian losses of each layer, nothing else."""
         return DETRHead.loss_by_feat(
