@@ -7,16 +7,17 @@ import torch
 import torch.distributed as dist
 from mmengine.model import MMDistributedDataParallel
 
-from tiny_hosts import build_host, make_batch, run_loss, total_loss
+from tiny_hosts import build, host_config, make_batch, run_loss, total_loss
 
 
-def train_one_step(rank: int, store: str, host: str) -> None:
+def train_one_step(rank: int, store: str, host: str, options: dict) -> None:
     """Objects in rank 0's images alone; every parameter must be reduced."""
     faulthandler.dump_traceback_later(180, exit=True)  # a hang becomes a failure
     torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=store, rank=rank, world_size=2)
-    detector = MMDistributedDataParallel(build_host(host, 'qrpaq'))
-    batch = make_batch([3, 2] if rank == 0 else [0, 0], seed=rank)
+    detector = MMDistributedDataParallel(build(host_config(host, **options)))
+    objects = [3, 2] if rank == 0 else [0, 0]
+    batch = make_batch(objects, seed=rank, with_masks='mask_branch' in options)
     for _ in range(2):  # the second forward fails if the first left one unreduced
         total_loss(run_loss(detector, batch)).backward()
     for name, parameter in detector.module.named_parameters():

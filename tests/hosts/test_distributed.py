@@ -3,11 +3,24 @@
 import pytest
 import torch.multiprocessing as mp
 
+from tiny_hosts import MASKS, METHODS
 from two_processes import train_one_step
 
+HYBRID = dict(num_queries=7, num_repeats=2)
 
-# With denoising and without; that every parameter has a gradient is in the contract.
-@pytest.mark.parametrize('host', ['dino', 'conditional'])
-def test_a_process_without_objects_keeps_up(host, tmp_path):
+
+# With denoising and without, and whatever waits for the other process: exit heads or
+# the straight-through gradient, the masks' number of objects, the hybrid branch.
+# That every parameter has a gradient is in the contract.
+@pytest.mark.parametrize(
+    ('host', 'options'),
+    [
+        ('dino', METHODS['qrpaq']),
+        ('conditional', METHODS['qrpaq']),
+        ('deformable_two_stage', METHODS['qr'] | dict(mask_branch=MASKS)),
+        ('dn_deformable', METHODS['paq'] | dict(hybrid_branch=HYBRID)),
+    ],
+)
+def test_a_process_without_objects_keeps_up(host, options, tmp_path):
     store = f'file://{tmp_path}/store'
-    mp.spawn(train_one_step, args=(store, host), nprocs=2)
+    mp.spawn(train_one_step, args=(store, host, options), nprocs=2)
