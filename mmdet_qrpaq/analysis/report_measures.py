@@ -31,7 +31,6 @@ from .trained_detector import TrainedModel
 
 Models = Sequence[TrainedModel]
 Measured = tuple[dict, Figure | None]
-LOGS = '*/vis_data/scalars.json'
 
 
 def measure_overview(models: Models) -> Measured:
@@ -118,7 +117,7 @@ def find_logs(models: Models) -> dict[str, dict[str, Any] | None]:
     found = {}
     for model in models:
         folder = Path(model.checkpoint).parent
-        size = sum(log.stat().st_size for log in folder.glob(LOGS))
+        size = sum(log.stat().st_size for log in folder.glob(training_curves.LOGS))
         found[model.name] = dict(folder=str(folder), size=size) if size else None
     return found
 

@@ -119,10 +119,8 @@ def look_at_pictures(
         # Masks of all pictures of a data set would fill the memory.
         pictured.append(scenes[-1])
         if len(pictured) > num_pictures:
-            ordered = chosen(pictured, num_pictures)
-            (left_out,) = (scene for scene in pictured if scene not in ordered)
+            *pictured, left_out = by_disagreement(pictured)
             left_out.drop_masks()
-            pictured = [scene for scene in pictured if scene is not left_out]
     return scenes
 
 
@@ -142,8 +140,12 @@ def chosen(scenes: Sequence[Scene], num_pictures: int) -> list[Scene]:
     """Return the scenes with the most disagreement, most first; earlier ones first."""
     if len(scenes) <= num_pictures:
         return list(scenes)
-    ordered = sorted(scenes, key=lambda scene: -scene.disagreement)
-    return ordered[:num_pictures]
+    return by_disagreement(scenes)[:num_pictures]
+
+
+def by_disagreement(scenes: Sequence[Scene]) -> list[Scene]:
+    """Return the scenes, those with the most first; of equal ones the earlier."""
+    return sorted(scenes, key=lambda scene: -scene.disagreement)
 
 
 def collect_numbers(

@@ -22,6 +22,8 @@ from matplotlib.ticker import MaxNLocator
 from ..errors import ConfigError
 from .results import COUNT, NUMBER, TEXT, fields, list_of, or_none
 
+# What mmengine writes below a work directory, one a start.
+LOGS = '*/vis_data/scalars.json'
 AP = 'coco/bbox_mAP'
 AP_NAMES = {AP: 'AP', f'{AP}_50': 'AP$_{50}$', f'{AP}_75': 'AP$_{75}$'}
 # The last decoder layer's matching losses, which every mmdet DETR logs.
@@ -88,7 +90,7 @@ def read_history(work_dir: Path) -> History:
     """
     train: dict[int, dict] = {}
     val: dict[int, dict] = {}
-    for log in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+    for log in sorted(Path(work_dir).glob(LOGS)):
         records = _read_records(log)
         losses = [record for record in records if 'loss' in record]
         if losses:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import torch
 from mmdet.models.dense_heads import DETRHead
+from mmdet.models.losses import QualityFocalLoss
 from mmdet.registry import MODELS, TASK_UTILS
 from torch import Tensor
 
@@ -134,14 +135,14 @@ class QualityAwareDETRHead(DETRHead):
     def loss_by_feat_single(
         self, cls_scores: Tensor, bbox_preds: Tensor, *args, **kwargs
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Host's, with boxes in single precision.
+        """Host's, with boxes in single precision if their IoUs are class targets.
 
-        Its IoU targets have that of the boxes, and autocast's half does not fit the
-        tensor that it puts them into when there is none.
+        Targets have the precision of the boxes, and autocast's half does not fit the
+        tensor that the host puts them into when there is none.
         """
-        return super().loss_by_feat_single(
-            cls_scores, bbox_preds.float(), *args, **kwargs
-        )
+        if isinstance(self.loss_cls, QualityFocalLoss):
+            bbox_preds = bbox_preds.float()
+        return super().loss_by_feat_single(cls_scores, bbox_preds, *args, **kwargs)
 
     @contextmanager
     def _one_to_many_loss_cls(self) -> Iterator[None]:

@@ -61,6 +61,16 @@ def test_all_off_is_the_host_bit_for_bit(host):
         assert torch.equal(torch.as_tensor(mine), torch.as_tensor(theirs))
 
 
+def test_all_off_is_the_host_in_half_precision_too(host):
+    batch = make_batch([2, 3])
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = run_loss(build_host(host), batch)
+        expected = run_loss(build_upstream(host), batch)
+    for key, value in expected.items():
+        assert value.dtype == losses[key].dtype, key
+        assert torch.equal(losses[key], value), key
+
+
 def test_upstream_checkpoint_loads_with_only_the_new_keys_missing(host, method):
     ours, upstream = build_host(host, method), build_upstream(host)
     result = ours.load_state_dict(upstream.state_dict(), strict=False)
