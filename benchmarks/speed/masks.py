@@ -40,7 +40,7 @@ from mmdet_qrpaq.analysis.timing import (
     summary,
 )
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.runtime.building import build_model
+from mmdet_qrpaq.runtime.building import build_untrained
 from mmdet_qrpaq.runtime.cli import run
 from mmdet_qrpaq.runtime.configs import read_config
 
@@ -61,14 +61,11 @@ def build_pair(
     """
     if cfg.model.get('mask_branch') is None:
         raise ConfigError(f'{cfg.filename} has no model.mask_branch: take a leaf with.')
-    cfg.model.backbone.init_cfg = None  # random weights, nothing to download
-    torch.manual_seed(0)
-    with_masks = build_model(cfg)
-    with_masks.init_weights()
+    with_masks = build_untrained(cfg)
     cfg.model.mask_branch = None
     indices = cfg.model.backbone.out_indices
     cfg.model.backbone.out_indices = indices[-len(cfg.model.neck.in_channels) :]
-    boxes = build_model(cfg)
+    boxes = build_untrained(cfg)
     missing, extra = boxes.load_state_dict(with_masks.state_dict(), strict=False)
     assert not missing and all(key.startswith('mask_branch.') for key in extra)
     return tuple(

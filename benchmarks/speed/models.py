@@ -42,7 +42,7 @@ from mmdet_qrpaq.analysis.timing import (
     training_seams,
 )
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.runtime.building import build_model
+from mmdet_qrpaq.runtime.building import build_untrained
 from mmdet_qrpaq.runtime.cli import run
 from mmdet_qrpaq.runtime.configs import read_config
 
@@ -98,16 +98,12 @@ def cases(args: argparse.Namespace) -> Iterator[Case]:
 def build(leaf: str, queries: int, device: str) -> DetectionTransformer:
     """A leaf's detector with so many queries, and patterns to go with them."""
     cfg = read_config(str(recording.ROOT / 'configs' / f'{leaf}.py'))
-    cfg.model.backbone.init_cfg = None  # random weights, nothing to download
     cfg.model.num_queries = queries
     if cfg.model.get('pattern_query'):
         # PaQ-DETR Sec. 4.1: 50 for 300, 150 for 900; width as in the leaves of both.
         cfg.model.pattern_query.num_patterns = max(1, queries // 6)
         cfg.model.pattern_query.hidden_dims = 64 if queries <= 300 else 8
-    torch.manual_seed(0)
-    detector = revert_sync_batchnorm(build_model(cfg))
-    detector.init_weights()
-    return detector.to(device)
+    return revert_sync_batchnorm(build_untrained(cfg)).to(device)
 
 
 def make_batch(

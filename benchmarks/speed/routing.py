@@ -31,7 +31,7 @@ from timing import SHARES, measure, steps
 
 import mmdet_qrpaq  # noqa: F401  (registers the package)
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.runtime.building import build_model
+from mmdet_qrpaq.runtime.building import build_untrained
 from mmdet_qrpaq.runtime.configs import read_config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -60,12 +60,9 @@ def build_pair(
     pair = []
     for changes in ({}, dict(type=detector, query_routing={})):
         cfg = read_config(config)
-        cfg.model.backbone.init_cfg = None  # random weights, nothing to download
         cfg.model.update(changes)
-        pair.append(build_model(cfg))
+        pair.append(build_untrained(cfg))
     host, routed = pair
-    torch.manual_seed(0)
-    host.init_weights()
     missing, _ = routed.load_state_dict(host.state_dict(), strict=False)
     assert all('.router.' in key for key in missing), missing
     return host.to(device).eval(), routed.to(device).eval()

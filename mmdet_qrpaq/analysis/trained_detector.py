@@ -23,7 +23,7 @@ from ..errors import ConfigError
 from ..runtime.building import build_model
 from ..runtime.checkpoints import read_checkpoint
 from ..runtime.configs import add_config_options, read_config
-from ..runtime.fit import require_same_model
+from ..runtime.fit import require_finite, require_same_model
 
 
 @dataclass
@@ -160,12 +160,14 @@ def load_detector(cfg: Config, checkpoint: str) -> nn.Module:
     """Build a config's detector with trained weights, in eval mode, on the GPU if any.
 
     Raises:
-        ConfigError: The checkpoint is missing, damaged or of another model.
+        ConfigError: The checkpoint is missing, damaged, of another model or of a
+            training that diverged.
     """
     stored = read_checkpoint(checkpoint)
     detector = revert_sync_batchnorm(build_model(cfg))
     require_same_model(detector, stored, checkpoint, str(cfg.filename))
     load_checkpoint(detector, checkpoint, map_location='cpu')
+    require_finite(detector, checkpoint)
     return detector.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
 
 

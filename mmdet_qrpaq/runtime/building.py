@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -35,6 +36,23 @@ def build_model(cfg: Config) -> nn.Module:
     with explain_mistakes(cfg.model, 'model'):
         # Some of upstream's constructors write into the config they are given.
         return MODELS.build(copy.deepcopy(cfg.model))
+
+
+def build_untrained(cfg: Config) -> nn.Module:
+    """Build the detector of a config with the random weights of seed 0.
+
+    Nothing is downloaded. Construction alone leaves upstream's level embedding as the
+    memory happened to be.
+
+    Raises:
+        ConfigError: See `build_model`.
+    """
+    cfg = copy.deepcopy(cfg)
+    cfg.model.backbone.init_cfg = None
+    torch.manual_seed(0)
+    model = build_model(cfg)
+    model.init_weights()
+    return model
 
 
 @contextmanager

@@ -93,6 +93,23 @@ def require_same_model(
         )
 
 
+def require_finite(model: nn.Module, path: str) -> None:
+    """Refuse weights that are no numbers, after they have been loaded.
+
+    Raises:
+        ConfigError: If a parameter or a running mean holds a NaN or an infinity.
+    """
+    spoilt = [
+        key for key, value in model.state_dict().items() if not value.isfinite().all()
+    ]
+    if spoilt:
+        raise ConfigError(
+            f'checkpoint {path} holds NaN or infinite values in {len(spoilt)} '
+            f'parameters (first {spoilt[0]}): its training diverged; give an earlier '
+            'checkpoint.'
+        )
+
+
 def require_training_state(checkpoint: dict, path: str) -> None:
     """Refuse to resume from weights alone.
 

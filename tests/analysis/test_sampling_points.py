@@ -27,7 +27,7 @@ from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.building import build_model
 from mmdet_qrpaq.runtime.configs import read_config
 from tiny_hosts import NUM_QUERIES, ForcedPolicy, build_host, build_upstream, make_batch
-from tiny_runs import CLASSES, CONFIG, TOOLS, run_tool, write_dataset
+from tiny_runs import CLASSES, CONFIG, TOOLS, run_tool, save_untrained, write_dataset
 
 sys.path.insert(0, str(TOOLS / 'analysis'))
 
@@ -243,11 +243,14 @@ def test_the_command(tmp_path):
     config = tmp_path / 'tiny.py'
     config.write_text(CONFIG.format(classes=CLASSES, root=str(root)))
     checkpoint = tmp_path / 'tiny.pth'
-    model = build_model(read_config(str(config)))
-    torch.save(dict(state_dict=model.state_dict(), meta={}), checkpoint)
+    detector = save_untrained(config, checkpoint)
     out = tmp_path / 'points.json'
     options = ['--images', 'val_1.png', '--queries', '2', '--out', out]
     run_tool('analysis/sampling_points', config, checkpoint, *options)
     (picture,) = json.loads(out.read_text())['numbers']['pictures']
     assert picture['name'] == 'val_1.png' and picture['queries'][0]['index'] == 2
     assert out.with_suffix('.png').stat().st_size > 10_000
+    detector.level_embed.data[0, 0] = float('nan')
+    torch.save(dict(state_dict=detector.state_dict()), checkpoint)
+    with pytest.raises(ConfigError, match=r'tiny.pth holds NaN .*first level_embed'):
+        run_tool('analysis/sampling_points', config, checkpoint, *options)

@@ -8,6 +8,7 @@ from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.fit import (
     compare,
     require_common_weights,
+    require_finite,
     require_same_model,
     require_training_state,
 )
@@ -54,3 +55,12 @@ def test_fine_tuning_needs_half(kept: int, accepted: bool) -> None:
 def test_resume_needs_the_training_state() -> None:
     with pytest.raises(ConfigError, match=r'holds no message_hub; .*load_from=a\.pth'):
         require_training_state(dict(optimizer={}, meta={}), 'a.pth')
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_diverged_weights_are_told(value: float) -> None:
+    spoilt = model()
+    require_finite(spoilt, 'a.pth')
+    spoilt[1].running_mean[1] = value
+    with pytest.raises(ConfigError, match=r'a\.pth holds NaN .* 1 .*1\.running_mean'):
+        require_finite(spoilt, 'a.pth')

@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import checkout  # noqa: F401
 import torch
 from checks import check_data
+from mmengine.model import revert_sync_batchnorm
 from output import add_output_argument, output_files
 from rich.console import Console
 from rich.progress import Progress
@@ -35,7 +36,7 @@ from mmdet_qrpaq.analysis.trained_detector import (
     add_model_arguments,
     read_models,
 )
-from mmdet_qrpaq.runtime.building import build_model
+from mmdet_qrpaq.runtime.building import build_untrained
 from mmdet_qrpaq.runtime.cli import run
 
 NAME = 'efficiency'
@@ -77,9 +78,8 @@ def load(model: TrainedModel) -> nn.Module:
     """The trained detector, or one with random weights if so asked for."""
     if model.checkpoint != UNTRAINED:
         return model.detector
-    torch.manual_seed(0)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    return build_model(model.cfg).to(device).eval()
+    return revert_sync_batchnorm(build_untrained(model.cfg)).to(device).eval()
 
 
 def render(numbers: dict) -> Table:
