@@ -15,6 +15,7 @@ from matplotlib.figure import Figure, FigureBase
 from torch import nn
 from torch.utils.data import DataLoader
 
+from .class_axis import name_columns
 from .matching import MatchedBatch, matched_batches
 from .object_sizes import BOUNDS, SIZES
 from .query_routing import SCHEMA as LAYERS
@@ -34,8 +35,6 @@ _ROW = fields(
 )
 OBJECTS = fields(sizes=list_of(_ROW), classes=list_of(_ROW), background=_ROW)
 SCHEMA = fields(**LAYERS, objects=OBJECTS)
-# More columns than this get no numbers in their cells.
-NUMBERED = 24
 
 
 class ObjectRouting:
@@ -159,17 +158,9 @@ def draw_objects(
     axes.set_facecolor('0.88')
     for edge in np.cumsum([len(group) for group in groups])[:-1]:
         axes.axvline(edge - 0.5, color='white', linewidth=4)
-    many = len(rows) > NUMBERED
-    axes.set_xticks(
-        range(len(rows)),
-        [row['name'] for row in rows],
-        rotation=90 if many else 30,
-        ha='center' if many else 'right',
-        rotation_mode='default' if many else 'anchor',
-        fontsize=5 if many else 9,
-    )
+    roomy = name_columns(axes, range(len(rows)), [row['name'] for row in rows])
     axes.set_yticks(range(len(shares)), [layer.name for layer in layers])
-    if not many:
+    if roomy:
         for (row, column), share in np.ndenumerate(shares):
             text = '–' if np.isnan(share) else f'{100 * share:.0f}'
             dark = share < 0.55

@@ -20,6 +20,7 @@ from .average_precision import (
     evaluate,
     quietly,
 )
+from .class_axis import name_columns
 from .duplicates import suppress_duplicates
 from .object_sizes import object_counts
 from .results import COUNT, NUMBER, TEXT, fields, list_of, or_none, table_of
@@ -171,10 +172,7 @@ def draw_precision(numbers: dict) -> Figure:
             edgecolor='white',
             linewidth=0,
         )
-    many = len(groups) > 24
-    axes.set_xticks(
-        places, groups, rotation=90 if many else 35, fontsize=6 if many else 9
-    )
+    name_columns(axes, places, groups)
     axes.set(ylabel='AP (%)', ylim=(0, 100), xlim=(-0.7, places[-1] + 0.7))
     pictures = dict.fromkeys(str(model['num_images']) for model in models)
     axes.set_title(f'{" and ".join(pictures)} pictures', fontsize=9)
