@@ -175,9 +175,17 @@ def draw_precision(numbers: dict) -> Figure:
     name_columns(axes, places, groups)
     axes.set(ylabel='AP (%)', ylim=(0, 100), xlim=(-0.7, places[-1] + 0.7))
     pictures = dict.fromkeys(str(model['num_images']) for model in models)
-    axes.set_title(f'{" and ".join(pictures)} pictures', fontsize=9)
+    axes.set_title(f'{" and ".join(pictures)} pictures', fontsize=9, loc='left')
     axes.grid(axis='y', color='0.92')
     axes.set_axisbelow(True)
     axes.spines[['top', 'right']].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, ncols=4, loc='upper right')
+    # Above: bars may reach the top anywhere.
+    axes.legend(
+        frameon=False,
+        fontsize=8,
+        ncols=4,
+        loc='lower right',
+        bbox_to_anchor=(1, 1),
+        borderaxespad=0,
+    )
     return figure

@@ -271,7 +271,7 @@ def test_classes_of_different_data_are_not_mixed_up():
     assert [cells[0] for cells in other.rows] == ['c']
     axes = draw_precision(dict(models=models)).axes[0]
     assert len(axes.get_xticklabels()) == 6
-    assert axes.get_title() == '3 and 4 pictures'
+    assert axes.get_title(loc='left') == '3 and 4 pictures'
 
 
 def test_curves_of_a_training_that_went_on_are_drawn_anew(models, tmp_path):
