@@ -128,7 +128,7 @@ BOXES = st.tuples(CORNER, CORNER, st.integers(2, 6), st.integers(2, 6)).map(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(BOXES, st.integers(0, 1)), max_size=4),
     st.lists(

@@ -37,7 +37,7 @@ def batches(draw: st.DrawFn, *, on_grid: bool) -> tuple[tuple[Tensor, ...], dict
     return batch, options
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(batches(on_grid=False))
 def test_equals_the_naive_loop(case):
     batch, options = case
@@ -45,7 +45,7 @@ def test_equals_the_naive_loop(case):
     assert QualityAwareAssigner(**options).assign_batch(*batch).tolist() == expected
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(batches(on_grid=True))
 def test_equals_the_naive_loop_where_ties_abound(case):
     batch, options = case
@@ -68,7 +68,7 @@ def test_equals_the_naive_loop_where_ties_abound(case):
         assert owner[index].tolist() == expected
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(batches(on_grid=True))
 def test_no_object_goes_without_unless_objects_outnumber_queries(case):
     batch, options = case
@@ -107,7 +107,7 @@ def test_objects_that_nothing_overlaps_are_served_in_one_round(monkeypatch):
     assert owner[0].tolist() == [*range(40), *[-1] * 10]
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(batches(on_grid=True), st.randoms(use_true_random=False))
 def test_images_do_not_see_each_other(case, random):
     batch, options = case

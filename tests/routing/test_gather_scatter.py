@@ -19,7 +19,7 @@ DECISIONS = st.integers(1, 7).flatmap(
         st.lists(st.booleans(), min_size=nq, max_size=nq), min_size=1, max_size=3
     )
 )
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=60)
 
 
 def queries_like(enter: torch.Tensor, dim: int = 3) -> torch.Tensor:

@@ -17,7 +17,7 @@ from mmdet_qrpaq.routing.policies import (
 
 POLICIES = [ThresholdPolicy(), StandardizedPolicy(), TopSharePolicy(0.4)]
 MARGINS = st.lists(st.integers(-20, 20), min_size=2, max_size=9)
-quick = settings(max_examples=100, deadline=None)
+quick = settings(max_examples=100)
 
 
 def scores_of(margins, bypass: float = 0.0) -> torch.Tensor:
