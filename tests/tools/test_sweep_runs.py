@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ from mmdet_qrpaq.errors import ConfigError
 from tiny_runs import CONFIG, TOOLS, run_tool, write_dataset
 
 sys.path.insert(0, str(TOOLS))
-from sweeping import command, execution, job  # noqa: E402
+from sweeping import command, environment, execution, job  # noqa: E402
 from sweeping.record import SCHEMA, measure  # noqa: E402
 
 # Stands in for tools/train.py: two validations, a checkpoint, and what mmengine logs.
@@ -212,8 +213,8 @@ def test_a_run_is_of_the_code_it_was_started_with(sweep, monkeypatch) -> None:
     now = execution.describe_environment()
 
     def at(commit: str, dirty: bool) -> None:
-        environment = dict(now, commit=commit, dirty=dirty)
-        monkeypatch.setattr(execution, 'describe_environment', environment.copy)
+        described = dict(now, commit=commit, dirty=dirty)
+        monkeypatch.setattr(execution, 'describe_environment', described.copy)
 
     at('aaa', dirty=True)
     with pytest.raises(SystemExit):
@@ -225,8 +226,28 @@ def test_a_run_is_of_the_code_it_was_started_with(sweep, monkeypatch) -> None:
     train = job.TOOLS / 'train.py'
     train.write_text('')
     sweep(queries=(66,))
-    environment = read(sweep.out, 66)['environment']
-    assert (environment['commit'], environment['dirty']) == ('aaa, then bbb', True)
+    recorded = read(sweep.out, 66)['environment']
+    assert (recorded['commit'], recorded['dirty']) == ('aaa, then bbb', True)
+
+
+def test_a_result_written_anew_is_no_change_of_code(tmp_path, monkeypatch) -> None:
+    """Else a benchmark that writes as it goes would be of changed code from then on."""
+    code = tmp_path / 'tools' / 'train.py'
+    result = tmp_path / 'benchmarks' / 'results' / 'speed.json'
+    for path in (code, result):
+        path.parent.mkdir(parents=True)
+        path.write_text('before')
+    for arguments in (
+        'init --quiet',
+        'add .',
+        '-c user.name=a -c user.email=a@b commit --quiet -m before',
+    ):
+        subprocess.run(['git', '-C', tmp_path, *arguments.split()], check=True)
+    monkeypatch.setattr(environment, 'ROOT', tmp_path)
+    result.write_text('after')
+    assert environment.describe_environment()['dirty'] is False
+    code.write_text('after')
+    assert environment.describe_environment()['dirty'] is True
 
 
 def test_ctrl_c_ends_its_children_and_loses_nothing(sweep) -> None:

@@ -17,15 +17,18 @@ from mmdet_qrpaq.analysis.results import installed_versions
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmdet')
+# A result that is being written anew changes no code.
+CODE = ('.', ':(exclude)benchmarks/results')
 
 
 def describe_environment() -> dict[str, Any]:
     """Return commit, command, versions and hardware of this process.
 
-    Outside of a git checkout, `commit` and `dirty` are None.
+    Outside of a git checkout, `commit` and `dirty` are None; changes of
+    `benchmarks/results` alone do not make a checkout dirty.
     """
     commit = _git('rev-parse', '--short=12', 'HEAD')
-    changes = _git('status', '--porcelain', '--untracked-files=no')
+    changes = _git('status', '--porcelain', '--untracked-files=no', '--', *CODE)
     return {
         'date': date.today().isoformat(),
         'commit': commit,
