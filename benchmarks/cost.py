@@ -104,8 +104,9 @@ def main() -> None:
     args = parser.parse_args()
     MMLogger.get_current_instance().setLevel('WARNING')
     path = recording.out_path(parser, None, NAME)
+    environment = recording.describe_environment('cpu')
     rows = count(paper_leaves(), tuple(args.shape))
-    recording.write(path, 'cost', dict(shape=args.shape), rows)
+    recording.write(path, 'cost', environment, dict(shape=args.shape), rows)
     print(f'written: {path}')
 
 

@@ -31,6 +31,7 @@ def training_seconds() -> float:
 
 def main() -> None:
     """Writes benchmarks/results/demo_digits.json."""
+    environment = recording.describe_environment()
     status = demo.main([])
     if status:
         sys.exit(status)
@@ -38,6 +39,7 @@ def main() -> None:
     path = recording.write(
         recording.RESULTS / 'demo_digits.json',
         'demo',
+        environment,
         dict(config=str(demo.CONFIG), seed=0),
         dict(
             **table['AP'],

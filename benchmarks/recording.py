@@ -4,11 +4,12 @@ import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
 sys.path.insert(0, str(ROOT / 'tools'))
-from sweeping.environment import describe_environment  # noqa: E402
+from sweeping.environment import describe_environment  # noqa: E402, F401  (for all)
 
 from mmdet_qrpaq.analysis.results import write_json  # noqa: E402
 from mmdet_qrpaq.runtime.cli import require_writable_folder  # noqa: E402
@@ -30,11 +31,22 @@ def out_path(parser: argparse.ArgumentParser, out: Path | None, name: str) -> Pa
     return path
 
 
-def write(path: Path, kind: str, settings: dict, measured: dict | list) -> Path:
-    """Writes one result, whole or not at all."""
+def write(
+    path: Path,
+    kind: str,
+    environment: dict[str, Any],
+    settings: dict,
+    measured: dict | list,
+) -> Path:
+    """Writes one result, whole or not at all.
+
+    Args:
+        environment: As ``describe_environment`` told it at the start; at the end the
+            checkout may be another.
+    """
     result = dict(
         kind=kind,
-        environment=describe_environment(),
+        environment=environment,
         settings=settings,
         measured=measured,
     )

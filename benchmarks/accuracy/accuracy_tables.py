@@ -41,19 +41,20 @@ def study_table(study: Study, records: dict, brief: bool = False) -> str:
     more = {}
     if study.paper:
         first = next(iter(study.variants))
+        usual, _ = study.paper[first]
         more = {
             f'AP, paper, %: {PAPER_SETTING}': {
-                name: f'{ap:.1f}' for name, ap in study.paper.items()
+                name: f'{ap:.1f}' for name, (ap, _) in study.paper.items()
             },
             'AP minus host, paper, %': {
-                name: f'{ap - study.paper[first]:+.1f}'
-                for name, ap in study.paper.items()
+                name: f'{ap - host:+.1f}' + f' (on {host})' * (host != usual)
+                for name, (ap, host) in study.paper.items()
                 if name != first
             },
         }
     rows = [name for name in study.variants if name in records or not brief]
     table = draw_up(records, rows, more=more, brief=brief)
-    runs = [run for by_seed in records.values() for run in by_seed.values()]
+    runs = flat(records)
     options = runs[0]['settings']['options']
     changed = ', '.join(
         f'`{key}={value}`' for key, value in options.items() if key != 'model'
@@ -72,6 +73,11 @@ def method_studies() -> dict[str, tuple[Study, dict[str, dict[int, dict]]]]:
     }
 
 
+def flat(records: dict[str, dict[int, dict]]) -> list[dict]:
+    """The records of all variants and seeds."""
+    return [run for by_seed in records.values() for run in by_seed.values()]
+
+
 def question(study: Study, records: dict) -> str:
     """What a study asks, and of which data."""
     return f'{study.question.rstrip("?")}, on {describe_budget(records).split(",")[0]}?'
@@ -87,9 +93,11 @@ def tables() -> str:
 
 
 def summary() -> str:
-    """The same, in short: paper and measured."""
+    """The same, in short: paper and measured; without what a tag keeps apart."""
     parts = []
     for study, records in method_studies().values():
+        if any('tag' in run['settings'] for run in flat(records)):
+            continue
         parts += [
             f'**{question(study, records)}**',
             study_table(study, records, brief=True),

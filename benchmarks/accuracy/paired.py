@@ -79,6 +79,8 @@ def plan_study(args: argparse.Namespace) -> list[Run]:
             # As it is recorded: without this machine's folders, and with the study.
             runs[-1].leaf = study.leaf
             runs[-1].extra = dict(study=args.study)
+            if args.tag:
+                runs[-1].extra['tag'] = args.tag
     return runs
 
 

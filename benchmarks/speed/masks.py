@@ -206,6 +206,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Measures at each batch size and writes the result."""
     args = parse()
+    environment = recording.describe_environment(args.device)
     MMLogger.get_current_instance().setLevel('WARNING')
     cfg = read_config(args.config)
     boxes, with_masks = build_pair(cfg, args.device)
@@ -234,7 +235,7 @@ def main() -> None:
         protocol=__doc__.partition('Protocol:')[2].strip(),
     )
     measured = dict(runs=runs, training_memory=memory)
-    recording.write(args.out, 'masks_speed', settings, measured)
+    recording.write(args.out, 'masks_speed', environment, settings, measured)
     print(f'written: {args.out}')
 
 

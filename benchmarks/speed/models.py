@@ -11,9 +11,11 @@ Protocol:
   drawn anew, and each is divided by the host of its repetition.
 - Predicting is the normalised picture to boxes; a training step is the losses and their
   gradients, without the optimizer, whose work is that of the parameters.
-- Each case is written when it is done; the same command goes on with those left.
-- A case is a batch size, a number of queries and a precision; growth varies queries or
-  objects alone, at the first batch size in single precision.
+- Each case is written when it is done; the same command goes on with those left, and
+  one with other cases adds them.
+- A case is a batch size, a number of queries and a precision (half is bfloat16 on a
+  CPU, float16 on CUDA); growth varies queries or objects alone, at the first batch
+  size in single precision.
 """
 
 import argparse
@@ -48,7 +50,6 @@ from mmdet_qrpaq.runtime.configs import read_config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import recording  # noqa: E402  (one folder up)
-from sweeping.environment import describe_environment  # noqa: E402
 
 # Leaves that differ in their method alone; the first is the host.
 FAMILIES = dict(
@@ -67,6 +68,9 @@ FAMILIES = dict(
         PaQ='paq_deformable_detr_pp_r50_12e',
     ),
 )
+# What cases of one file share, and what joins the commands that measured them.
+SAME = ('commit', 'dirty', 'versions', 'hardware')
+THEN = '; then '
 GROWTH = dict(queries=(100, 300, 900, 2000), objects=(0, 30, 100, 300))
 
 
@@ -182,6 +186,7 @@ def measure(
         for name, detector in detectors.items():
             detector.train(mode == 'train')
             once(name)  # what is allocated once
+            detector.zero_grad(set_to_none=True)  # else they count as there before
             peaks[name] = peak_memory(lambda name=name: once(name), device)
             advance()
         for order in interleave(list(detectors), repeats):
@@ -239,31 +244,33 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def measured_before(path: Path, settings: dict) -> list[dict]:
-    """Cases that the same code measured with the same settings.
-
-    Those of other code are measured anew.
+def measured_before(path: Path, settings: dict, environment: dict) -> list[dict]:
+    """Cases of the file, whose command is noted before this one's.
 
     Raises:
-        ConfigError: The file is of other settings or another machine.
+        ConfigError: They are of other settings, other code or another machine.
     """
     if not path.exists():
         return []
     result = json.loads(path.read_text())
-    here, there = describe_environment(), result['environment']
-    if result['settings'] != settings or here['hardware'] != there['hardware']:
+    before = result['environment']
+    same = all(before[key] == environment[key] for key in SAME)
+    if result['settings'] != settings or before['dirty'] or not same:
         raise ConfigError(
-            f'{path} was measured with other settings or on another machine; remove '
-            'it, or give another --out.'
+            f'{path} was measured with other settings, with other code or on another '
+            'machine; remove it, or give another --out.'
         )
-    clean = not (here['dirty'] or there['dirty'])
-    same = all(here[key] == there[key] for key in ('commit', 'versions'))
-    return result['measured'] if clean and same else []
+    if environment['command'] not in before['command'].split(THEN):
+        environment['command'] = f'{before["command"]}{THEN}{environment["command"]}'
+    else:
+        environment['command'] = before['command']
+    return result['measured']
 
 
 def main(argv: list[str] | None = None) -> None:
     """Measure every case, write and draw."""
     args = parse(argv)
+    environment = recording.describe_environment(args.device)
     MMLogger.get_current_instance().setLevel('WARNING')
     family, size = FAMILIES[args.family], tuple(args.size)
     settings = dict(
@@ -274,7 +281,7 @@ def main(argv: list[str] | None = None) -> None:
         repeats=args.repeats,
         protocol=__doc__.partition('Protocol:')[2].strip(),
     )
-    measured = measured_before(args.out, settings)
+    measured = measured_before(args.out, settings, environment)
     done = [tuple(case[field] for field in Case._fields) for case in measured]
     with Progress() as progress:
         for case in cases(args):
@@ -306,7 +313,7 @@ def main(argv: list[str] | None = None) -> None:
                     f'a picture of {size[0]} x {size[1]} has fewer positions than '
                     f'{case.queries} queries; give a larger --size.'
                 ) from error
-            recording.write(args.out, 'model_speed', settings, measured)
+            recording.write(args.out, 'model_speed', environment, settings, measured)
     print(f'written: {args.out}')
     if args.growth:
         picture = args.out.with_suffix('.png')

@@ -30,8 +30,8 @@ from rich.progress import Progress
 from timing import SHARES, measure, steps
 
 import mmdet_qrpaq  # noqa: F401  (registers the package)
-from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.building import build_untrained
+from mmdet_qrpaq.runtime.cli import run
 from mmdet_qrpaq.runtime.configs import read_config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -100,6 +100,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Measures each host at each batch size and writes the result."""
     args = parse()
+    environment = recording.describe_environment(args.device)
     MMLogger.get_current_instance().setLevel('WARNING')
     total = steps(args.repeats, args.whole_repeats)
     measured = {}
@@ -131,12 +132,9 @@ def main() -> None:
         shares=SHARES,
         protocol=__doc__.partition('Protocol:')[2].strip(),
     )
-    recording.write(args.out, 'routing_speed', settings, measured)
+    recording.write(args.out, 'routing_speed', environment, settings, measured)
     print(f'written: {args.out}')
 
 
 if __name__ == '__main__':
-    try:
-        main()
-    except ConfigError as error:
-        sys.exit(str(error))
+    run(main)

@@ -113,9 +113,8 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return case._asdict()
 
-    clean = dict(models.describe_environment(), dirty=False, commit='this one')
-    for module in (models, models.recording):
-        monkeypatch.setattr(module, 'describe_environment', lambda: clean)
+    there = dict(models.recording.describe_environment(), commit='this', dirty=False)
+    monkeypatch.setattr(models.recording, 'describe_environment', lambda _: dict(there))
     monkeypatch.setattr(models, 'build', lambda *_: None)
     monkeypatch.setattr(models, 'measure', measure)
     command = ['--batches', '1', '2', '--queries', '300', '--growth', '--out', str(out)]
@@ -125,19 +124,27 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
     models.main(command)
     assert [case.batch for case in seen] == [1, 2, 2]
     before = out.read_text()
-    with pytest.raises(ConfigError, match='other settings or on another machine'):
-        models.main([*command, '--repeats', '7'])
-    result = json.loads(before)
-    result['environment']['hardware']['device'] = 'another'
-    out.write_text(json.dumps(result))
-    with pytest.raises(ConfigError, match='another --out'):
-        models.main(command)
-    out.write_text(before)
-    monkeypatch.setattr(
-        models, 'describe_environment', lambda: dict(clean, commit='a later one')
-    )
-    models.main(command)
-    assert [case.batch for case in seen] == [1, 2, 2, 1, 2]
+    for other, more in (
+        ({}, ['--repeats', '7']),
+        (dict(commit='a later one'), []),
+        (dict(dirty=True), []),
+        (dict(hardware=dict(device='another', cores=2)), []),
+    ):
+        with monkeypatch.context() as patch:
+            environment = dict(there, **other)
+            patch.setattr(
+                models.recording, 'describe_environment', lambda _, e=environment: e
+            )
+            with pytest.raises(ConfigError, match='remove it, or give another --out'):
+                models.main([*command, *more])
+        assert out.read_text() == before
+    # Both commands are told, once.
+    there['command'] = 'python models.py --amp'
+    for _ in range(2):
+        models.main([*command, '--amp'])
+        told = json.loads(out.read_text())['environment']['command']
+        assert told.split(models.THEN)[1:] == ['python models.py --amp']
+    assert [case.amp for case in seen] == [False, False, False, True, True]
 
 
 @pytest.mark.parametrize(

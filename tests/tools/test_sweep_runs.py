@@ -113,6 +113,8 @@ def test_a_record_says_what_was_run_and_measured(sweep) -> None:
     assert (settings['epochs'], settings['iterations']) == (2, 4)
     assert (settings['batch_size'], settings['image_size']) == (3, 64)
     assert settings['data']['folder'] == 'data'
+    threads = os.environ.get('OMP_NUM_THREADS', len(os.sched_getaffinity(0)))
+    assert (settings['at_a_time'], settings['threads']) == (1, int(threads))
     assert (measured['AP'], measured['APl']) == (0.08, None)
     assert measured['AP_curve'] == [[1, 0.08], [2, 0.08]]
     assert measured['loss_curve'] == [[2, 2.0], [4, 1.0]]
@@ -230,6 +232,21 @@ def test_a_run_is_of_the_code_it_was_started_with(sweep, monkeypatch) -> None:
     assert (recorded['commit'], recorded['dirty']) == ('aaa, then bbb', True)
 
 
+def test_a_command_can_be_typed_again(monkeypatch) -> None:
+    """Also one whose arguments have blanks in them."""
+    monkeypatch.setattr(sys, 'argv', ['tools/x.py', 'two words', '--size=[1, 2]'])
+    told = environment.describe_environment()['command']
+    assert told == "python tools/x.py 'two words' '--size=[1, 2]'"
+
+
+def test_a_gpu_that_is_not_used_is_not_the_hardware(monkeypatch) -> None:
+    monkeypatch.setattr(environment.torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(environment.torch.cuda, 'get_device_name', lambda: 'a GPU')
+    assert environment.describe_environment()['hardware']['device'] == 'a GPU'
+    used = environment.describe_environment('cpu')['hardware']['device']
+    assert used not in ('a GPU', '')
+
+
 def test_a_result_written_anew_is_no_change_of_code(tmp_path, monkeypatch) -> None:
     """Else a benchmark that writes as it goes would be of changed code from then on."""
     code = tmp_path / 'tools' / 'train.py'
@@ -302,9 +319,11 @@ def test_jobs_share_the_cores_and_gpus_are_dealt_out(monkeypatch) -> None:
     monkeypatch.setattr(execution.torch.cuda, 'device_count', lambda: 3)
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '4,5,7')
     assert execution.make_slots(gpus=2) == [
-        {'CUDA_VISIBLE_DEVICES': '4'},
-        {'CUDA_VISIBLE_DEVICES': '5'},
+        {'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '4'},
+        {'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '5'},
     ]
+    monkeypatch.delenv('OMP_NUM_THREADS')
+    assert execution.make_slots(gpus=2)[0]['OMP_NUM_THREADS'] == '4'
     with pytest.raises(ConfigError, match='--gpus is 4, and there are 3'):
         execution.make_slots(gpus=4)
 

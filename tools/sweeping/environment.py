@@ -5,6 +5,7 @@ Written into every record of a sweep and every result of `benchmarks/`.
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import date
@@ -21,8 +22,11 @@ MODULES = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmdet')
 CODE = ('.', ':(exclude)benchmarks/results')
 
 
-def describe_environment() -> dict[str, Any]:
+def describe_environment(device: str | None = None) -> dict[str, Any]:
     """Return commit, command, versions and hardware of this process.
+
+    Args:
+        device: ``'cpu'`` where a GPU is not to be used, be there one or not.
 
     Outside of a git checkout, `commit` and `dirty` are None; changes of
     `benchmarks/results` alone do not make a checkout dirty.
@@ -33,16 +37,19 @@ def describe_environment() -> dict[str, Any]:
         'date': date.today().isoformat(),
         'commit': commit,
         'dirty': None if changes is None else bool(changes),
-        'command': ' '.join(['python', *sys.argv]),
+        'command': shlex.join(['python', *sys.argv]),
         'python': platform.python_version(),
         'versions': installed_versions(*MODULES),
-        'hardware': {'device': device_name(), 'cores': len(os.sched_getaffinity(0))},
+        'hardware': {
+            'device': device_name(device),
+            'cores': len(os.sched_getaffinity(0)),
+        },
     }
 
 
-def device_name() -> str:
-    """Return the accelerator's name, or the processor's where there is none."""
-    if torch.cuda.is_available():
+def device_name(device: str | None = None) -> str:
+    """Return the accelerator's name, or the processor's where none is used."""
+    if device != 'cpu' and torch.cuda.is_available():
         return torch.cuda.get_device_name()
     cpuinfo = Path('/proc/cpuinfo')
     for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else ():

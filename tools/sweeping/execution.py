@@ -42,10 +42,10 @@ def make_slots(jobs: int = 1, gpus: int | None = None) -> list[dict[str, str]]:
     Raises:
         ConfigError: There are fewer GPUs.
     """
+    threads = max(1, len(os.sched_getaffinity(0)) // (gpus or jobs))
+    slot = {'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS', str(threads))}
     if gpus is None:
-        threads = max(1, len(os.sched_getaffinity(0)) // jobs)
-        threads = os.environ.get('OMP_NUM_THREADS', str(threads))
-        return [{'OMP_NUM_THREADS': threads}] * jobs
+        return [slot] * jobs
     there = torch.cuda.device_count()
     if gpus > there:
         raise ConfigError(
@@ -53,7 +53,7 @@ def make_slots(jobs: int = 1, gpus: int | None = None) -> list[dict[str, str]]:
         )
     shown = os.environ.get('CUDA_VISIBLE_DEVICES')
     names = shown.split(',') if shown else [str(index) for index in range(there)]
-    return [{'CUDA_VISIBLE_DEVICES': name} for name in names[:gpus]]
+    return [dict(slot, CUDA_VISIBLE_DEVICES=name) for name in names[:gpus]]
 
 
 class Sweep:
@@ -199,6 +199,7 @@ class Sweep:
                 environment=json.loads((job.folder / STARTED_WITH).read_text()),
                 resident_mb=job.peak_mb,
                 at_a_time=len(self.slots),
+                threads=int(job.slot['OMP_NUM_THREADS']),
             )
             self._say(f'{job.run.label}: AP {record["measured"]["AP"]:.3f}')
             self._drop_older_checkpoints(job.folder)

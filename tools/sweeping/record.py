@@ -55,6 +55,7 @@ _SETTINGS = fields(
     data=fields(folder=TEXT, train=TEXT, val=TEXT),
     digest=TEXT,
     at_a_time=COUNT,
+    threads=COUNT,
 )
 _MEASURED = fields(
     **{name: or_none(SHARE) for name in METRICS},
@@ -91,6 +92,7 @@ def write_record(
     environment: dict[str, Any],
     resident_mb: float | None,
     at_a_time: int,
+    threads: int,
 ) -> dict[str, Any]:
     """Write a finished run's record, whole or not at all; return it.
 
@@ -99,7 +101,8 @@ def write_record(
         path: Of the record.
         environment: What the run was started with.
         resident_mb: Peak of the training process, MiB.
-        at_a_time: How many runs shared the machine.
+        at_a_time: How many runs of the command shared the machine.
+        threads: Of each; sums come out a little different with another number.
 
     Raises:
         ConfigError: The run logged no finite loss or no AP.
@@ -111,6 +114,7 @@ def write_record(
         settings_of(run),
         iterations=_read_measures(folder)['iteration'],
         at_a_time=at_a_time,
+        threads=threads,
     )
     record = dict(
         kind='accuracy',

@@ -1,0 +1,71 @@
+"""The committed records of accuracy, and the tables made of them."""
+
+import json
+import shlex
+import sys
+
+import jsonschema
+import pytest
+
+from tiny_hosts import REPOSITORY
+
+sys.path[:0] = [
+    str(REPOSITORY / 'benchmarks'),
+    str(REPOSITORY / 'benchmarks' / 'accuracy'),
+]
+import accuracy_tables  # noqa: E402
+import paired  # noqa: E402
+from sweeping.record import SCHEMA  # noqa: E402
+
+RECORDS = sorted((REPOSITORY / 'benchmarks' / 'results' / 'accuracy').glob('*/*.json'))
+
+
+@pytest.mark.parametrize('path', RECORDS, ids=lambda path: '/'.join(path.parts[-2:]))
+def test_a_record_is_whole_and_its_command_trains_it(path):
+    record = json.loads(path.read_text())
+    jsonschema.validate(record, SCHEMA)
+    settings = record['settings']
+    program, script, *options = shlex.split(record['environment']['command'])
+    assert (program, script) == ('python', 'benchmarks/accuracy/paired.py')
+    args = paired.parse_args(options)
+    study, variant = settings['study'], settings['variant']
+    if source := settings.get('trained_for'):
+        folder, name = source.split('/')
+        trained = json.loads((path.parents[1] / folder / name).read_text())
+        study, variant = (trained['settings'][key] for key in ('study', 'variant'))
+        assert trained['measured'] == record['measured']
+    assert (args.study, args.tag) == (study, settings.get('tag'))
+    assert variant in (args.variants or paired.STUDIES[study].variants)
+    assert settings['seed'] in args.seeds
+    assert args.iterations == settings['iterations']
+
+
+@pytest.fixture
+def committed():
+    return accuracy_tables.studied()['methods_deformable']
+
+
+def cells(table: str, variant: str) -> list[str]:
+    (row,) = (
+        line for line in table.splitlines() if line.startswith(f'| {variant} | 0')
+    )
+    return [cell.strip() for cell in row.strip('|').split('|')]
+
+
+def test_a_gain_of_the_paper_is_over_the_host_it_was_measured_on(committed):
+    table = accuracy_tables.study_table(*committed)
+    assert cells(table, 'host')[-2:] == ['46.9', '-']
+    assert cells(table, 'PaQ')[-2:] == ['48.4', '+1.5']
+    assert cells(table, 'QR')[-2:] == ['43.1', '+4.8 (on 38.3)']
+    assert cells(table, 'Q')[-2:] == ['-', '-']
+
+
+def test_what_a_tag_keeps_apart_is_not_in_short(committed, monkeypatch):
+    study, records = committed
+    again = json.loads(json.dumps({'host': {'1': records['host'][1]}}))
+    again['host']['1']['settings']['tag'] = 'again'
+    found = dict(methods_x=(study, records), methods_x_again=(study, again))
+    monkeypatch.setattr(accuracy_tables, 'studied', lambda: found)
+    asked = accuracy_tables.question(study, records)
+    assert accuracy_tables.summary().count(asked) == 1
+    assert accuracy_tables.tables().count(asked) == 2
