@@ -78,6 +78,22 @@ def test_everything_is_recorded(measured):
         assert memory[0] < memory[1]  # gradients and what they need
 
 
+def test_memory_of_a_step_counts_its_gradients(monkeypatch):
+    """Those of the step before would count as there before, and be freed by it."""
+    detector = build_upstream('dino')
+    seen = []
+
+    def look(run, device):
+        seen.append([p.grad is None for p in detector.parameters()])
+        return 1
+
+    monkeypatch.setattr(models, 'peak_memory', look)
+    models.measure(
+        dict(host=detector), models.Case('grid', 1, 12, 3, False), (64, 96), 2
+    )
+    assert len(seen) == 2 and all(map(all, seen))
+
+
 def test_table_and_picture(measured):
     table = models_table.models_table(dict(measured=measured)).splitlines()
     cost = measured[0]['predict']['PaQ']
