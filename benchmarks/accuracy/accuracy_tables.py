@@ -52,7 +52,8 @@ def study_table(study: Study, records: dict, brief: bool = False) -> str:
                 if name != first
             },
         }
-    rows = [name for name in study.variants if name in records or not brief]
+    measured_only = brief or is_apart(records)
+    rows = [name for name in study.variants if name in records or not measured_only]
     table = draw_up(records, rows, more=more, brief=brief)
     runs = flat(records)
     options = runs[0]['settings']['options']
@@ -78,6 +79,11 @@ def flat(records: dict[str, dict[int, dict]]) -> list[dict]:
     return [run for by_seed in records.values() for run in by_seed.values()]
 
 
+def is_apart(records: dict[str, dict[int, dict]]) -> bool:
+    """Whether a tag keeps them apart: a repetition, another budget or machine."""
+    return any('tag' in run['settings'] for run in flat(records))
+
+
 def question(study: Study, records: dict) -> str:
     """What a study asks, and of which data."""
     return f'{study.question.rstrip("?")}, on {describe_budget(records).split(",")[0]}?'
@@ -96,7 +102,7 @@ def summary() -> str:
     """The same, in short: paper and measured; without what a tag keeps apart."""
     parts = []
     for study, records in method_studies().values():
-        if any('tag' in run['settings'] for run in flat(records)):
+        if is_apart(records):
             continue
         parts += [
             f'**{question(study, records)}**',

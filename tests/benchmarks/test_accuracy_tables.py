@@ -1,5 +1,6 @@
 """The committed records of accuracy, and the tables made of them."""
 
+import copy
 import json
 import shlex
 import sys
@@ -62,10 +63,12 @@ def test_a_gain_of_the_paper_is_over_the_host_it_was_measured_on(committed):
 
 def test_what_a_tag_keeps_apart_is_not_in_short(committed, monkeypatch):
     study, records = committed
-    again = json.loads(json.dumps({'host': {'1': records['host'][1]}}))
-    again['host']['1']['settings']['tag'] = 'again'
+    again = copy.deepcopy({'host': {1: records['host'][1]}})
+    again['host'][1]['settings']['tag'] = 'again'
     found = dict(methods_x=(study, records), methods_x_again=(study, again))
     monkeypatch.setattr(accuracy_tables, 'studied', lambda: found)
     asked = accuracy_tables.question(study, records)
     assert accuracy_tables.summary().count(asked) == 1
     assert accuracy_tables.tables().count(asked) == 2
+    # Nor is it all that there is to run.
+    assert 'not run' not in accuracy_tables.study_table(study, again)
