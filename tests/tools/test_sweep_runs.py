@@ -316,6 +316,9 @@ def test_jobs_share_the_cores_and_gpus_are_dealt_out(monkeypatch) -> None:
     assert execution.make_slots(3) == [{'OMP_NUM_THREADS': '2'}] * 3
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
     assert execution.make_slots(1) == [{'OMP_NUM_THREADS': '1'}]
+    monkeypatch.setenv('OMP_NUM_THREADS', '4,2')  # OpenMP's for nested regions
+    assert execution.make_slots(1) == [{'OMP_NUM_THREADS': '8'}]
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
     monkeypatch.setattr(execution.torch.cuda, 'device_count', lambda: 3)
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '4,5,7')
     assert execution.make_slots(gpus=2) == [

@@ -42,8 +42,10 @@ def make_slots(jobs: int = 1, gpus: int | None = None) -> list[dict[str, str]]:
     Raises:
         ConfigError: There are fewer GPUs.
     """
-    threads = max(1, len(os.sched_getaffinity(0)) // (gpus or jobs))
-    slot = {'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS', str(threads))}
+    threads = os.environ.get('OMP_NUM_THREADS', '')
+    if not threads.isdecimal():  # unset, or a list by nesting level
+        threads = str(max(1, len(os.sched_getaffinity(0)) // (gpus or jobs)))
+    slot = {'OMP_NUM_THREADS': threads}
     if gpus is None:
         return [slot] * jobs
     there = torch.cuda.device_count()
