@@ -260,10 +260,8 @@ def measured_before(path: Path, settings: dict, environment: dict) -> list[dict]
             f'{path} was measured with other settings, with other code or on another '
             'machine; remove it, or give another --out.'
         )
-    if environment['command'] not in before['command'].split(THEN):
-        environment['command'] = f'{before["command"]}{THEN}{environment["command"]}'
-    else:
-        environment['command'] = before['command']
+    commands = [*before['command'].split(THEN), environment['command']]
+    environment['command'] = THEN.join(dict.fromkeys(commands))
     return result['measured']
 
 
