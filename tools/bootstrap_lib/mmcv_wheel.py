@@ -121,6 +121,8 @@ class MmcvInstaller:
         pip: Callable[[list[str], str], str],
         ops_error: Callable[[], str],
         log_dir: Path,
+        distribution: str = 'mmcv',
+        version: str = MMCV_VERSION,
     ) -> None:
         self.python, self.state, self.log_dir = python, state, log_dir
         self.pip, self.ops_error = pip, ops_error

@@ -16,6 +16,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import standin_wheel  # the script's own folder comes first on the path
+
 
 def finished_distributions(heal: bool) -> tuple[dict[str, str], int]:
     """Versions by normalised name, and how many half-installed ones were swept away.
@@ -85,6 +87,15 @@ def mmcv_ops_error(cuda: bool) -> str:
     return ''
 
 
+def standin_fits(versions: dict[str, str]) -> bool:
+    """Whether this project's own stand-in for mmcv's operators is there, and is used."""
+    spec = importlib.util.find_spec('mmcv')
+    if not spec or not spec.origin or binaries('mmcv', '_ext'):
+        return False
+    current = versions.get(standin_wheel.NAME) == standin_wheel.VERSION
+    return current and Path(spec.origin).with_name('_ext.py').exists()
+
+
 def imports(versions: dict[str, str]) -> dict:
     """Whether torch and mmcv's operators really load, and what that was found for.
 
@@ -96,6 +107,7 @@ def imports(versions: dict[str, str]) -> dict:
         versions.get('torch', ''),
         *(f'{x} {x.stat().st_size} {x.stat().st_mtime_ns}' for x in files),
         Path('/dev/nvidiactl').exists(),
+        standin := standin_fits(versions),
     ]
     memory = Path(sys.prefix) / '.mmdet_qrpaq' / 'imports.json'
     with contextlib.suppress(OSError, ValueError):
@@ -108,8 +120,13 @@ def imports(versions: dict[str, str]) -> dict:
         ops = 'no torch'
         if torch['version']:
             ops = mmcv_ops_error(bool(torch['cuda']))
-    result = {'found_for': found_for, 'torch': torch, 'mmcv_ops_error': ops}
-    if not ops:
+    result = {
+        'found_for': found_for,
+        'torch': torch,
+        'mmcv_ops_error': ops,
+        'standin': standin,
+    }
+    if not ops or standin:
         memory.parent.mkdir(exist_ok=True)
         memory.write_text(json.dumps(result))
     return result

@@ -1,0 +1,97 @@
+"""mmcv, by one of two roads: without its compiled operators, or with them.
+
+Without them nothing is compiled: PyTorch stands in for what DETRs need (`mmcv_ext.py`).
+That is the road where torch sees no GPU, or no CUDA toolkit could compile for it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from . import standin_wheel
+from .environment import Environment
+from .mmcv_wheel import MmcvInstaller
+from .running import SetupError
+
+ROADS = ('standin', 'compiled')
+# Per line: mmcv's Python files alone, and the sources that are compiled.
+PLAIN = {'upstream': ['mmcv-lite==2.1.0'], 'onedl': ['onedl-mmcv==2.3.6']}
+SOURCES = {'upstream': ('mmcv', '2.1.0'), 'onedl': ('onedl-mmcv', '2.3.6')}
+
+
+def choose_road(torch: dict) -> str:
+    """The road of an environment: what ``OPERATORS`` says, else by its torch.
+
+    Args:
+        torch: The probe's entry: ``cuda`` says whether it sees a GPU.
+
+    Raises:
+        SetupError: ``OPERATORS`` names no road.
+    """
+    asked = os.environ.get('OPERATORS')
+    if asked and asked not in ROADS:
+        raise SetupError(f'OPERATORS={asked} is unknown; use {" or ".join(ROADS)}')
+    return asked or ('compiled' if torch['cuda'] and find_nvcc() else 'standin')
+
+
+def find_nvcc() -> str | None:
+    """Where torch's builds look for the CUDA compiler."""
+    home = os.environ.get('CUDA_HOME') or os.environ.get('CUDA_PATH')
+    folders = [home, '/usr/local/cuda'] if home else ['/usr/local/cuda']
+    places = [os.environ.get('PATH', ''), *(f'{folder}/bin' for folder in folders)]
+    return shutil.which('nvcc', path=os.pathsep.join(places))
+
+
+def install_mmcv(env: Environment) -> bool:
+    """mmcv by the chosen road; compiled operators that work serve on either."""
+    if not env.state['mmcv_ops_error']:
+        return False
+    if choose_road(env.state['torch']) == 'compiled':
+        compile_operators(env)
+        return True
+    return put_standin(env)
+
+
+def compile_operators(env: Environment) -> None:
+    """Gets compiled operators and takes the stand-in away."""
+    distribution, version = SOURCES[env.line]
+    MmcvInstaller(
+        env.python,
+        env.state,
+        env.pip,
+        env.ops_error,
+        env.notes / 'logs',
+        distribution=distribution,
+        version=version,
+    ).install()
+    env.probe()
+    env.uninstall([standin_wheel.NAME])
+
+
+def put_standin(env: Environment) -> bool:
+    """Puts mmcv's Python files and the stand-in in place; False if they are there."""
+    if env.state['standin'] and not env.redo:
+        return False
+    if env.state['torch']['cuda']:
+        print(
+            '      note: torch sees a GPU, but there is no nvcc to compile mmcv with; '
+            'deformable attention will run through PyTorch, slower and with more '
+            'memory. With the CUDA toolkit, OPERATORS=compiled compiles it.'
+        )
+    # A build that does not work here, or one distribution's files below another's.
+    env.uninstall([standin_wheel.NAME, 'mmcv', 'mmcv-lite', 'onedl-mmcv'])
+    # OneDL offers no package without operators, but pip builds its sources apart from
+    # the environment, where there is no torch; and then they compile nothing.
+    options = ['install', '--no-cache-dir', *PLAIN[env.line]]
+    env.pip(options, 'installing mmcv without operators')
+    if env.ops_error():
+        with tempfile.TemporaryDirectory() as folder:
+            wheel = str(standin_wheel.write_wheel(Path(folder)))
+            env.pip(['install', '--no-deps', wheel], 'putting the stand-in in place')
+        env.probe()
+    if env.state['mmcv_ops_error'] and not env.state['standin']:
+        raise SetupError(f'mmcv was installed, but: {env.state["mmcv_ops_error"]}')
+    return True
