@@ -6,7 +6,9 @@ the OneDL forks, which install the same modules under other distribution names.
 
 import importlib
 import re
+import sys
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 
 # Per family: module -> (distribution, first version that works, first that does not).
@@ -83,6 +85,10 @@ def _import(module: str, family: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name == module:
+            if module == 'mmcv':
+                command = (
+                    f'{_standin()}, which compiles nothing, or all of it {command}'
+                )
             raise ImportError(
                 f'mmdet_qrpaq needs {module}, which is not installed; '
                 f'install it with {command}'
@@ -121,8 +127,17 @@ def _import_operators(family: str) -> None:
         # A package without them (mmcv-lite), or a binary built for another torch.
         raise ImportError(
             f'the compiled operators of mmcv cannot be used ({_first_line(error)}); '
-            f'build them for this torch with {_reinstall(_install(family, "mmcv"))}'
+            f'let PyTorch stand in for them with {_standin()}, or compile them for '
+            f'this torch with {_reinstall(_install(family, "mmcv"))}'
         ) from error
+
+
+def _standin() -> str:
+    """The command that puts mmcv in place without its compiled operators."""
+    package = Path(__file__).parent
+    installed = package / '.mim' / 'tools'
+    tools = installed if installed.exists() else package.parent / 'tools'
+    return f"'{sys.executable} {tools / 'operators.py'} standin'"
 
 
 def _reinstall(command: str) -> str:

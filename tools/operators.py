@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from bootstrap import run
+
 from bootstrap_lib import operators, packages, standin_wheel
 from bootstrap_lib.environment import Environment
 from bootstrap_lib.mmcv_wheel import cache_root
@@ -57,7 +58,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        'action', nargs='?', default='status', choices=('status', *operators.ROADS, 'off')
+        'action',
+        nargs='?',
+        default='status',
+        choices=('status', *operators.ROADS, 'off'),
     )
     action = parser.parse_args().action
     run(lambda: change(action))

@@ -49,6 +49,7 @@ def installed(monkeypatch):
         (UPSTREAM, UPSTREAM_DISTRIBUTIONS),
         (UPSTREAM | {'mmcv': '2.0.0'}, UPSTREAM_DISTRIBUTIONS),
         # mmengine of either line serves both; nothing is doubled here.
+        (UPSTREAM, UPSTREAM_DISTRIBUTIONS - {'mmcv'} | {'mmcv-lite'}),
         (ONEDL, ONEDL_DISTRIBUTIONS),
         (ONEDL | {'mmdet': '3.4.2.post1', 'mmcv': '2.3.0.post3'}, ONEDL_DISTRIBUTIONS),
     ],
@@ -72,6 +73,12 @@ def test_supported_versions_pass(installed, modules, distributions):
             UPSTREAM_DISTRIBUTIONS - {'mmdet'},
             ['mmdet, which is not installed', '"mmdet>=3.3,<3.4"'],
             id='mmdet missing',
+        ),
+        pytest.param(
+            {'mmcv': None},
+            UPSTREAM_DISTRIBUTIONS - {'mmcv'},
+            ['mmcv, which is not', "operators.py standin'", '"mmcv>=2.0,<2.2"'],
+            id='mmcv missing',
         ),
         pytest.param(
             {'mmcv': '2.2.0'},
@@ -100,7 +107,12 @@ def test_supported_versions_pass(installed, modules, distributions):
         pytest.param(
             {'mmcv.ops': ModuleNotFoundError("No module named 'mmcv._ext'")},
             UPSTREAM_DISTRIBUTIONS,
-            ['operators of mmcv', 'mmcv._ext', '--force-reinstall'],
+            [
+                'operators of mmcv',
+                'mmcv._ext',
+                '--force-reinstall',
+                'operators.py standin',
+            ],
             id='mmcv without operators',
         ),
         pytest.param(

@@ -39,7 +39,7 @@ def install_torch(env: Environment) -> bool:
         broken = 'torch' in env.state['versions']
         if broken:
             print(f'      the installed torch is broken ({torch["error"][:100]})')
-        _warn_of_cuda_download(env)
+        warn_of_cuda_download(env)
         force = ['--force-reinstall'] if broken else []
         env.pip(['install', *force, *shlex.split(TORCH_SPEC)], 'installing torch')
         torch, changed = env.probe()['torch'], True
@@ -53,9 +53,14 @@ def install_torch(env: Environment) -> bool:
     return changed
 
 
-def _warn_of_cuda_download(env: Environment) -> None:
+def has_nvidia_driver() -> bool:
+    """Whether CUDA could be of use on this machine."""
+    return Path('/dev/nvidiactl').exists() or bool(shutil.which('nvidia-smi'))
+
+
+def warn_of_cuda_download(env: Environment) -> None:
     """Says so if pip would fetch CUDA for a machine without an NVIDIA driver."""
-    if Path('/dev/nvidiactl').exists() or shutil.which('nvidia-smi'):
+    if has_nvidia_driver():
         return
     print('      asking pip what torch brings along', flush=True)
     report = env.notes / 'torch-report.json'

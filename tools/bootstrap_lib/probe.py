@@ -88,7 +88,7 @@ def mmcv_ops_error(cuda: bool) -> str:
 
 
 def standin_fits(versions: dict[str, str]) -> bool:
-    """Whether this project's own stand-in for mmcv's operators is there, and is used."""
+    """Whether this project's stand-in for mmcv's operators is there and is used."""
     spec = importlib.util.find_spec('mmcv')
     if not spec or not spec.origin or binaries('mmcv', '_ext'):
         return False

@@ -1,4 +1,4 @@
-"""Packs `mmcv_ext.py` as a distribution, so that pip puts it in place and takes it away.
+"""Packs `mmcv_ext.py` as a distribution that pip puts in place and takes away.
 
 mmcv-lite and a build of OneDL's mmcv without a compiler hold all of mmcv but the module
 `mmcv._ext`. The wheel adds that one file.
