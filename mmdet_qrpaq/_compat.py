@@ -86,9 +86,7 @@ def _import(module: str, family: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name == module:
             if module == 'mmcv':
-                command = (
-                    f'{_standin()}, which compiles nothing, or all of it {command}'
-                )
+                command = f'{_standin()}, or, compiled, with {command}'
             raise ImportError(
                 f'mmdet_qrpaq needs {module}, which is not installed; '
                 f'install it with {command}'

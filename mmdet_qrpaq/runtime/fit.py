@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass, field
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import ConfigError
 
 _TRAINING_STATE = ('optimizer', 'message_hub', 'meta')
+# In DINO and its relatives, of width d: upstream's mmdet encodes the four numbers of a
+# box with d / 2 features each, OneDL's with d. So this layer tells the two apart.
+_BOX_LAYER = 'decoder.ref_point_head.layers.0.weight'
+_LINES = {2: "OpenMMLab's mmdet", 4: "OneDL's mmdet"}
 
 
 @dataclass
@@ -17,6 +21,7 @@ class Fit:
     missing: list[str] = field(default_factory=list)
     reshaped: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
+    other_line: str = ''
 
     @property
     def loaded(self) -> int:
@@ -40,6 +45,8 @@ class Fit:
                 f'{len(self.unexpected)} unknown to the model '
                 f'(first {self.unexpected[0]})'
             )
+        if self.other_line:
+            parts.append(self.other_line)
         return ', '.join(parts) or f'all {self.total} parameters match'
 
 
@@ -59,12 +66,25 @@ def compare(model: nn.Module, checkpoint: dict) -> Fit:
         elif stored[key].shape != value.shape:
             shapes = f'{tuple(stored[key].shape)} instead of {tuple(value.shape)}'
             fit.reshaped.append(f'{key}: {shapes}')
+            if key.endswith(_BOX_LAYER):
+                fit.other_line = _tell_lines(stored[key], value)
     fit.unexpected = [
         key
         for key in stored
         if key not in wanted and not key.endswith('num_batches_tracked')
     ]
     return fit
+
+
+def _tell_lines(stored: Tensor, wanted: Tensor) -> str:
+    """Says which line a file was made with, if that is what differs."""
+    made, here = (_LINES.get(x.shape[1] / x.shape[0]) for x in (stored, wanted))
+    if not made or not here or made == here:
+        return ''
+    return (
+        f'it was made with {made} and here {here} is installed, which encodes boxes '
+        'with another number of features; use it where the former is installed'
+    )
 
 
 def require_same_model(

@@ -33,6 +33,26 @@ def test_differences_by_hand() -> None:
         require_same_model(model(), dict(state_dict=stored), 'a.pth', 'b.py')
 
 
+@pytest.mark.parametrize(
+    ('stored', 'here', 'made'),
+    [(2, 4, "OpenMMLab's mmdet"), (4, 2, "OneDL's mmdet"), (3, 4, None), (4, 4, None)],
+)
+def test_a_checkpoint_of_the_other_line_is_told(stored, here, made) -> None:
+    def dino(inputs: int) -> nn.Module:
+        head = nn.Module()
+        head.layers = nn.ModuleList([nn.Linear(inputs * 8, 8)])
+        decoder = nn.ModuleDict(dict(ref_point_head=head))
+        return nn.ModuleDict(dict(decoder=decoder))
+
+    fit = compare(dino(here), dino(stored).state_dict())
+    assert len(fit.reshaped) == (stored != here)
+    assert ('another number of features' in str(fit)) == bool(made)
+    assert f'made with {made}' in str(fit) or not made
+    if made:
+        with pytest.raises(ConfigError, match=r'ref_point_head.*was made with'):
+            require_same_model(dino(here), dino(stored).state_dict(), 'a.pth', 'b.py')
+
+
 @pytest.mark.parametrize('prefix', ['', 'module.'])
 @pytest.mark.parametrize('bare', [True, False])
 def test_same_model_passes(prefix: str, bare: bool) -> None:
