@@ -111,8 +111,10 @@ def run_tool(name: str, *arguments: object) -> None:
     """Call ``main`` of ``tools/<name>.py`` in this process."""
     # mmengine keeps one visualiser per process, which would log into the first run.
     DetLocalVisualizer._instance_dict.clear()
-    # Formatting the logged config takes longer than this training does.
-    with mock.patch('mmengine.config.config.FormatCode', lambda text, **_: (text, 1)):
+    # Formatting the logged config takes longer than this training does (upstream's
+    # mmengine; OneDL's has no such name).
+    formatting = 'mmengine.config.config.FormatCode'
+    with mock.patch(formatting, lambda text, **_: (text, 1), create=True):
         load_tool(name).main([str(argument) for argument in arguments])
 
 
