@@ -69,6 +69,10 @@ FRAMEWORK = {
     family: [f'{name}>={first},<{last}' for name, first, last in modules.values()]
     for family, modules in FAMILIES.items()
 }
+# mmcv's Python files alone; PyTorch stands in for its operators (tools/operators.py).
+FRAMEWORK['lite'] = [
+    re.sub('^mmcv>', 'mmcv-lite>', entry) for entry in FRAMEWORK['upstream']
+]
 # What the embedded data set is made of.
 DATA = ['scikit-image', 'scikit-learn']
 
@@ -109,6 +113,7 @@ setup(
         'Programming Language :: Python :: 3.10',
         'Programming Language :: Python :: 3.11',
         'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
         'Topic :: Scientific/Engineering :: Image Recognition',
     ],
     zip_safe=False,
