@@ -32,7 +32,7 @@ def out_path(parser: argparse.ArgumentParser, out: Path | None, name: str) -> Pa
 
 
 def require_device(parser: argparse.ArgumentParser, device: str) -> None:
-    """Refuses ``--device cuda`` where torch finds no GPU; torch is not imported for another."""
+    """Refuses ``--device cuda`` where torch finds no GPU."""
     if device == 'cuda':
         import torch
 
