@@ -1,4 +1,4 @@
-"""Imported first by the tools: finds ``mmdet_qrpaq``, or says what it lacks.
+"""Finds ``mmdet_qrpaq``, or says what it lacks; for tools that have their arguments.
 
 A checkout works without being installed; an installed copy of the tools finds the
 installed package.

@@ -288,6 +288,7 @@ def test_models_without_routing(folder, tmp_path):
         run_tool('train', config, '--work-dir', tmp_path / 'run')
     tool, model = load_tool('analysis/query_routing'), nn.Linear(1, 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tool, 'load_detector', lambda *_: model)
+        loader = 'mmdet_qrpaq.analysis.trained_detector.load_detector'
+        patch.setattr(loader, lambda *_: model)
         with pytest.raises(ConfigError, match='no query routing to count'):
             tool.main([str(base), 'none.pth', '--out', str(tmp_path / 'routing.json')])

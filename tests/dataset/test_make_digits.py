@@ -13,6 +13,7 @@ from mmdet_qrpaq.errors import ConfigError
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'dataset' / 'make_digits.py'
 sys.path.insert(0, str(TOOL.parent))
+import digit_dataset  # noqa: E402
 import digit_scenes  # noqa: E402
 import make_digits  # noqa: E402
 
@@ -22,7 +23,7 @@ SETTINGS = dict(
 
 
 def build(out, **changes):
-    return make_digits.make_dataset(out, SETTINGS | changes, quiet=True)
+    return digit_dataset.make_dataset(out, SETTINGS | changes, quiet=True)
 
 
 def checksums(folder):
@@ -166,7 +167,7 @@ def test_different_set_is_refused_unless_forced(tmp_path):
         build(out, seed=5)
     assert checksums(out) == before
     settings = SETTINGS | dict(seed=5)
-    assert make_digits.make_dataset(out, settings, force=True, quiet=True)
+    assert digit_dataset.make_dataset(out, settings, force=True, quiet=True)
     assert checksums(out) != before
     assert not out.with_name('digits.partial').exists()
 
@@ -182,12 +183,12 @@ def test_damaged_set_is_noticed(tmp_path):
 def test_foreign_folder_is_never_deleted(tmp_path):
     (tmp_path / 'thesis.tex').write_text('years of work')
     with pytest.raises(ConfigError, match='did not make'):
-        make_digits.make_dataset(tmp_path, SETTINGS, force=True, quiet=True)
+        digit_dataset.make_dataset(tmp_path, SETTINGS, force=True, quiet=True)
     assert (tmp_path / 'thesis.tex').read_text() == 'years of work'
     for card in ('{"name": "mine"}', '[1]', '{"generator": "x", "settings": 1}'):
         (tmp_path / 'dataset.json').write_text(card)
         with pytest.raises(ConfigError, match='did not make'):
-            make_digits.make_dataset(tmp_path, SETTINGS, force=True, quiet=True)
+            digit_dataset.make_dataset(tmp_path, SETTINGS, force=True, quiet=True)
         assert (tmp_path / 'thesis.tex').exists()
 
 
@@ -198,7 +199,7 @@ def test_broken_off_run_leaves_nothing_and_heals(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(make_digits, 'annotate', stop)
+        patch.setattr(digit_dataset, 'annotate', stop)
         with pytest.raises(KeyboardInterrupt):
             build(out)
     assert not out.exists()
