@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,7 +13,14 @@ import pytest
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 sys.path.insert(0, str(TOOLS))
 
-from bootstrap_lib import mmcv_wheel, running  # noqa: E402
+from bootstrap_lib import (  # noqa: E402
+    environment,
+    mmcv_wheel,
+    operators,
+    packages,
+    running,
+)
+from mmdet_qrpaq._compat import FAMILIES, _numbers  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -143,10 +151,22 @@ def test_probe_sweeps_what_a_broken_off_pip_left(tmp_path):
     assert healed['mmcv_ops_error'] == 'no torch'
 
 
-def test_pins_lie_within_the_supported_windows():
-    from mmdet_qrpaq._compat import FAMILIES, _numbers
+@pytest.mark.parametrize('line', sorted(packages.FRAMEWORK))
+def test_pins_lie_within_the_supported_windows(line):
+    windows = {
+        distribution: (_numbers(first), _numbers(last))
+        for distribution, first, last in FAMILIES[line].values()
+    }
+    pinned = [*packages.FRAMEWORK[line], *operators.PLAIN[line]]
+    pinned.append('=='.join(operators.SOURCES[line]))
+    for requirement in pinned:
+        name, version = re.match(r'([\w-]+)[=>]=([\w.]+)', requirement).groups()
+        first, last = windows[name.replace('mmcv-lite', 'mmcv')]
+        assert first <= _numbers(version) < last, requirement
 
+
+def test_pythons_are_told_alike():
     text = (TOOLS / 'bootstrap.py').read_text()
-    assert "'mmdet==3.3.0'" in text
-    _, first, last = FAMILIES['upstream']['mmcv']
-    assert _numbers(first) <= _numbers(mmcv_wheel.MMCV_VERSION) < _numbers(last)
+    first, last = environment.PYTHONS
+    assert f'if not {first} <= sys.version_info[:2] <= {last}:' in text
+    assert f'Needs Python 3.{first[1]}-3.{last[1]} and' in text
