@@ -5,6 +5,7 @@ the OneDL forks, which install the same modules under other distribution names.
 """
 
 import importlib
+import pkgutil
 import re
 import sys
 from importlib import metadata
@@ -35,6 +36,12 @@ def check_host_versions() -> None:
             is one sentence with the pip command that mends it.
     """
     family = _installed_family()
+    if family == 'upstream' and not hasattr(pkgutil, 'find_loader'):
+        raise ImportError(
+            "OpenMMLab's mmengine calls pkgutil.find_loader, which Python "
+            f'{sys.version_info[0]}.{sys.version_info[1]} dropped; use Python 3.13, or '
+            f"OneDL's forks with {_install('onedl')}"
+        )
     for module in ('mmengine', 'mmcv', 'mmdet'):
         _check_version(module, _import(module, family), family)
         if module == 'mmcv':

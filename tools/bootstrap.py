@@ -3,7 +3,7 @@
     python3 tools/bootstrap.py                     # set up only
     python3 tools/bootstrap.py -m pytest           # set up, then run the tests
 
-Needs Python 3.10-3.13 and a package index; a C++ compiler only for OPERATORS=compiled.
+Needs Python 3.10-3.14 and a package index; a C++ compiler only for OPERATORS=compiled.
 Uses the active virtual or conda environment, else makes `.venv` in the project. What is
 there is not done again; a set-up broken off half-way is mended by running it again.
 
@@ -18,9 +18,9 @@ MAX_JOBS     compiler processes while mmcv is built (default: all cores)
 import sys
 
 # Before anything an old Python could not even read.
-if not (3, 10) <= sys.version_info[:2] <= (3, 13):
+if not (3, 10) <= sys.version_info[:2] <= (3, 14):
     sys.exit(
-        f'set-up needs Python 3.10 to 3.13, but {sys.executable} is '
+        f'set-up needs Python 3.10 to 3.14, but {sys.executable} is '
         f'{sys.version_info[0]}.{sys.version_info[1]}; name another one, for example '
         "'make demo PYTHON=python3.11'"
     )

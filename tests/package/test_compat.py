@@ -175,5 +175,14 @@ def test_unsuitable_hosts_are_named_in_one_sentence(
     assert "'pip " in message
 
 
+def test_a_python_without_what_mmengine_calls_is_told(installed, monkeypatch):
+    installed(UPSTREAM, UPSTREAM_DISTRIBUTIONS)
+    monkeypatch.delattr('pkgutil.find_loader')
+    with pytest.raises(ImportError, match="use Python 3.13, or OneDL's forks"):
+        _compat.check_host_versions()
+    installed(ONEDL, ONEDL_DISTRIBUTIONS)
+    _compat.check_host_versions()
+
+
 def test_installed_hosts_pass():
     _compat.check_host_versions()

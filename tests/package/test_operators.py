@@ -211,11 +211,11 @@ def test_an_unknown_road_is_refused(monkeypatch):
         operators.choose_road({'cuda': False})
 
 
-def environment(versions, own=True):
+def environment(versions, own=True, python='3.11.7'):
     """An environment with these distributions, without asking a Python."""
     made = Environment.__new__(Environment)
     made.python, made.own = Path('/somewhere/venv/bin/python'), own
-    made.state, made.redo = {'versions': versions}, False
+    made.state, made.redo = {'versions': versions, 'python': python}, False
     return made
 
 
@@ -233,6 +233,14 @@ def test_which_line(monkeypatch, asked, there, line):
     if asked:
         monkeypatch.setenv('LINE', asked)
     assert environment(there).line == line
+
+
+def test_a_python_that_a_line_does_not_run_is_refused(monkeypatch):
+    monkeypatch.delenv('LINE', raising=False)
+    with pytest.raises(SetupError, match=r'find_loader.*use LINE=onedl'):
+        _ = environment({}, python='3.14.1').line
+    monkeypatch.setenv('LINE', 'onedl')
+    assert environment({}, python='3.14.1').line == 'onedl'
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 from .running import SetupError, run_logged
 
 ROOT = Path(__file__).resolve().parents[2]
-PYTHONS = ((3, 10), (3, 13))  # oldest and newest that work
+PYTHONS = ((3, 10), (3, 14))  # oldest and newest that work
 # Distributions of mmdet by the line they belong to.
 LINES = {'upstream': 'mmdet', 'onedl': 'onedl-mmdetection'}
 
@@ -56,7 +56,8 @@ class Environment:
         """The line that is installed or, in an empty environment, asked for.
 
         Raises:
-            SetupError: ``LINE`` names no line, or another one than is installed.
+            SetupError: ``LINE`` names no line, another one than is installed, or one
+                that this Python does not run.
         """
         asked = os.environ.get('LINE') or ''
         if asked and asked not in LINES:
@@ -68,7 +69,13 @@ class Environment:
                 f'install the same modules; for LINE={asked} '
                 + ('remove that folder' if self.own else 'activate another environment')
             )
-        return asked or (there or ['upstream'])[0]
+        line = asked or (there or ['upstream'])[0]
+        if line == 'upstream' and self.state['python'].startswith('3.14.'):
+            raise SetupError(
+                "OpenMMLab's mmengine calls pkgutil.find_loader, which Python 3.14 "
+                'dropped; use LINE=onedl, or an older Python'
+            )
+        return line
 
     def pip(self, args: list[str], what: str) -> str:
         """Runs pip with a live line and a log; raises `SetupError`."""
