@@ -1,6 +1,7 @@
 """The one-sentence messages about missing, broken or unsuitable host packages."""
 
 import importlib
+import pkgutil
 import types
 from importlib import metadata
 
@@ -39,6 +40,8 @@ def installed(monkeypatch):
 
         monkeypatch.setattr(importlib, 'import_module', import_module)
         monkeypatch.setattr(metadata, 'version', version)
+        # Python 3.14 has it no more, and is a test of its own.
+        monkeypatch.setattr(pkgutil, 'find_loader', None, raising=False)
 
     return pretend
 
@@ -177,7 +180,7 @@ def test_unsuitable_hosts_are_named_in_one_sentence(
 
 def test_a_python_without_what_mmengine_calls_is_told(installed, monkeypatch):
     installed(UPSTREAM, UPSTREAM_DISTRIBUTIONS)
-    monkeypatch.delattr('pkgutil.find_loader')
+    monkeypatch.delattr(pkgutil, 'find_loader')
     with pytest.raises(ImportError, match="use Python 3.13, or OneDL's forks"):
         _compat.check_host_versions()
     installed(ONEDL, ONEDL_DISTRIBUTIONS)
