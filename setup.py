@@ -102,6 +102,7 @@ setup(
         'pyyaml',
         'rich',
         'scikit-learn',
+        'scipy',
     ],
     extras_require={
         **FRAMEWORK,
