@@ -142,8 +142,7 @@ def test_what_only_training_needs_is_told():
 @pytest.mark.parametrize('method', ['paq', 'qr'])
 def test_counts_do_not_need_the_numbers(host, method):
     detector = build_host(host, method).eval()
-    for layer in detector.routed_layers:
-        layer.settings.policy = ForcedPolicy(0.5)
+    detector.change_routing(policy=ForcedPolicy(0.5))
     batch = make_batch([0])
 
     def run() -> None:
@@ -161,8 +160,7 @@ def test_bypassed_queries_save_their_share_by_hand():
     batch = make_batch([0])
     counted = []
     for share in (1, 0.5):
-        for layer in detector.routed_layers:
-            layer.settings.policy = ForcedPolicy(share)
+        detector.change_routing(policy=ForcedPolicy(share))
         counted.append(measure(detector, lambda: detector(**batch, mode='tensor')))
     every, half = (one.flops['decoder'] for one in counted)
 

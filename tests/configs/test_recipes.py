@@ -2,6 +2,7 @@
 
 import copy
 import re
+from dataclasses import fields
 
 import pytest
 import torch
@@ -141,11 +142,12 @@ def test_the_default_routing_is_that_of_the_code():
     eeqr = Config.fromfile(CONFIGS / '_base_' / 'methods.py').eeqr
     written = RoutingSettings.from_config(eeqr, 300, 6)
     default = RoutingSettings.from_config({}, 300, 6)
-    for name, value in vars(default).items():
-        if name not in ('policy', 'router', 'schedule'):
-            assert getattr(written, name) == value, name
-    assert type(written.policy) is type(default.policy)
-    assert vars(written.policy) == vars(default.policy)
+    for setting in fields(default):
+        if (name := setting.name) not in ('policy', 'router', 'schedule'):
+            assert getattr(written, name) == getattr(default, name), name
+    assert written.sites == default.sites
+    assert type(written.rule) is type(default.rule)
+    assert vars(written.rule) == vars(default.rule)
     ours, theirs = Router(4, **written.router), Router(4, **default.router)
     assert (ours.router_input, ours.init) == (theirs.router_input, theirs.init)
 

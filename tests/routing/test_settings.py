@@ -96,8 +96,8 @@ def test_capacity_counts_every_query_that_dab_detr_decodes():
     model = host_config('dab', query_routing=dict(capacity=0.5))
     model.num_patterns = 3
     detector = MODELS.build(model)
-    (capacity,) = {layer.settings.capacity for layer in detector.routed_layers}
-    assert capacity == round(1.5 * model.num_queries)
+    (slots,) = {layer.settings.slots for layer in detector.routed_layers}
+    assert slots == round(1.5 * model.num_queries)
 
 
 def test_a_bias_is_refused_where_it_has_no_effect():
@@ -124,20 +124,20 @@ def test_the_schedule_repeats_over_the_decoder(schedule, sites):
     [(None, None), (1, 1), (12, 12), (1.0, 12), (0.5, 6), (0.51, 7), (0.001, 1)],
 )
 def test_capacity_counts_queries(capacity, queries):
-    assert settings(capacity=capacity).capacity == queries
+    assert settings(capacity=capacity).slots == queries
 
 
 def test_a_share_of_whole_queries_is_not_rounded_up():
     """0.28 * 300 is a little more than 84 in floating point."""
-    assert RoutingSettings.from_config(dict(capacity=0.28), 300, 3).capacity == 84
+    assert RoutingSettings.from_config(dict(capacity=0.28), 300, 3).slots == 84
 
 
 def test_defaults_are_the_paper_s_schedule_and_a_rule_per_image():
     chosen = settings()
     assert chosen.sites == ('layer', 'self_attn', 'cross_attn')
-    assert isinstance(chosen.policy, StandardizedPolicy)
-    assert chosen.policy.threshold == -0.5
-    assert chosen.capacity is None
+    assert isinstance(chosen.rule, StandardizedPolicy)
+    assert chosen.rule.threshold == -0.5
+    assert chosen.slots is None
 
 
 def test_settings_reach_the_layers():
@@ -154,9 +154,9 @@ def test_settings_reach_the_layers():
     )
     assert [layer.site for layer in detector.routed_layers] == ['cross_attn'] * 3
     for layer in detector.routed_layers:
-        assert isinstance(layer.settings.policy, TopSharePolicy)
-        assert layer.settings.policy.share == 0.25
-        assert layer.settings.capacity == 6
+        assert isinstance(layer.settings.rule, TopSharePolicy)
+        assert layer.settings.rule.share == 0.25
+        assert layer.settings.slots == 6
         # Also after the host has initialised all under its decoder.
         assert layer.router.projection.weight.abs().max() == 0
         assert layer.router.projection.bias.tolist() == [1, 0]
