@@ -1,8 +1,10 @@
 """Bad settings of query routing stop when the detector is built, with one sentence."""
 
+import dataclasses
 import math
 
 import pytest
+import torch
 from mmdet.registry import MODELS
 
 from mmdet_qrpaq.errors import ConfigError
@@ -11,7 +13,15 @@ from mmdet_qrpaq.routing import (
     StandardizedPolicy,
     TopSharePolicy,
 )
-from tiny_hosts import NUM_QUERIES, build, host_config
+from tiny_hosts import (
+    NUM_QUERIES,
+    ROUTING,
+    ForcedPolicy,
+    build,
+    build_host,
+    host_config,
+    make_batch,
+)
 
 # The decoder of the tiny hosts has three layers.
 NUM_LAYERS = 3
@@ -161,3 +171,55 @@ def test_settings_reach_the_layers():
         assert layer.router.projection.weight.abs().max() == 0
         assert layer.router.projection.bias.tolist() == [1, 0]
         assert layer.router.router_input == 'content'
+
+
+def test_settings_never_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings().ffn_scope = 'all'
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        dict(capacity=0.5),
+        dict(ffn_scope='all'),
+        dict(regroup='concat'),
+        dict(policy=dict(type='TopSharePolicy', share=0.25)),
+        dict(policy=ForcedPolicy(0.3), executor='dense', capacity=2),
+    ],
+    ids=str,
+)
+def test_a_built_model_changes_as_if_built_anew(changes):
+    detector = build_host('conditional', 'qr').eval()
+    anew = build(host_config('conditional', query_routing=ROUTING | changes)).eval()
+    batch = make_batch([0])
+    with torch.no_grad():
+        before = detector(**batch)[0]
+        detector.change_routing(**changes)
+        found, expected = detector(**batch)[0], anew(**batch)[0]
+    assert torch.equal(found, expected) and not torch.equal(found, before)
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        dict(schedule=['layer']),
+        dict(router=dict(router_input='content')),
+        dict(gradient='exit_head'),
+        dict(exit_input='scores'),
+    ],
+    ids=str,
+)
+def test_what_parts_are_built_of_cannot_change(changes):
+    detector = build_host('conditional', 'qr')
+    with pytest.raises(ConfigError) as error:
+        detector.change_routing(**changes)
+    (name,) = changes
+    assert_one_clear_sentence(error.value, f'{name} cannot change on a model')
+
+
+def test_bad_changes_are_refused_like_bad_settings():
+    detector = build_host('conditional', 'qr')
+    with pytest.raises(ConfigError) as error:
+        detector.change_routing(capacity=NUM_QUERIES + 1)
+    assert_one_clear_sentence(error.value, 'capacity is 13')
