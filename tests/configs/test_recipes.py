@@ -5,12 +5,10 @@ import re
 from dataclasses import fields
 
 import pytest
-import torch
-from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
-from leaves import CONFIGS, LEAVES, read
+from leaves import CONFIGS, LEAVES, build, read
 from mmdet_qrpaq.routing.router import Router
 from mmdet_qrpaq.routing.settings import RoutingSettings
 
@@ -117,8 +115,7 @@ def test_the_recipe_of_qr_detr_section_5_1(host):
 @pytest.mark.parametrize('host', QR_HOSTS)
 def test_the_learning_rates_of_qr_detr_section_5_1(host):
     cfg = read(f'qr_{host}_r50_12e')
-    with torch.device('meta'):
-        detector = MODELS.build(copy.deepcopy(cfg.model))
+    detector = build(f'qr_{host}_r50_12e')
     optimizer = build_optim_wrapper(
         detector, copy.deepcopy(cfg.optim_wrapper)
     ).optimizer
