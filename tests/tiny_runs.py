@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import runpy
+import sys
 from pathlib import Path
 from types import ModuleType
 from unittest import mock
@@ -114,6 +116,13 @@ def run_tool(name: str, *arguments: object) -> None:
     # Formatting the logged config takes longer than this training does.
     with mock.patch('mmengine.config.config.FormatCode', lambda text, **_: (text, 1)):
         load_tool(name).main([str(argument) for argument in arguments])
+
+
+def run_script(name: str, *arguments: object) -> None:
+    """Run ``tools/<name>.py`` as a command would, in this process."""
+    path = str(TOOLS / f'{name}.py')
+    with mock.patch.object(sys, 'argv', [path, *map(str, arguments)]):
+        runpy.run_path(path, run_name='__main__')
 
 
 def save_untrained(config: Path, checkpoint: Path) -> torch.nn.Module:
