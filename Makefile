@@ -14,10 +14,10 @@ setup:  ## Set up the environment: .venv, unless one is active
 demo:  ## Make a data set, train a small PaQ-DINO, test it, draw the pictures
 	@$(RUN) tools/demo.py
 
-test:  ## Run the tests that take minutes: three hosts, nothing slow
+test:  ## Run the quick tests: three hosts, nothing slow
 	@$(RUN) -m pytest
 
-test-all:  ## Run all tests, on every host
+test-all:  ## Run all tests: every host, the slow ones too
 	@$(RUN) -m pytest --hosts all -m ''
 
 lint:  ## Check style
