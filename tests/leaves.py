@@ -1,12 +1,15 @@
 """The leaf configs, read and built once, and the numbers of the papers' tables."""
 
 import ast
+import contextlib
 import copy
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
 import torch
+from mmcv.ops import MultiScaleDeformableAttention
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
@@ -110,11 +113,27 @@ def read(name: str) -> Config:
     return Config.fromfile(LEAVES[name])
 
 
+@contextlib.contextmanager
+def structure_only() -> Iterator[None]:
+    """What is built has all of the structure, none of the numbers."""
+    # Even of tensors without numbers, making them takes most of the time.
+    draws = dict.fromkeys(('normal_', 'uniform_'), lambda tensor, *_, **__: tensor)
+    grids = mock.patch.object(MultiScaleDeformableAttention, 'init_weights')
+    # Swin reads some off a `linspace`.
+    on_cpu = functools.partial(torch.linspace, device='cpu')
+    with (
+        torch.device('meta'),
+        mock.patch.multiple(torch.Tensor, **draws),
+        grids,
+        mock.patch.object(torch, 'linspace', on_cpu),
+    ):
+        yield
+
+
 @functools.cache
 def build(name: str) -> torch.nn.Module:
-    # All of the structure, none of the numbers; but Swin reads some off a `linspace`.
-    on_cpu = functools.partial(torch.linspace, device='cpu')
-    with torch.device('meta'), mock.patch.object(torch, 'linspace', on_cpu):
+    """A leaf's model, see `structure_only`. Not to change."""
+    with structure_only():
         return MODELS.build(copy.deepcopy(read(name).model))
 
 

@@ -2,8 +2,7 @@
 
 import ast
 
-import pytest
-
+from check_each import check_each
 from tiny_hosts import REPOSITORY
 
 PACKAGE = REPOSITORY / 'mmdet_qrpaq'
@@ -25,30 +24,36 @@ def imported(path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize('room', ROOMS)
-def test_a_room_imports_neither_another_room_nor_the_hosts(room):
-    forbidden = tuple(
-        f'mmdet_qrpaq.{other}'
-        for other in (*ROOMS, 'hosts', 'analysis', 'runtime')
-        if other != room
-    )
-    for path in (PACKAGE / room).rglob('*.py'):
-        assert not [n for n in imported(path) if n.startswith(forbidden)], path
+def of_rooms():
+    return [(p, room) for room in ROOMS for p in sorted((PACKAGE / room).rglob('*.py'))]
 
 
-@pytest.mark.parametrize('room', ROOMS)
-def test_only_hosts_and_mixins_know_the_models_of_mmdet(room):
+def test_a_room_imports_neither_another_room_nor_the_hosts():
+    def check(path, room):
+        forbidden = tuple(
+            f'mmdet_qrpaq.{other}'
+            for other in (*ROOMS, 'hosts', 'analysis', 'runtime')
+            if other != room
+        )
+        assert not [n for n in imported(path) if n.startswith(forbidden)]
+
+    check_each(check, of_rooms())
+
+
+def test_only_hosts_and_mixins_know_the_models_of_mmdet():
     # Losses and assigners are parts a room may build on; detectors and heads are not.
     joins = ('mmdet.models.detectors', 'mmdet.models.dense_heads')
-    for path in (PACKAGE / room).rglob('*.py'):
-        if path.stem.endswith('mixin'):
-            continue
-        assert not [n for n in imported(path) if n.startswith(joins)], path
+
+    def check(path, room):
+        if not path.stem.endswith('mixin'):
+            assert not [n for n in imported(path) if n.startswith(joins)]
+
+    check_each(check, of_rooms())
 
 
-@pytest.mark.parametrize(
-    'path', SOURCES, ids=[str(p.relative_to(PACKAGE)) for p in SOURCES]
-)
-def test_no_file_grows_into_a_second_room(path):
-    assert path.stem != 'utils'
-    assert len(path.read_text().splitlines()) <= 300
+def test_no_file_grows_into_a_second_room():
+    def check(path):
+        assert path.stem != 'utils'
+        assert len(path.read_text().splitlines()) <= 300
+
+    check_each(check, SOURCES)

@@ -95,6 +95,8 @@ OF_DETECTOR = ('query_routing', 'pattern_query', 'hybrid_branch', 'mask_branch')
 register_all_modules()
 # Tiny tensors: a second thread costs more than it saves.
 torch.set_num_threads(1)
+# mmengine reads all of mmdet's metafiles for each base that is named `mmdet::`.
+Config._get_cfg_path = staticmethod(functools.cache(Config._get_cfg_path))
 # mmengine logs every parameter it initialises.
 MMLogger.get_current_instance().setLevel(logging.WARNING)
 

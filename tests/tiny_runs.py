@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import runpy
+import sys
 from pathlib import Path
 from types import ModuleType
 from unittest import mock
@@ -116,6 +118,13 @@ def run_tool(name: str, *arguments: object) -> None:
     formatting = 'mmengine.config.config.FormatCode'
     with mock.patch(formatting, lambda text, **_: (text, 1), create=True):
         load_tool(name).main([str(argument) for argument in arguments])
+
+
+def run_script(name: str, *arguments: object) -> None:
+    """Run ``tools/<name>.py`` as a command would, in this process."""
+    path = str(TOOLS / f'{name}.py')
+    with mock.patch.object(sys, 'argv', [path, *map(str, arguments)]):
+        runpy.run_path(path, run_name='__main__')
 
 
 def save_untrained(config: Path, checkpoint: Path) -> torch.nn.Module:

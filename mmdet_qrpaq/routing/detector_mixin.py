@@ -5,6 +5,8 @@ by routed ones that adopt their parts. Heads, losses and box refinement stay the
 a bypassed query still gets them (the paper is silent).
 """
 
+from dataclasses import replace
+
 from mmdet.models.dense_heads import DETRHead
 from mmengine.model import ModuleList
 from torch import Tensor
@@ -57,6 +59,15 @@ class QueryRoutingMixin:
         """The decoder's layers, if they are routed."""
         layers = self.decoder.layers
         return [layer for layer in layers if isinstance(layer, EEQRDecoderLayer)]
+
+    def change_routing(self, **changes) -> None:
+        """Changes settings of all routed layers, for instance ``capacity=100``.
+
+        Raises:
+            ConfigError: If a setting cannot work, or not on a model that is built.
+        """
+        for layer in self.routed_layers:
+            layer.settings = replace(layer.settings, **changes)
 
     def init_weights(self) -> None:
         """Host's, which initialises all under its decoder; then the routers anew."""

@@ -9,6 +9,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..errors import ConfigError
 from .executors import run_dense, run_gathered
 from .policies import Decision, limit_to_capacity
 from .router import Router
@@ -29,6 +30,8 @@ SLICES = {
     ('cross_attn', 'routed'): (1, 3),
     ('cross_attn', 'all'): (1, 2),
 }
+# Settings that parts of a detector are built of.
+BUILT_IN = ('schedule', 'router', 'gradient', 'exit_input')
 
 
 class RoutingTrace(NamedTuple):
@@ -72,10 +75,28 @@ class EEQRDecoderLayer(BaseModule):
         self.embed_dims = layer.embed_dims
         self.router = Router(layer.embed_dims, **settings.router)
         self.site = site
-        self.settings = settings
-        self.first, self.last = SLICES[site, settings.ffn_scope]
+        self._settings = settings
         self.num_denoising = 0
         self.trace: RoutingTrace | None = None
+
+    @property
+    def settings(self) -> RoutingSettings:
+        """How it routes; read in each pass, so others may take their place.
+
+        Raises:
+            ConfigError: If a part of the detector would have to be built anew.
+        """
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: RoutingSettings) -> None:
+        for name in BUILT_IN:
+            if getattr(settings, name) != getattr(self._settings, name):
+                raise ConfigError(
+                    f'query_routing.{name} cannot change on a model that is built: '
+                    'set it in the config and build the model anew.'
+                )
+        self._settings = settings
 
     def forward(
         self,
@@ -101,14 +122,12 @@ class EEQRDecoderLayer(BaseModule):
         def run(first: int, last: int, *arguments) -> Tensor:
             return self.run_sublayers(first, last, inputs, *arguments)
 
-        query = run(0, self.first, query, by_query, attn_mask)
+        first, last = SLICES[self.site, self.settings.ffn_scope]
+        query = run(0, first, query, by_query, attn_mask)
         query = self.route(
-            lambda *arguments: run(self.first, self.last, *arguments),
-            query,
-            by_query,
-            attn_mask,
+            lambda *arguments: run(first, last, *arguments), query, by_query, attn_mask
         )
-        return run(self.last, 3, query, by_query, attn_mask)
+        return run(last, 3, query, by_query, attn_mask)
 
     def run_sublayers(
         self,
@@ -140,10 +159,10 @@ class EEQRDecoderLayer(BaseModule):
     def decide(self, query: Tensor, query_pos: Tensor) -> tuple[Tensor, Decision]:
         """Scores (Eq. 5) and decision (Eq. 6) of the matching queries."""
         scores = self.router(query, query_pos)
-        decision = self.settings.policy(scores)
-        capacity = self.settings.capacity
-        if capacity is not None and capacity < scores.shape[1]:
-            decision = limit_to_capacity(decision, capacity)
+        decision = self.settings.rule(scores)
+        slots = self.settings.slots
+        if slots is not None and slots < scores.shape[1]:
+            decision = limit_to_capacity(decision, slots)
         return scores, decision
 
     def route(self, run_slice, query: Tensor, by_query: dict, attn_mask) -> Tensor:
@@ -161,7 +180,7 @@ class EEQRDecoderLayer(BaseModule):
         elif settings.executor == 'dense':
             output = run_dense(*arguments, num_heads)
         else:
-            slots = settings.capacity
+            slots = settings.slots
             output = run_gathered(
                 *arguments, num_heads, None if slots is None else start + slots
             )

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 
 from mmdet.registry import TASK_UTILS
 
@@ -22,9 +23,9 @@ CHOICES = dict(
 )
 
 
-@dataclass
+@dataclass(frozen=True)
 class RoutingSettings:
-    """What a config says under ``query_routing``.
+    """What a config says under ``query_routing``. Never changes: `replace` copies it.
 
     Args:
         num_queries: Matching queries of the host.
@@ -42,7 +43,8 @@ class RoutingSettings:
             times sigma_EE; or ``'scores'``, a projection of the router's scores alone.
         executor: ``'gather'`` (Eq. 7-8) or ``'dense'``, with the same result.
         capacity: Most queries that may enter a slice: a number, or a share of the
-            queries in (0, 1); None is no limit. May be set on a trained model.
+            queries in (0, 1); None is no limit. May be set on a trained model, see
+            `QueryRoutingMixin.change_routing`.
         regroup: ``'scatter'``, back in place, or ``'concat'`` (Table 5).
 
     Raises:
@@ -82,12 +84,11 @@ class RoutingSettings:
                     f'query_routing.{name} is {value!r}: use '
                     f'{" or ".join(map(repr, known))}.'
                 )
-        self.sites = self._repeat_schedule()
-        self.capacity = self._count_capacity()
         self._check_router()
-        self.policy = self._build_policy()
+        for name in ('sites', 'slots', 'rule'):
+            getattr(self, name)  # refuses what it cannot be made of
         if self.router.get('init') == 'enter' and isinstance(
-            self.policy, StandardizedPolicy
+            self.rule, StandardizedPolicy
         ):
             raise ConfigError(
                 "query_routing.router.init='enter' raises all scores alike, and "
@@ -107,7 +108,9 @@ class RoutingSettings:
                 f'query_routing.router has no setting {unknown[0]!r}: use {known}.'
             )
 
-    def _build_policy(self) -> Callable:
+    @cached_property
+    def rule(self) -> Callable:
+        """The rule that ``policy`` names."""
         if callable(self.policy):
             return self.policy
         try:
@@ -121,7 +124,9 @@ class RoutingSettings:
                 'TASK_UTILS, and only settings it has.'
             ) from error
 
-    def _repeat_schedule(self) -> tuple[str, ...]:
+    @cached_property
+    def sites(self) -> tuple[str, ...]:
+        """The site of each layer."""
         schedule, num_layers = self.schedule, self.num_layers
         if isinstance(schedule, str) or not isinstance(schedule, Sequence):
             raise ConfigError(
@@ -142,7 +147,9 @@ class RoutingSettings:
             )
         return tuple(schedule) * (num_layers // len(schedule))
 
-    def _count_capacity(self) -> int | None:
+    @cached_property
+    def slots(self) -> int | None:
+        """The capacity in queries."""
         capacity, name = self.capacity, 'query_routing.capacity'
         if capacity is None:
             return None

@@ -1,16 +1,13 @@
 """Complexity counting: single layers by hand, then the budget of PaQ-DETR Table 7."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from mmcv.ops import MultiScaleDeformableAttention
 from torch import nn
 
+from leaves import LEAVES
 from mmdet_qrpaq.analysis.complexity import (
     OWN_STAGE,
     detector_complexity,
@@ -20,8 +17,8 @@ from mmdet_qrpaq.analysis.shapes_only import shapes_only
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.configs import read_config
 from tiny_hosts import ForcedPolicy, build_host, make_batch
+from tiny_runs import run_script
 
-ROOT = Path(__file__).parents[2]
 UPSTREAM = 'mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py'
 # Small, so that counting is quick, with just over 900 positions for the queries.
 SHAPE = (192, 256)
@@ -142,8 +139,7 @@ def test_what_only_training_needs_is_told():
 @pytest.mark.parametrize('method', ['paq', 'qr'])
 def test_counts_do_not_need_the_numbers(host, method):
     detector = build_host(host, method).eval()
-    for layer in detector.routed_layers:
-        layer.settings.policy = ForcedPolicy(0.5)
+    detector.change_routing(policy=ForcedPolicy(0.5))
     batch = make_batch([0])
 
     def run() -> None:
@@ -161,8 +157,7 @@ def test_bypassed_queries_save_their_share_by_hand():
     batch = make_batch([0])
     counted = []
     for share in (1, 0.5):
-        for layer in detector.routed_layers:
-            layer.settings.policy = ForcedPolicy(share)
+        detector.change_routing(policy=ForcedPolicy(share))
         counted.append(measure(detector, lambda: detector(**batch, mode='tensor')))
     every, half = (one.flops['decoder'] for one in counted)
 
@@ -196,12 +191,8 @@ def test_bypassed_queries_save_their_share_by_hand():
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """What the command users type says about PaQ-DINO and upstream's DINO."""
     out = tmp_path_factory.mktemp('complexity') / 'report.json'
-    command = [sys.executable, 'tools/model/complexity.py']
-    command += ['configs/paq_dino_r50_12e.py', '--baseline', UPSTREAM]
-    command += ['--shape', *map(str, SHAPE), '--out', str(out)]
-    # One thread: two test runs side by side would slow each other down manifold.
-    environment = dict(os.environ, OMP_NUM_THREADS='1')
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment)
+    options = ['--baseline', UPSTREAM, '--shape', *SHAPE, '--out', out]
+    run_script('model/complexity', LEAVES['paq_dino_r50_12e'], *options)
     return json.loads(out.read_text())
 
 
@@ -252,8 +243,9 @@ def test_other_detectors_are_refused():
         detector_complexity(config, SHAPE)
 
 
-def test_the_tool_prints_the_sentence_and_no_traceback():
-    command = [sys.executable, 'tools/model/complexity.py', 'nowhere.py']
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert 'nowhere.py' in done.stderr and 'Traceback' not in done.stderr
+def test_the_tool_prints_the_sentence_and_no_traceback(capsys):
+    with pytest.raises(SystemExit) as end:
+        run_script('model/complexity', 'nowhere.py')
+    assert end.value.code == 2
+    told = capsys.readouterr().err
+    assert 'nowhere.py' in told and 'Traceback' not in told

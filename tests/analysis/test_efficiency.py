@@ -79,8 +79,7 @@ def test_ratios_by_hand():
 def measured() -> Efficiency:
     """Two equal upstream models and a routed one that skips half of its work."""
     routed = build_host('deformable', 'qr').eval()
-    for layer in routed.routed_layers:
-        layer.settings.policy = ForcedPolicy(0.5, 0.5)
+    routed.change_routing(policy=ForcedPolicy(0.5, 0.5))
     detectors = dict(
         host=build_upstream('deformable').eval(),
         same=build_upstream('deformable').eval(),

@@ -91,8 +91,7 @@ def test_points_and_weights_give_the_output_of_the_module(coordinates, batch_fir
 
 def test_routed_queries_are_followed_in_place():
     detector = build_host('deformable', 'qr').eval()
-    for layer in detector.routed_layers:
-        layer.settings.policy = ForcedPolicy(0.4)
+    detector.change_routing(policy=ForcedPolicy(0.4))
     batch = make_batch([0])
     settings = [layer.settings for layer in detector.routed_layers]
 
@@ -182,8 +181,7 @@ def test_the_best_query_of_each_object_is_chosen():
 
 def test_bypassed_queries_do_not_look(tmp_path):
     detector = build_host('dino', 'qr').eval()
-    for layer in detector.routed_layers:
-        layer.settings.policy = ForcedPolicy(0.5)
+    detector.change_routing(policy=ForcedPolicy(0.5))
     enter = ForcedPolicy(0.5)(torch.zeros(1, NUM_QUERIES, 2)).enter[0]
     chosen = [int(enter.nonzero()[0]), int((~enter).nonzero()[0])]
     pictures = sample_pictures(detector, Pictures(tmp_path), [0], queries=chosen)
@@ -213,7 +211,7 @@ def test_what_has_no_sampling_points_is_told(tmp_path):
     with pytest.raises(ConfigError, match='decoder of this RetinaNet'):
         require_deformable(build_model(other))
     routed = build_host('deformable', 'qr')
-    routed.routed_layers[0].settings.regroup = 'concat'
+    routed.change_routing(regroup='concat')
     with pytest.raises(ConfigError, match="regroup='concat'"):
         require_deformable(routed)
     with pytest.raises(ConfigError, match="regroup='concat'"):

@@ -8,6 +8,7 @@ import sys
 import jsonschema
 import pytest
 
+from check_each import check_each
 from tiny_hosts import REPOSITORY
 
 sys.path[:0] = [
@@ -21,8 +22,11 @@ from sweeping.record import SCHEMA  # noqa: E402
 RECORDS = sorted((REPOSITORY / 'benchmarks' / 'results' / 'accuracy').glob('*/*.json'))
 
 
-@pytest.mark.parametrize('path', RECORDS, ids=lambda path: '/'.join(path.parts[-2:]))
-def test_a_record_is_whole_and_its_command_trains_it(path):
+def test_a_record_is_whole_and_its_command_trains_it():
+    check_each(check_record, RECORDS)
+
+
+def check_record(path):
     record = json.loads(path.read_text())
     jsonschema.validate(record, SCHEMA)
     settings = record['settings']

@@ -5,9 +5,9 @@ import copy
 import functools
 import re
 
-import pytest
 import yaml
 
+from check_each import check_each
 from leaves import (
     CITYSCAPES,
     CONFIGS,
@@ -135,18 +135,20 @@ def allowed(name: str) -> set[str]:
     return changes
 
 
-@pytest.mark.parametrize('name', PAPER_LEAVES)
-def test_a_leaf_changes_only_what_its_method_may(name):
-    found = differences(settings(name), settings(upstream_of(LEAVES[name])))
-    assert not {
-        item
-        for item in found
-        if not any(item == a or item.startswith(f'{a}.') for a in allowed(name))
-    }
+def test_a_leaf_changes_only_what_its_method_may():
+    def check(name):
+        found = differences(settings(name), settings(upstream_of(LEAVES[name])))
+        assert not {
+            item
+            for item in found
+            if not any(item == a or item.startswith(f'{a}.') for a in allowed(name))
+        }
+
+    check_each(check, PAPER_LEAVES)
 
 
-@pytest.mark.parametrize(
-    'name, beside, changes',
+# A leaf, another to compare it with, and all that differs.
+PAIRS = (
     [(f'qr_{host}_r50_12e', f'{host}_r50_12e', TYPE | R) for host in QR_HOSTS]
     + [(f'paq_{name}', name, TYPE | P | Q) for name in PAQ_ROWS]
     + [(f'{host}_r50_900q_12e', f'{host}_r50_12e', QUERIES) for host in PAQ_HOSTS]
@@ -164,27 +166,37 @@ def test_a_leaf_changes_only_what_its_method_may(name):
         ('qr_dino_r18_4e_digits', 'dino_r18_4e_digits', TYPE | R),
         ('paq_dino_r18_4e_digits', 'dino_r18_4e_digits', TYPE | P | Q),
         ('qrpaq_dino_r18_4e_digits', 'paq_dino_r18_4e_digits', R),
-    ],
+    ]
 )
-def test_leaves_to_compare_differ_in_the_method_alone(name, beside, changes):
-    found = differences(settings(name), settings(beside))
-    # The parts of a loss of another type are listed one by one.
-    assert {re.sub(r'(loss_cls)\..*', r'\1', item) for item in found} == changes
 
 
-@pytest.mark.parametrize('suffix', ABLATIONS)
-def test_an_ablation_changes_one_thing(suffix):
-    parent = copy.deepcopy(settings('qr_deformable_detr_r50_12e'))
-    parent['model']['query_routing'].update(ABLATIONS[suffix])
-    assert settings(f'qr_deformable_detr_r50_12e_{suffix}') == parent
+def test_leaves_to_compare_differ_in_the_method_alone():
+    def check(name, beside, changes):
+        found = differences(settings(name), settings(beside))
+        # The parts of a loss of another type are listed one by one.
+        found = {re.sub(r'(loss_cls)\..*', r'\1', item) for item in found}
+        assert found == changes, beside
+
+    check_each(check, PAIRS)
 
 
-@pytest.mark.parametrize('suffix', PAQ_ABLATIONS)
-def test_an_ablation_of_paq_changes_one_thing(suffix):
-    parent = copy.deepcopy(settings('paq_dino_r50_12e'))
-    path, changes = PAQ_ABLATIONS[suffix]
-    functools.reduce(dict.__getitem__, path, parent['model']).update(changes)
-    assert settings(f'paq_dino_r50_12e_{suffix}') == parent
+def test_an_ablation_changes_one_thing():
+    def check(suffix, changes):
+        parent = copy.deepcopy(settings('qr_deformable_detr_r50_12e'))
+        parent['model']['query_routing'].update(changes)
+        assert settings(f'qr_deformable_detr_r50_12e_{suffix}') == parent
+
+    check_each(check, ABLATIONS.items())
+
+
+def test_an_ablation_of_paq_changes_one_thing():
+    def check(suffix, change):
+        parent = copy.deepcopy(settings('paq_dino_r50_12e'))
+        path, changes = change
+        functools.reduce(dict.__getitem__, path, parent['model']).update(changes)
+        assert settings(f'paq_dino_r50_12e_{suffix}') == parent
+
+    check_each(check, PAQ_ABLATIONS.items())
 
 
 def test_every_ablation_is_listed():
@@ -195,8 +207,11 @@ def test_every_ablation_is_listed():
     assert found == listed | {'dino_r50_12e_hybrid'}
 
 
-@pytest.mark.parametrize('method', ['', 'paq_'])
-def test_swin_l_is_the_only_difference_to_resnet(method):
+def test_swin_l_is_the_only_difference_to_resnet():
+    check_each(check_swin_l, ['', 'paq_'])
+
+
+def check_swin_l(method):
     name = f'{method}dino_swin_l_12e'
     found = differences(settings(name), settings(f'{method}dino_r50_12e'))
     names = {'pretrained', LEVELS, 'slower'}  # variables, used by nothing
@@ -210,8 +225,11 @@ def test_swin_l_is_the_only_difference_to_resnet(method):
     assert model.backbone.init_cfg.checkpoint.endswith('_22k.pth')
 
 
-@pytest.mark.parametrize('name', LEAVES)
-def test_a_leaf_builds_without_a_download(name):
+def test_a_leaf_builds_without_a_download():
+    check_each(check_built, LEAVES)
+
+
+def check_built(name):
     detector = build(name)
     model = read(name).model
     assert type(detector).__name__ == model.type
@@ -230,8 +248,11 @@ def test_a_leaf_builds_without_a_download(name):
     assert has_exit_heads == (gradient == 'exit_head')
 
 
-@pytest.mark.parametrize('name', LEAVES)
-def test_a_leaf_says_what_it_is(name):
+def test_a_leaf_says_what_it_is():
+    check_each(check_header, LEAVES)
+
+
+def check_header(name):
     text = LEAVES[name].read_text()
     header = ast.get_docstring(ast.parse(text))
     command = f'mim train mmdet_qrpaq configs/{LEAVES[name].relative_to(CONFIGS)}'

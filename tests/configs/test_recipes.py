@@ -2,14 +2,13 @@
 
 import copy
 import re
+from dataclasses import fields
 
 import pytest
-import torch
-from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
-from leaves import CONFIGS, LEAVES, read
+from leaves import CONFIGS, LEAVES, build, read
 from mmdet_qrpaq.routing.router import Router
 from mmdet_qrpaq.routing.settings import RoutingSettings
 
@@ -116,8 +115,7 @@ def test_the_recipe_of_qr_detr_section_5_1(host):
 @pytest.mark.parametrize('host', QR_HOSTS)
 def test_the_learning_rates_of_qr_detr_section_5_1(host):
     cfg = read(f'qr_{host}_r50_12e')
-    with torch.device('meta'):
-        detector = MODELS.build(copy.deepcopy(cfg.model))
+    detector = build(f'qr_{host}_r50_12e')
     optimizer = build_optim_wrapper(
         detector, copy.deepcopy(cfg.optim_wrapper)
     ).optimizer
@@ -141,11 +139,12 @@ def test_the_default_routing_is_that_of_the_code():
     eeqr = Config.fromfile(CONFIGS / '_base_' / 'methods.py').eeqr
     written = RoutingSettings.from_config(eeqr, 300, 6)
     default = RoutingSettings.from_config({}, 300, 6)
-    for name, value in vars(default).items():
-        if name not in ('policy', 'router', 'schedule'):
-            assert getattr(written, name) == value, name
-    assert type(written.policy) is type(default.policy)
-    assert vars(written.policy) == vars(default.policy)
+    for setting in fields(default):
+        if (name := setting.name) not in ('policy', 'router', 'schedule'):
+            assert getattr(written, name) == getattr(default, name), name
+    assert written.sites == default.sites
+    assert type(written.rule) is type(default.rule)
+    assert vars(written.rule) == vars(default.rule)
     ours, theirs = Router(4, **written.router), Router(4, **default.router)
     assert (ours.router_input, ours.init) == (theirs.router_input, theirs.init)
 

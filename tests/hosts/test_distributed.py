@@ -1,5 +1,7 @@
 """Two processes, one of them without any object: nobody may wait for a gradient."""
 
+import multiprocessing
+
 import pytest
 import torch.multiprocessing as mp
 
@@ -7,6 +9,8 @@ from tiny_hosts import MASKS, METHODS
 from two_processes import train_one_step
 
 HYBRID = dict(num_queries=7, num_repeats=2)
+# Slow to import: done once, by the server that all processes are forked from.
+multiprocessing.set_forkserver_preload(['mmdet.apis', 'torch._dynamo'])
 
 
 # With denoising and without, and whatever waits for the other process: exit heads or
@@ -23,4 +27,5 @@ HYBRID = dict(num_queries=7, num_repeats=2)
 )
 def test_a_process_without_objects_keeps_up(host, options, tmp_path):
     store = f'file://{tmp_path}/store'
-    mp.spawn(train_one_step, args=(store, host, options), nprocs=2)
+    arguments = (store, host, options)
+    mp.start_processes(train_one_step, arguments, nprocs=2, start_method='forkserver')

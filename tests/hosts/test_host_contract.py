@@ -98,7 +98,7 @@ def test_strict_round_trip_deepcopy_and_ema(host, method):
     ours = build_host(host, method)
     other = build_host(host, method)
     for parameter in other.parameters():
-        torch.nn.init.normal_(parameter.data)
+        parameter.data.fill_(7)
     total_loss(run_loss(ours, make_batch([2, 1]))).backward()
     clone = copy.deepcopy(ours)
     ema = ExponentialMovingAverage(ours)
@@ -147,13 +147,11 @@ def observe(detector, batch) -> tuple:
 
 
 @functools.cache
-def routed_and_expected(host: str, method: str) -> tuple:
-    """A detector that routes but lets all enter; what it does without routing."""
-    routing = EXIT_HEADS | dict(router=dict(init='enter'))
-    routed = build(host_config(host, **METHODS[method], query_routing=routing))
+def without_routing(host: str, method: str) -> tuple:
+    """Weights of a detector that does not route, and what it does."""
     plain = build_host(host, method)
-    routed.load_state_dict(plain.state_dict(), strict=False)
-    return routed, observe(plain, make_batch([2, 3], [(64, 96), (48, 64)]))
+    weights = copy.deepcopy(plain.state_dict())
+    return weights, observe(plain, make_batch([2, 3], [(64, 96), (48, 64)]))
 
 
 @pytest.mark.parametrize(
@@ -163,10 +161,11 @@ def routed_and_expected(host: str, method: str) -> tuple:
 @pytest.mark.parametrize('method', ['none', 'paq'])
 def test_if_all_enter_it_is_the_host(host, method, executor, gradient):
     """The paper's schedule, so each site once; with the host's dropout."""
-    routed, expected = routed_and_expected(host, method)
-    routed = copy.deepcopy(routed)
-    settings = routed.routed_layers[0].settings
-    settings.executor, settings.gradient = executor, gradient
+    weights, expected = without_routing(host, method)
+    routing = dict(executor=executor, gradient=gradient, router=dict(init='enter'))
+    routing = EXIT_HEADS | routing
+    routed = build(host_config(host, **METHODS[method], query_routing=routing))
+    routed.load_state_dict(weights, strict=False)
     found = observe(routed, make_batch([2, 3], [(64, 96), (48, 64)]))
     assert list(found[0]) == list(expected[0])
     exact = 0 if executor == 'dense' else 1e-5
@@ -187,13 +186,12 @@ def test_if_all_enter_it_is_the_host(host, method, executor, gradient):
 def test_whatever_the_router_says_an_image_is_its_own(host, method, shares):
     """Also if no query of it enters, and all of its neighbour do."""
     detector = build_host(host, method).eval()
-    settings = detector.routed_layers[0].settings
-    settings.policy = ForcedPolicy(*shares)
+    detector.change_routing(policy=ForcedPolicy(*shares))
     batch = make_batch([2, 3])
     with torch.no_grad():
         together = detector(**batch)
         for i in range(2):
-            settings.policy = ForcedPolicy(shares[i])
+            detector.change_routing(policy=ForcedPolicy(shares[i]))
             alone = detector(*(part[i : i + 1] for part in batch.values()))
             for both, one in zip(together[:2], alone[:2], strict=True):
                 torch.testing.assert_close(both[:, i], one[:, 0], rtol=1e-4, atol=1e-5)

@@ -142,6 +142,7 @@ def test_the_detector_tells_its_layers_how_many_queries_denoise():
 def test_layers_of_a_copied_detector_are_its_own():
     detector = build_host('conditional', 'qr')
     clone = copy.deepcopy(detector)
-    clone.routed_layers[0].settings.policy = ForcedPolicy(0)
-    assert clone.routed_layers[1].settings is clone.routed_layers[0].settings
-    assert not isinstance(detector.routed_layers[0].settings.policy, ForcedPolicy)
+    clone.change_routing(policy=ForcedPolicy(0))
+    for mine, theirs in zip(clone.routed_layers, detector.routed_layers, strict=True):
+        assert isinstance(mine.settings.rule, ForcedPolicy)
+        assert not isinstance(theirs.settings.rule, ForcedPolicy)

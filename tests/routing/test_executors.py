@@ -1,14 +1,20 @@
 """Both executors against a plain loop, on the layers of every host."""
 
+import copy
+import functools
+
 import pytest
 import torch
 
 from mmdet_qrpaq.routing.executors import run_gathered
-from reference.routing import gated_sublayers, routed_layer
+from reference.gradients import assert_same, differentiable, gradients
+from reference.routing import ORDER, gated_sublayers, routed_layer
 from tiny_hosts import (
+    EXIT_HEADS,
     NUM_QUERIES,
     ForcedPolicy,
-    build_host,
+    build,
+    host_config,
     make_batch,
     run_loss,
     total_loss,
@@ -22,9 +28,10 @@ EXECUTORS = dict(
     gather=dict(executor='gather'),
     capacity=dict(executor='gather', capacity=NUM_QUERIES),
 )
-# Share of entering queries in the two images of a batch.
+# Share of entering queries in the two images of a batch: 8 and 4 of the 12 are some.
 SHARES = dict(
     some=(0.6, 0.3),
+    alike=(0.6, 0.6),
     none=(0, 0),
     all=(1, 1),
     none_and_all=(0, 1),
@@ -32,70 +39,62 @@ SHARES = dict(
 )
 
 
-def differentiable(call) -> tuple[torch.Tensor, dict]:
-    """The call's tensors, as leaves that collect gradients."""
-
-    def leaf(value):
-        if torch.is_tensor(value) and value.is_floating_point():
-            return value.clone().requires_grad_()
-        return value
-
-    return leaf(call.query), {name: leaf(v) for name, v in call.inputs.items()}
-
-
-def gradients(run, layer, query, inputs) -> dict[str, torch.Tensor]:
-    """Output, and its gradients to all parameters and inputs, by name."""
-    output = run(query, inputs)
-    draw = torch.Generator().manual_seed(0)
-    weight = torch.randn(output.shape, generator=draw, dtype=output.dtype)
-    leaves = dict(layer.named_parameters()) | {'query': query}
-    leaves |= {
-        f'inputs.{name}': value
-        for name, value in inputs.items()
-        if torch.is_tensor(value) and value.requires_grad
-    }
-    if not output.requires_grad:
-        return dict(output=output)
-    found = torch.autograd.grad(
-        (output * weight).sum(), list(leaves.values()), allow_unused=True
-    )
-    filled = {
-        name: torch.zeros_like(leaf) if grad is None else grad
-        for (name, leaf), grad in zip(leaves.items(), found, strict=True)
-    }
-    return dict(filled, output=output)
+def forced(shares, capacity=NUM_QUERIES) -> torch.Tensor:
+    """(bs, nq) bool, what `ForcedPolicy` is going to say; the best that have room."""
+    decision = ForcedPolicy(*shares)(torch.zeros(2, NUM_QUERIES, 2))
+    enter = torch.zeros_like(decision.enter)
+    for image in range(2):
+        wanting = decision.enter[image].nonzero().flatten().tolist()
+        wanting.sort(key=lambda i: -decision.margin[image, i])
+        enter[image, wanting[:capacity]] = True
+    return enter
 
 
-def assert_same(found: dict, expected: dict) -> None:
-    """Equal but for rounding in double precision."""
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        error = (found[name] - value).abs().max()
-        assert error <= 1e-9 * value.abs().max().clamp(min=1), (name, float(error))
+def alike(capacity, longest) -> list[dict]:
+    """Settings with the same result: all queries run, those that enter, fixed slots."""
+    dense, gather = dict(executor='dense'), dict(executor='gather')
+    if capacity is not None:
+        return [settings | dict(capacity=capacity) for settings in (dense, gather)]
+    return [dense, gather, gather | dict(capacity=min(longest + 1, NUM_QUERIES))]
 
 
-def forced(call, shares) -> torch.Tensor:
-    """(bs, nq) bool, what `ForcedPolicy` is going to say."""
-    return ForcedPolicy(*shares)(torch.zeros(len(call.query), NUM_QUERIES, 2)).enter
+def assert_rows(seen: dict, layer, longest: int) -> None:
+    """Only as many queries as are needed reached each sub-layer."""
+    everyone = rows = layer.num_denoising + NUM_QUERIES
+    if layer.settings.executor == 'gather':
+        rows = layer.num_denoising + (layer.settings.slots or longest)
+        rows = max(rows, 1)
+    gated = gated_sublayers(layer.site, layer.settings.ffn_scope)
+    assert seen == {name: rows if name in gated else everyone for name in ORDER}
 
 
 @pytest.mark.parametrize(
-    ('ffn_scope', 'shares'),
-    [('routed', name) for name in SHARES]
-    + [('all', name) for name in ('some', 'none_and_all')],
+    ('ffn_scope', 'shares', 'capacity'),
+    [('routed', name, None) for name in SHARES]
+    + [('all', name, None) for name in ('some', 'none_and_all')]
+    # Too short for one image, and more than the other needs.
+    + [('routed', 'some', 6), ('all', 'some', 6), ('routed', 'all_and_some', 6)],
 )
 @pytest.mark.parametrize('site', SITES)
-def test_executors_give_what_the_loop_gives(host, site, ffn_scope, shares, layer_call):
+def test_executors_give_what_the_loop_gives(
+    host, site, ffn_scope, shares, capacity, layer_call
+):
     call, shares = layer_call(host), SHARES[shares]
-    policy = ForcedPolicy(*shares)
-    results = {}
-    for name, config in EXECUTORS.items():
-        layer = call.routed(site, ffn_scope=ffn_scope, policy=policy, **config)
-        results[name] = gradients(
+    enter = forced(shares, capacity)
+    longest = int(enter.sum(1).max())
+    results = []
+    for config in alike(capacity, longest):
+        layer = call.routed(
+            site, ffn_scope=ffn_scope, policy=ForcedPolicy(*shares), **config
+        )
+        seen = widths(layer)
+        found = gradients(
             lambda query, inputs, layer=layer: layer(query, **inputs),
             layer,
-            *differentiable(call),
+            *differentiable(call.query, call.inputs),
         )
+        assert_rows(seen, layer, longest)
+        results.append(found)
     expected = gradients(
         lambda query, inputs: routed_layer(
             layer,
@@ -103,13 +102,13 @@ def test_executors_give_what_the_loop_gives(host, site, ffn_scope, shares, layer
             inputs,
             site=site,
             ffn_scope=ffn_scope,
-            enter=forced(call, shares),
+            enter=enter,
             num_denoising=call.num_denoising,
         ),
         layer,
-        *differentiable(call),
+        *differentiable(call.query, call.inputs),
     )
-    for found in results.values():
+    for found in results:
         assert_same(found, expected)
 
 
@@ -152,7 +151,7 @@ def test_concat_puts_the_entering_queries_first(host, site, ffn_scope, layer_cal
         call.inputs,
         site=site,
         ffn_scope=ffn_scope,
-        enter=forced(call, shares),
+        enter=forced(shares),
         num_denoising=call.num_denoising,
         concat=True,
     )
@@ -173,12 +172,7 @@ def test_concat_puts_the_entering_queries_first(host, site, ffn_scope, layer_cal
 def test_capacity_keeps_the_best_and_fixes_the_shapes(host, site, capacity, layer_call):
     call, shares = layer_call(host), SHARES['all_and_some']
     slots = NUM_QUERIES // 2 if capacity == 0.5 else capacity
-    decision = ForcedPolicy(*shares)(torch.zeros(2, NUM_QUERIES, 2))
-    enter = torch.zeros_like(decision.enter)
-    for image in range(2):
-        wanting = decision.enter[image].nonzero().flatten().tolist()
-        wanting.sort(key=lambda i: -decision.margin[image, i])
-        enter[image, wanting[:slots]] = True
+    enter = forced(shares, slots)
     expected = routed_layer(
         call.layer,
         call.query,
@@ -196,15 +190,13 @@ def test_capacity_keeps_the_best_and_fixes_the_shapes(host, site, capacity, laye
         found = layer(call.query, **call.inputs)
         torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-10)
         assert torch.equal(layer.take_trace().enter, enter)
-        if executor == 'gather':
-            for name in gated_sublayers(site, 'routed'):
-                assert seen[name] == call.num_denoising + slots
+        assert_rows(seen, layer, slots)
 
 
 def widths(layer) -> dict[str, int]:
     """Fills, as the layer runs, with the number of queries each sub-layer gets."""
     seen = {}
-    for name in ('self_attn', 'cross_attn', 'ffn'):
+    for name in ORDER:
 
         def note(module, arguments, inputs, name=name):
             seen[name] = (arguments or (inputs['query'],))[0].shape[1]
@@ -223,30 +215,39 @@ def test_gather_runs_no_more_than_the_longest_image_needs(
         layer = call.routed(site, ffn_scope=ffn_scope, policy=ForcedPolicy(*shares))
         seen = widths(layer)
         layer(call.query, **call.inputs)
-        longest = int(forced(call, shares).sum(1).max()) + call.num_denoising
-        gated = gated_sublayers(site, ffn_scope)
-        for name in ('self_attn', 'cross_attn', 'ffn'):
-            everyone = call.query.shape[1]
-            expected = max(longest, 1) if name in gated else everyone
-            assert seen[name] == expected, (name, shares)
+        assert_rows(seen, layer, int(forced(shares).sum(1).max()))
+
+
+@functools.cache
+def routed_detector(host: str, ffn_scope: str):
+    routing = EXIT_HEADS | dict(ffn_scope=ffn_scope)
+    return without_dropout(build(host_config(host, query_routing=routing)))
 
 
 @pytest.mark.parametrize(
-    ('ffn_scope', 'shares'), [('routed', 'some'), ('all', 'none_and_all')]
+    ('ffn_scope', 'shares', 'capacity'),
+    [
+        ('routed', 'some', None),
+        ('all', 'some', None),
+        ('all', 'none_and_all', None),
+        ('routed', 'some', 6),
+    ],
 )
-def test_executors_train_a_whole_detector_alike(host, ffn_scope, shares):
+def test_executors_train_a_whole_detector_alike(host, ffn_scope, shares, capacity):
     """Losses and gradients, exit heads included; DINO with denoising queries."""
     batch = make_batch([1, 2], [(64, 96), (48, 64)])
-    detector = without_dropout(build_host(host, 'qr_exit'))
-    settings = detector.routed_layers[0].settings
-    settings.ffn_scope = ffn_scope
-    settings.policy = ForcedPolicy(*SHARES[shares])
+    detector = copy.deepcopy(routed_detector(host, ffn_scope))
+    shares = SHARES[shares]
+    detector.change_routing(policy=ForcedPolicy(*shares))
+    longest = int(forced(shares, capacity).sum(1).max())
+    seen = [widths(layer) for layer in detector.routed_layers]
     results = []
-    for config in EXECUTORS.values():
-        for name, value in (dict(capacity=None) | config).items():
-            setattr(settings, name, value)
+    for config in alike(capacity, longest):
+        detector.change_routing(**dict(capacity=None) | config)
         detector.zero_grad()
         losses = run_loss(detector, batch)
+        for rows, layer in zip(seen, detector.routed_layers, strict=True):
+            assert_rows(rows, layer, longest)
         total_loss(losses).backward()
         grads = {
             name: parameter.grad.clone()

@@ -1,8 +1,10 @@
 """Bad settings of query routing stop when the detector is built, with one sentence."""
 
+import dataclasses
 import math
 
 import pytest
+import torch
 from mmdet.registry import MODELS
 
 from mmdet_qrpaq.errors import ConfigError
@@ -11,7 +13,15 @@ from mmdet_qrpaq.routing import (
     StandardizedPolicy,
     TopSharePolicy,
 )
-from tiny_hosts import NUM_QUERIES, build, host_config
+from tiny_hosts import (
+    NUM_QUERIES,
+    ROUTING,
+    ForcedPolicy,
+    build,
+    build_host,
+    host_config,
+    make_batch,
+)
 
 # The decoder of the tiny hosts has three layers.
 NUM_LAYERS = 3
@@ -96,8 +106,8 @@ def test_capacity_counts_every_query_that_dab_detr_decodes():
     model = host_config('dab', query_routing=dict(capacity=0.5))
     model.num_patterns = 3
     detector = MODELS.build(model)
-    (capacity,) = {layer.settings.capacity for layer in detector.routed_layers}
-    assert capacity == round(1.5 * model.num_queries)
+    (slots,) = {layer.settings.slots for layer in detector.routed_layers}
+    assert slots == round(1.5 * model.num_queries)
 
 
 def test_a_bias_is_refused_where_it_has_no_effect():
@@ -124,20 +134,20 @@ def test_the_schedule_repeats_over_the_decoder(schedule, sites):
     [(None, None), (1, 1), (12, 12), (1.0, 12), (0.5, 6), (0.51, 7), (0.001, 1)],
 )
 def test_capacity_counts_queries(capacity, queries):
-    assert settings(capacity=capacity).capacity == queries
+    assert settings(capacity=capacity).slots == queries
 
 
 def test_a_share_of_whole_queries_is_not_rounded_up():
     """0.28 * 300 is a little more than 84 in floating point."""
-    assert RoutingSettings.from_config(dict(capacity=0.28), 300, 3).capacity == 84
+    assert RoutingSettings.from_config(dict(capacity=0.28), 300, 3).slots == 84
 
 
 def test_defaults_are_the_paper_s_schedule_and_a_rule_per_image():
     chosen = settings()
     assert chosen.sites == ('layer', 'self_attn', 'cross_attn')
-    assert isinstance(chosen.policy, StandardizedPolicy)
-    assert chosen.policy.threshold == -0.5
-    assert chosen.capacity is None
+    assert isinstance(chosen.rule, StandardizedPolicy)
+    assert chosen.rule.threshold == -0.5
+    assert chosen.slots is None
 
 
 def test_settings_reach_the_layers():
@@ -154,10 +164,62 @@ def test_settings_reach_the_layers():
     )
     assert [layer.site for layer in detector.routed_layers] == ['cross_attn'] * 3
     for layer in detector.routed_layers:
-        assert isinstance(layer.settings.policy, TopSharePolicy)
-        assert layer.settings.policy.share == 0.25
-        assert layer.settings.capacity == 6
+        assert isinstance(layer.settings.rule, TopSharePolicy)
+        assert layer.settings.rule.share == 0.25
+        assert layer.settings.slots == 6
         # Also after the host has initialised all under its decoder.
         assert layer.router.projection.weight.abs().max() == 0
         assert layer.router.projection.bias.tolist() == [1, 0]
         assert layer.router.router_input == 'content'
+
+
+def test_settings_never_change():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings().ffn_scope = 'all'
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        dict(capacity=0.5),
+        dict(ffn_scope='all'),
+        dict(regroup='concat'),
+        dict(policy=dict(type='TopSharePolicy', share=0.25)),
+        dict(policy=ForcedPolicy(0.3), executor='dense', capacity=2),
+    ],
+    ids=str,
+)
+def test_a_built_model_changes_as_if_built_anew(changes):
+    detector = build_host('conditional', 'qr').eval()
+    anew = build(host_config('conditional', query_routing=ROUTING | changes)).eval()
+    batch = make_batch([0])
+    with torch.no_grad():
+        before = detector(**batch)[0]
+        detector.change_routing(**changes)
+        found, expected = detector(**batch)[0], anew(**batch)[0]
+    assert torch.equal(found, expected) and not torch.equal(found, before)
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        dict(schedule=['layer']),
+        dict(router=dict(router_input='content')),
+        dict(gradient='exit_head'),
+        dict(exit_input='scores'),
+    ],
+    ids=str,
+)
+def test_what_parts_are_built_of_cannot_change(changes):
+    detector = build_host('conditional', 'qr')
+    with pytest.raises(ConfigError) as error:
+        detector.change_routing(**changes)
+    (name,) = changes
+    assert_one_clear_sentence(error.value, f'{name} cannot change on a model')
+
+
+def test_bad_changes_are_refused_like_bad_settings():
+    detector = build_host('conditional', 'qr')
+    with pytest.raises(ConfigError) as error:
+        detector.change_routing(capacity=NUM_QUERIES + 1)
+    assert_one_clear_sentence(error.value, 'capacity is 13')

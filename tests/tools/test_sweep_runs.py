@@ -351,6 +351,7 @@ def test_progress_is_read_from_the_log(
     assert one.progress() == (share, where)
 
 
+@pytest.mark.slow
 def test_a_real_sweep(tmp_path: Path) -> None:
     """Host and PaQ, through the command: they train, evaluate and are compared."""
     root = write_dataset(tmp_path / 'shapes')

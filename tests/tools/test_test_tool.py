@@ -5,9 +5,11 @@ import os
 import pickle
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from mmdet.apis import DetInferencer
 
@@ -55,6 +57,7 @@ def believe(predicted: dict, truth: Path, path: Path) -> None:
     path.write_text(json.dumps(coco))
 
 
+@pytest.mark.slow
 def test_two_processes_report_the_same_as_one(
     tiny_config: Path, tiny_run: Path, dataset_root: Path, tmp_path: Path
 ) -> None:
@@ -75,6 +78,7 @@ def test_two_processes_report_the_same_as_one(
         port = free.getsockname()[1]
     env = {**os.environ, 'PORT': str(port), 'CUDA_VISIBLE_DEVICES': '-1'}
     env['OMP_NUM_THREADS'] = '1'
+    env['PATH'] = f'{Path(sys.executable).parent}:{env["PATH"]}'
     done = subprocess.run(
         ['bash', str(TOOLS / 'dist_test.sh'), str(tiny_config), checkpoint, '2']
         + ['--work-dir', str(two), '--out', str(two) + '.pkl', *common],
