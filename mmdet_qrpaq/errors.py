@@ -1,6 +1,7 @@
 """The one error a user can mend: raised everywhere, printed alone by the tools."""
 
 import math
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 
 
@@ -40,3 +41,41 @@ def check_number(
         f'{name} is {value!r}: set it to a {"whole " if whole else ""}number '
         f'{limits} ({hint}).'
     )
+
+
+def check_choice(name: str, value: object, known: Sequence[str]) -> None:
+    """Refuses a setting that is none of the known values.
+
+    Args:
+        name: The setting as a user finds it in the config.
+
+    Raises:
+        ConfigError: If it is something else.
+    """
+    if value not in known:
+        raise ConfigError(f'{name} is {value!r}: use {" or ".join(map(repr, known))}.')
+
+
+def check_names(owner: str, given: Iterable[str], known: Sequence[str]) -> None:
+    """Refuses settings that do not exist.
+
+    Args:
+        owner: What they are settings of, as a user finds it in the config.
+
+    Raises:
+        ConfigError: If there is one; names the known ones.
+    """
+    if unknown := sorted(set(given) - set(known)):
+        raise ConfigError(
+            f'{owner} has no setting {unknown[0]!r}: use {", ".join(known)}.'
+        )
+
+
+def check_free(owner: str, given: Iterable[str], filled_in: Iterable[str]) -> None:
+    """Refuses settings that the detector fills in itself.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    if taken := sorted(set(given) & set(filled_in)):
+        raise ConfigError(f'{owner}.{taken[0]} is set by the detector; remove it.')

@@ -4,16 +4,12 @@ from mmdet.models.dense_heads import ConditionalDETRHead
 from mmdet.models.detectors import ConditionalDETR
 from mmdet.registry import MODELS
 
-from ..masks import MaskBranchMixin
-from ..patterns import PatternQueryMixin
 from ..quality import QualityAwareDETRHead
-from ..routing import QueryRoutingMixin
+from .methods import DetectorMethods
 
 
 @MODELS.register_module()
-class QRPaQConditionalDETR(
-    QueryRoutingMixin, PatternQueryMixin, MaskBranchMixin, ConditionalDETR
-):
+class QRPaQConditionalDETR(DetectorMethods, ConditionalDETR):
     """mmdet's `ConditionalDETR` plus ``query_routing`` and ``pattern_query``."""
 
 

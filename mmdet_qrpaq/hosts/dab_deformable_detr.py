@@ -5,12 +5,11 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..masks import MaskBranchMixin, QueryKeepingDETRHead
-from ..patterns import PatternQueryMixin
+from ..masks import QueryKeepingDETRHead
 from ..patterns.detector_mixin import UnusedEmbedding
-from ..quality import HybridBranchMixin, QualityAwareDETRHead
-from ..routing import QueryRoutingMixin
+from ..quality import QualityAwareDETRHead
 from .dino import MendedDINO
+from .methods import DINOMethods
 
 
 class NoDenoising(nn.Module):
@@ -91,16 +90,8 @@ class DABDeformableDETRHead(DINOHead):
 
 
 @MODELS.register_module()
-class QRPaQDABDeformableDETR(
-    QueryRoutingMixin,
-    PatternQueryMixin,
-    MaskBranchMixin,
-    HybridBranchMixin,
-    DABDeformableDETR,
-):
+class QRPaQDABDeformableDETR(DINOMethods, DABDeformableDETR):
     """`DABDeformableDETR` plus what `QRPaQDINO` adds to its host."""
-
-    content_embedding = 'query_embedding'
 
 
 @MODELS.register_module()

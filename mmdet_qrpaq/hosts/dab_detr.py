@@ -5,14 +5,12 @@ from mmdet.models.detectors import DABDETR
 from mmdet.registry import MODELS
 
 from ..errors import ConfigError
-from ..masks import MaskBranchMixin
-from ..patterns import PatternQueryMixin
 from ..quality import QualityAwareDETRHead
-from ..routing import QueryRoutingMixin
+from .methods import DetectorMethods
 
 
 @MODELS.register_module()
-class QRPaQDABDETR(QueryRoutingMixin, PatternQueryMixin, MaskBranchMixin, DABDETR):
+class QRPaQDABDETR(DetectorMethods, DABDETR):
     """mmdet's `DABDETR` plus ``query_routing`` and ``pattern_query``.
 
     Raises:

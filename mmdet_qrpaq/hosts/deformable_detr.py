@@ -4,16 +4,13 @@ from mmdet.models.dense_heads import DeformableDETRHead
 from mmdet.models.detectors import DeformableDETR
 from mmdet.registry import MODELS
 
-from ..masks import MaskBranchMixin, QueryKeepingDETRHead
-from ..patterns import PatternQueryMixin
+from ..masks import QueryKeepingDETRHead
 from ..quality import QualityAwareDETRHead
-from ..routing import QueryRoutingMixin
+from .methods import DetectorMethods
 
 
 @MODELS.register_module()
-class QRPaQDeformableDETR(
-    QueryRoutingMixin, PatternQueryMixin, MaskBranchMixin, DeformableDETR
-):
+class QRPaQDeformableDETR(DetectorMethods, DeformableDETR):
     """mmdet's `DeformableDETR` plus three options of a detector.
 
     ``query_routing``, ``pattern_query`` and ``mask_branch``.

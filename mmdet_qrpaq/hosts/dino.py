@@ -4,10 +4,9 @@ from mmdet.models.dense_heads import DINOHead
 from mmdet.models.detectors import DINO
 from mmdet.registry import MODELS
 
-from ..masks import MaskBranchMixin, QueryKeepingDETRHead
-from ..patterns import PatternQueryMixin
-from ..quality import HybridBranchMixin, QualityAwareDETRHead
-from ..routing import QueryRoutingMixin
+from ..masks import QueryKeepingDETRHead
+from ..quality import QualityAwareDETRHead
+from .methods import DINOMethods
 
 
 class MendedDINO(DINO):
@@ -28,19 +27,11 @@ class MendedDINO(DINO):
 
 
 @MODELS.register_module()
-class QRPaQDINO(
-    QueryRoutingMixin,
-    PatternQueryMixin,
-    MaskBranchMixin,
-    HybridBranchMixin,
-    MendedDINO,
-):
+class QRPaQDINO(DINOMethods, MendedDINO):
     """mmdet's `DINO` plus all four options of a detector.
 
     ``query_routing``, ``pattern_query``, ``mask_branch`` and ``hybrid_branch``.
     """
-
-    content_embedding = 'query_embedding'
 
 
 @MODELS.register_module()

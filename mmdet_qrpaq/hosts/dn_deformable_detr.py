@@ -6,11 +6,10 @@ from mmdet.models.layers import CdnQueryGenerator
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from ..masks import MaskBranchMixin, QueryKeepingDETRHead
-from ..patterns import PatternQueryMixin
-from ..quality import HybridBranchMixin, QualityAwareDETRHead
-from ..routing import QueryRoutingMixin
+from ..masks import QueryKeepingDETRHead
+from ..quality import QualityAwareDETRHead
 from .dab_deformable_detr import DABDeformableDETR
+from .methods import DINOMethods
 
 
 class PlainDenoising(CdnQueryGenerator):
@@ -82,16 +81,8 @@ class DNDeformableDETRHead(DINOHead):
 
 
 @MODELS.register_module()
-class QRPaQDNDeformableDETR(
-    QueryRoutingMixin,
-    PatternQueryMixin,
-    MaskBranchMixin,
-    HybridBranchMixin,
-    DNDeformableDETR,
-):
+class QRPaQDNDeformableDETR(DINOMethods, DNDeformableDETR):
     """`DNDeformableDETR` plus what `QRPaQDINO` adds to its host."""
-
-    content_embedding = 'query_embedding'
 
 
 @MODELS.register_module()

@@ -11,7 +11,7 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..errors import ConfigError, check_free
 from ..kept import kept_on
 from .ground_truth import require_masks, without_masks
 from .head_mixin import QueryKeepingDETRHead
@@ -71,10 +71,7 @@ class MaskBranchMixin:
             in_channels=self._check_backbone(picture_channels, neck_channels),
             embed_dims=self.embed_dims,
         )
-        if taken := of_detector.keys() & mask_branch.keys():
-            raise ConfigError(
-                f'mask_branch.{min(taken)} is set by the detector; remove it.'
-            )
+        check_free('mask_branch', mask_branch, of_detector)
         self.mask_branch = MODELS.build(
             dict(type='MaskBranch') | mask_branch | of_detector
         )

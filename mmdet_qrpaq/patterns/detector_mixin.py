@@ -8,7 +8,7 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..errors import check_free
 
 
 class UnusedEmbedding(nn.Module):
@@ -45,10 +45,7 @@ class PatternQueryMixin:
             embed_dims=self.embed_dims,
             num_levels=getattr(self, 'num_feature_levels', 1),
         )
-        if taken := of_host.keys() & pattern_query.keys():
-            raise ConfigError(
-                f'pattern_query.{min(taken)} is set by the detector; remove it.'
-            )
+        check_free('pattern_query', pattern_query, of_host)
         self.pattern_query_generator = MODELS.build(
             dict(type='PatternQueryGenerator') | pattern_query | of_host
         )

@@ -1,7 +1,7 @@
 """Room 3: predictions -> targets -> loss (PaQ-DETR Sec. 3.3, Eq. 6-7)."""
 
-from .detector_mixin import HybridBranchMixin
 from .head_mixin import QualityAwareDETRHead
+from .hybrid_mixin import HybridBranchMixin
 from .one_to_many import OneToManyTargets, pad_ground_truth
 from .quality_assigner import QualityAwareAssigner
 from .varifocal_loss import IoUAwareVarifocalLoss

@@ -14,23 +14,16 @@ from mmdet.models.losses import QualityFocalLoss
 from mmdet.registry import MODELS, TASK_UTILS
 from torch import Tensor
 
-from ..errors import ConfigError, check_number
+from ..errors import ConfigError
 from .one_to_many import OneToManyTargets, build_targets, pad_ground_truth
+from .settings import QualitySettings
 
 
 class QualityAwareDETRHead(DETRHead):
     """Adds L_1:m beside the Hungarian losses of the intermediate layers (Eq. 9).
 
     Args:
-        quality: None leaves the head as it is; otherwise a dict of
-
-            - ``assigner``: config of a `QualityAwareAssigner`;
-            - ``layers``: ``'intermediate'`` (all but the last, the paper's),
-              ``'all'``, or a list of decoder layer indices, 0 the first;
-            - ``normalizer``: ``'num_pos'`` or ``'num_gt'``, what the losses of a
-              layer are divided by;
-            - ``loss_cls``: config of another classification loss for L_1:m than
-              the head's ``loss_cls``, which is taken without it.
+        quality: See `QualitySettings`; None leaves the head as it is.
 
     Raises:
         ConfigError: If a setting is not one of these.
@@ -38,42 +31,14 @@ class QualityAwareDETRHead(DETRHead):
 
     def __init__(self, *args, quality: dict | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.quality = quality
+        self.quality = None
         if quality is None:
             return
-        known = {'assigner', 'layers', 'normalizer', 'loss_cls'}
-        if unknown := sorted(set(quality) - known):
-            raise ConfigError(
-                f'bbox_head.quality has no setting {unknown[0]!r}: use '
-                f'{", ".join(sorted(known))}.'
-            )
-        layers = quality.get('layers', 'intermediate')
-        is_list = isinstance(layers, list | tuple) and layers
-        if layers not in ('intermediate', 'all') and not is_list:
-            raise ConfigError(
-                f"bbox_head.quality.layers is {layers!r}: set it to 'intermediate', "
-                "'all' or a list of decoder layer indices (quality=None is off)."
-            )
         # Heads of the deformable family know how many layers they serve.
         num_layers = getattr(self, 'num_pred_layer', math.inf)
         num_layers -= getattr(self, 'as_two_stage', False)
-        for layer in layers if is_list else ():
-            check_number(
-                'bbox_head.quality.layers',
-                layer,
-                0,
-                num_layers - 1,
-                whole=True,
-                hint='0 is the first decoder layer',
-            )
-        self.quality_layers = layers
-        self.quality_normalizer = quality.get('normalizer', 'num_pos')
-        if self.quality_normalizer not in ('num_pos', 'num_gt'):
-            raise ConfigError(
-                f'bbox_head.quality.normalizer is {self.quality_normalizer!r}: set it '
-                "to 'num_pos' or 'num_gt'."
-            )
-        assigner = dict(type='QualityAwareAssigner') | quality.get('assigner', {})
+        self.quality = QualitySettings.from_config(quality, num_layers)
+        assigner = dict(type='QualityAwareAssigner') | self.quality.assigner
         self.quality_assigner = TASK_UTILS.build(assigner)
         if not hasattr(self.quality_assigner, 'assign_batch'):
             raise ConfigError(
@@ -82,8 +47,8 @@ class QualityAwareDETRHead(DETRHead):
                 'assigner is set in train_cfg.assigner).'
             )
         self.quality_loss_cls = self.loss_cls
-        if quality.get('loss_cls') is not None:
-            self.quality_loss_cls = MODELS.build(quality['loss_cls'])
+        if self.quality.loss_cls is not None:
+            self.quality_loss_cls = MODELS.build(self.quality.loss_cls)
             sigmoid = self.quality_loss_cls.use_sigmoid
             if sigmoid != self.loss_cls.use_sigmoid:
                 raise ConfigError(
@@ -114,7 +79,9 @@ class QualityAwareDETRHead(DETRHead):
             batch_img_metas,
             batch_gt_instances_ignore,
         )
-        layers = self.one_to_many_layers(len(all_layers_cls_scores))
+        if self.quality is None:
+            return losses
+        layers = self.quality.chosen_layers(len(all_layers_cls_scores))
         if not layers:
             return losses
         cls_scores = torch.stack([all_layers_cls_scores[i] for i in layers])
@@ -153,25 +120,6 @@ class QualityAwareDETRHead(DETRHead):
         finally:
             self.loss_cls = hungarian
 
-    def one_to_many_layers(self, num_layers: int) -> list[int]:
-        """Indices of the decoder layers that get L_1:m.
-
-        Raises:
-            ConfigError: There is no layer of an index that was asked for.
-        """
-        if self.quality is None:
-            return []
-        if self.quality_layers == 'all':
-            return list(range(num_layers))
-        if self.quality_layers == 'intermediate':
-            return list(range(num_layers - 1))
-        if (last := max(self.quality_layers)) >= num_layers:
-            raise ConfigError(
-                f'bbox_head.quality.layers has {last}, and the decoder has '
-                f'{num_layers} layers; 0 is the first.'
-            )
-        return sorted(set(self.quality_layers))
-
     def get_one_to_many_targets(
         self,
         cls_scores: Tensor,
@@ -202,7 +150,7 @@ class QualityAwareDETRHead(DETRHead):
             assigned.unflatten(0, (num_layers, bs)),
             ground_truth,
             self.num_classes,
-            self.quality_normalizer,
+            self.quality.normalizer,
         )
 
     def get_targets(

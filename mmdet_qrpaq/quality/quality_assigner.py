@@ -15,7 +15,7 @@ from mmdet.structures.bbox import (
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from ..errors import ConfigError, check_number
+from ..errors import check_choice, check_number
 
 # Rank of a prediction whose quality is NaN: below every real one, above padding.
 WORST_QUALITY = torch.finfo(torch.float32).min
@@ -67,10 +67,7 @@ class QualityAwareAssigner(BaseAssigner):
         check_number(
             f'{setting}confidence_weight', confidence_weight, 0, hint='paper: gamma=0.4'
         )
-        if confidence not in ('gt_class', 'max'):
-            raise ConfigError(
-                f"{setting}confidence is {confidence!r}: set it to 'gt_class' or 'max'."
-            )
+        check_choice(f'{setting}confidence', confidence, ('gt_class', 'max'))
         self.candidate_topk = candidate_topk
         self.min_positives = min_positives
         self.confidence_weight = confidence_weight

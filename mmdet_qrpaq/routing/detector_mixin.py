@@ -11,7 +11,6 @@ from mmdet.models.dense_heads import DETRHead
 from mmengine.model import ModuleList
 from torch import Tensor
 
-from ..errors import ConfigError
 from ..kept import kept_on
 from ..training_only import training_only
 from .eeqr_layer import EEQRDecoderLayer
@@ -24,18 +23,9 @@ class QueryRoutingMixin:
 
     Args:
         query_routing: See `RoutingSettings`; None leaves the host as it is.
-
-    Raises:
-        ConfigError: If ``hybrid_branch`` is set, too: its queries would be routed.
     """
 
     def __init__(self, *args, query_routing: dict | None = None, **kwargs) -> None:
-        if query_routing is not None and kwargs.get('hybrid_branch') is not None:
-            raise ConfigError(
-                'query_routing and hybrid_branch are both set: neither paper combines '
-                'them, and the extra queries would be routed and counted, too; remove '
-                'one of them.'
-            )
         super().__init__(*args, **kwargs)
         self.exit_heads = None
         if query_routing is None:

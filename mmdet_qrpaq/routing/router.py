@@ -6,7 +6,7 @@ Called by `EEQRDecoderLayer`; its scores feed a policy (`policies`).
 import torch
 from torch import Tensor, nn
 
-from ..errors import ConfigError
+from ..errors import check_choice
 
 CHOICES = dict(
     router_input=('content_and_position', 'content'),
@@ -40,11 +40,7 @@ class Router(nn.Module):
     ) -> None:
         super().__init__()
         for name, value in (('router_input', router_input), ('init', init)):
-            if value not in (known := CHOICES[name]):
-                raise ConfigError(
-                    f'query_routing.router.{name} is {value!r}: use one of '
-                    f'{", ".join(map(repr, known))}.'
-                )
+            check_choice(f'query_routing.router.{name}', value, CHOICES[name])
         self.router_input = router_input
         self.init = init
         self.projection = nn.Linear(embed_dims, 2)

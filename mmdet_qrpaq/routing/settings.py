@@ -9,7 +9,7 @@ from functools import cached_property
 
 from mmdet.registry import TASK_UTILS
 
-from ..errors import ConfigError, check_number
+from ..errors import ConfigError, check_choice, check_names, check_number
 from .policies import StandardizedPolicy, count_share
 from .router import CHOICES as ROUTER_CHOICES
 
@@ -71,19 +71,12 @@ class RoutingSettings:
     ) -> 'RoutingSettings':
         """Builds the settings, refusing names that are not settings."""
         known = [f.name for f in fields(cls) if not f.name.startswith('num_')]
-        if unknown := sorted(set(config) - set(known)):
-            raise ConfigError(
-                f'query_routing has no setting {unknown[0]!r}: use {", ".join(known)}.'
-            )
+        check_names('query_routing', config, known)
         return cls(num_queries, num_layers, **config)
 
     def __post_init__(self) -> None:
         for name, known in CHOICES.items():
-            if (value := getattr(self, name)) not in known:
-                raise ConfigError(
-                    f'query_routing.{name} is {value!r}: use '
-                    f'{" or ".join(map(repr, known))}.'
-                )
+            check_choice(f'query_routing.{name}', getattr(self, name), known)
         self._check_router()
         for name in ('sites', 'slots', 'rule'):
             getattr(self, name)  # refuses what it cannot be made of
@@ -98,15 +91,12 @@ class RoutingSettings:
 
     def _check_router(self) -> None:
         """Names only; `Router` checks the values."""
-        known = ', '.join(ROUTER_CHOICES)
         if not isinstance(self.router, dict):
             raise ConfigError(
-                f'query_routing.router is {self.router!r}: give a dict of {known}.'
+                f'query_routing.router is {self.router!r}: give a dict of '
+                f'{", ".join(ROUTER_CHOICES)}.'
             )
-        if unknown := sorted(set(self.router) - set(ROUTER_CHOICES)):
-            raise ConfigError(
-                f'query_routing.router has no setting {unknown[0]!r}: use {known}.'
-            )
+        check_names('query_routing.router', self.router, list(ROUTER_CHOICES))
 
     @cached_property
     def rule(self) -> Callable:

@@ -12,9 +12,10 @@ from mmdet.models.dense_heads import DETRHead
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from ..errors import ConfigError, check_number
+from ..errors import ConfigError
 from ..kept import kept_on
 from ..training_only import training_only
+from .settings import HybridSettings
 
 
 class HybridBranchMixin:
@@ -26,11 +27,7 @@ class HybridBranchMixin:
     objects that are each there several times. In testing there is nothing of it.
 
     Args:
-        hybrid_branch: None leaves the host as it is; otherwise a dict of
-
-            - ``num_queries``: extra queries (N_h; default 1500, the paper's);
-            - ``num_repeats``: how often each object is there (k; default 6, the
-              paper's).
+        hybrid_branch: See `HybridSettings`; None leaves the host as it is.
 
     Raises:
         ConfigError: If a setting is not one of these.
@@ -49,19 +46,10 @@ class HybridBranchMixin:
         self.hybrid_queries = None
         if hybrid_branch is None:
             return
-        settings = dict(num_queries=1500, num_repeats=6)
-        if unknown := sorted(hybrid_branch.keys() - settings):
-            raise ConfigError(
-                f'hybrid_branch has no setting {unknown[0]!r}: use '
-                f'{", ".join(sorted(settings))}.'
-            )
-        for name, default in settings.items():
-            value = settings[name] = hybrid_branch.get(name, default)
-            hint = f'the paper: {default}'
-            check_number(f'hybrid_branch.{name}', value, 1, whole=True, hint=hint)
-        content = nn.Embedding(settings['num_queries'], self.embed_dims)
+        settings = HybridSettings.from_config(hybrid_branch)
+        content = nn.Embedding(settings.num_queries, self.embed_dims)
         self.hybrid_queries = training_only('hybrid_queries', content)
-        self.hybrid_repeats = settings['num_repeats']
+        self.hybrid_repeats = settings.num_repeats
 
     def init_weights(self) -> None:
         """Host's, and the extra content as the host's own."""
