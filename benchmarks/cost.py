@@ -10,15 +10,14 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import recording
-from mmengine.config import Config
-from mmengine.logging import MMLogger
+from command_line import run
 from rich.progress import Progress
 
-from mmdet_qrpaq.analysis.complexity import detector_complexity
-from mmdet_qrpaq.runtime.cli import run
-from mmdet_qrpaq.runtime.configs import read_config
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 NAME = 'cost_rows'
 CONFIGS = recording.ROOT / 'configs'
@@ -60,7 +59,7 @@ def host_of(name: str, leaves: Iterable[str]) -> str | None:
     return max(hosts, key=len, default=None)
 
 
-def inference_key(config: Config) -> str:
+def inference_key(config: 'Config') -> str:
     """Equal for configs whose models differ only in how they are trained."""
     model = config.model.to_dict()
     for place, names in TRAINING_ONLY.items():
@@ -74,6 +73,9 @@ def inference_key(config: Config) -> str:
 
 def count(leaves: dict[str, Path], shape: tuple[int, int]) -> dict[str, dict]:
     """Count every leaf, with its host's name; models that are alike, once."""
+    from mmdet_qrpaq.analysis.complexity import detector_complexity
+    from mmdet_qrpaq.runtime.configs import read_config
+
     configs = {name: read_config(str(path)) for name, path in leaves.items()}
     keys = {name: inference_key(config) for name, config in configs.items()}
     counted = {}
@@ -102,6 +104,9 @@ def main() -> None:
         '--shape', type=int, nargs=2, default=[800, 1333], metavar=('H', 'W')
     )
     args = parser.parse_args()
+
+    from mmengine.logging import MMLogger
+
     MMLogger.get_current_instance().setLevel('WARNING')
     path = recording.out_path(parser, None, NAME)
     environment = recording.describe_environment('cpu')

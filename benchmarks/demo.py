@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Runs the demo (or finds it done) and records what it reached."""
 
+import argparse
 import json
 import sys
 
@@ -31,6 +32,7 @@ def training_seconds() -> float:
 
 def main() -> None:
     """Writes benchmarks/results/demo_digits.json."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     environment = recording.describe_environment()
     status = demo.main([])
     if status:

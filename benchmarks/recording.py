@@ -11,9 +11,6 @@ RESULTS = ROOT / 'benchmarks' / 'results'
 sys.path.insert(0, str(ROOT / 'tools'))
 from sweeping.environment import describe_environment  # noqa: E402, F401  (for all)
 
-from mmdet_qrpaq.analysis.results import write_json  # noqa: E402
-from mmdet_qrpaq.runtime.cli import require_writable_folder  # noqa: E402
-
 
 def out_path(parser: argparse.ArgumentParser, out: Path | None, name: str) -> Path:
     """Where a result goes, checked before anything is measured.
@@ -27,8 +24,20 @@ def out_path(parser: argparse.ArgumentParser, out: Path | None, name: str) -> Pa
     path = (out or RESULTS / f'{name}.json').absolute()
     if path.suffix != '.json':
         parser.error(f'--out {out} does not end in .json.')
+
+    from mmdet_qrpaq.runtime.cli import require_writable_folder
+
     require_writable_folder(str(path.parent), '--out')
     return path
+
+
+def require_device(parser: argparse.ArgumentParser, device: str) -> None:
+    """Refuses ``--device cuda`` where torch finds no GPU; torch is asked then alone."""
+    if device == 'cuda':
+        import torch
+
+        if not torch.cuda.is_available():
+            parser.error('--device cuda: torch finds no GPU here; use --device cpu.')
 
 
 def write(
@@ -44,6 +53,8 @@ def write(
         environment: As ``describe_environment`` told it at the start; at the end the
             checkout may be another.
     """
+    from mmdet_qrpaq.analysis.results import write_json
+
     result = dict(
         kind=kind,
         environment=environment,

@@ -17,12 +17,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import checkout  # noqa: F401
-from sweeping.command import add_sweep_options, drive, scale_of
-from sweeping.plan import plan_sweep
-
-from mmdet_qrpaq.runtime.cli import run
-from mmdet_qrpaq.runtime.configs import add_config_options
+from command_line import add_config_options, run
+from sweeping.options import add_sweep_options
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -66,8 +62,16 @@ def main(argv: list[str] | None = None) -> None:
         ConfigError: Configs, options, data or work folder cannot work.
     """
     args = parse_args(argv)
+
+    import checkout  # noqa: F401
+    from sweeping.command import drive, scale_of
+    from sweeping.plan import plan_sweep
+
+    from mmdet_qrpaq.runtime.configs import parse_settings
+
+    options = parse_settings(args.cfg_options)
     runs = plan_sweep(
-        args.configs, args.seeds, scale_of(args), args.data, args.cfg_options, args.grid
+        args.configs, args.seeds, scale_of(args), args.data, options, args.grid
     )
     drive(runs, args, records=args.work_dir, summary=args.work_dir)
     print((args.work_dir / 'table.md').read_text())

@@ -7,22 +7,13 @@ Input is checked first; a mistake ends the run with one sentence and exit status
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import checkout  # noqa: F401
-from mmdet.evaluation import DumpDetResults
-from mmengine.config import Config
+from command_line import build_parser, run
 
-from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.runtime.cli import (
-    build_parser,
-    build_runner,
-    require_writable_folder,
-    run,
-    run_config,
-    start_processes,
-)
-from mmdet_qrpaq.runtime.preflight import preflight
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -46,12 +37,14 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
+def draw_predictions(cfg: 'Config', args: argparse.Namespace) -> None:
     """Turn on the visualisation hook.
 
     Raises:
         ConfigError: If the config has none.
     """
+    from mmdet_qrpaq.errors import ConfigError
+
     hook = cfg.get('default_hooks', {}).get('visualization')
     if hook is None:
         raise ConfigError(
@@ -70,6 +63,19 @@ def main(argv: list[str] | None = None) -> None:
         ConfigError: If config, data or checkpoint cannot work.
     """
     args = parse_args(argv)
+
+    import checkout  # noqa: F401
+    from mmdet.evaluation import DumpDetResults
+
+    from mmdet_qrpaq.errors import ConfigError
+    from mmdet_qrpaq.runtime.cli import (
+        build_runner,
+        require_writable_folder,
+        run_config,
+        start_processes,
+    )
+    from mmdet_qrpaq.runtime.preflight import preflight
+
     if args.out:
         if not args.out.endswith(('.pkl', '.pickle')) or Path(args.out).is_dir():
             raise ConfigError(f'--out {args.out} must be a file, *.pkl or *.pickle.')

@@ -9,19 +9,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import checkout  # noqa: F401
-from mmengine.device import get_device
-
-from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.runtime.cli import (
-    build_parser,
-    build_runner,
-    run,
-    run_config,
-    start_processes,
-)
-from mmdet_qrpaq.runtime.preflight import preflight
-from mmdet_qrpaq.runtime.resume import make_repeatable, resolve_resume
+from command_line import build_parser, run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -53,6 +41,15 @@ def main(argv: list[str] | None = None) -> None:
         ConfigError: If config, data or checkpoint cannot work.
     """
     args = parse_args(argv)
+
+    import checkout  # noqa: F401
+    from mmengine.device import get_device
+
+    from mmdet_qrpaq.errors import ConfigError
+    from mmdet_qrpaq.runtime.cli import build_runner, run_config, start_processes
+    from mmdet_qrpaq.runtime.preflight import preflight
+    from mmdet_qrpaq.runtime.resume import make_repeatable, resolve_resume
+
     cfg = run_config(args, ('train', 'val'))
     if args.amp:
         if get_device() == 'cpu':

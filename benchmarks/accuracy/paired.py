@@ -16,18 +16,16 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import recording
+from command_line import add_config_options, run
 from studies import CONFIGS, STUDIES
-from sweeping.command import add_sweep_options, drive, scale_of
-from sweeping.plan import Run, plan_run
-from sweeping.record import read_digest, settings_of
+from sweeping.options import add_sweep_options
 
-from mmdet_qrpaq.analysis.results import write_json
-from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.runtime.cli import run
-from mmdet_qrpaq.runtime.configs import add_config_options
+if TYPE_CHECKING:
+    from sweeping.plan import Run
 
 RESULTS = recording.RESULTS / 'accuracy'
 # Settings in which the runs of one table differ.
@@ -67,13 +65,19 @@ def folder_name(args: argparse.Namespace, study: str | None = None) -> str:
     return '_'.join(re.sub(r'\W+', '_', part) for part in parts if part)
 
 
-def plan_study(args: argparse.Namespace) -> list[Run]:
+def plan_study(args: argparse.Namespace) -> list['Run']:
     """The runs, seed by seed, so that a study stopped early compares all variants."""
+    from sweeping.command import scale_of
+    from sweeping.plan import plan_run
+
+    from mmdet_qrpaq.runtime.configs import parse_settings
+
     study = STUDIES[args.study]
+    settings = parse_settings(args.cfg_options)
     runs = []
     for seed in dict.fromkeys(args.seeds):
         for variant in dict.fromkeys(args.variants or study.variants):
-            options = {**(args.cfg_options or {}), 'model': study.variants[variant]}
+            options = {**settings, 'model': study.variants[variant]}
             leaf, scale = str(CONFIGS / study.leaf), scale_of(args)
             runs.append(plan_run(variant, seed, leaf, scale, args.data, options))
             # As it is recorded: without this machine's folders, and with the study.
@@ -84,12 +88,16 @@ def plan_study(args: argparse.Namespace) -> list[Run]:
     return runs
 
 
-def require_same_budget(runs: list[Run], folder: Path) -> None:
+def require_same_budget(runs: list['Run'], folder: Path) -> None:
     """Refuse to compare with what was trained on other data or another budget.
 
     Raises:
         ConfigError: A record of the folder differs in more than variant and seed.
     """
+    from sweeping.record import settings_of
+
+    from mmdet_qrpaq.errors import ConfigError
+
     for path in sorted(folder.glob('*.json')):
         recorded = json.loads(path.read_text())['settings']
         planned = settings_of(runs[0])
@@ -106,11 +114,15 @@ def require_same_budget(runs: list[Run], folder: Path) -> None:
                 )
 
 
-def take_over(runs: list[Run], args: argparse.Namespace) -> None:
+def take_over(runs: list['Run'], args: argparse.Namespace) -> None:
     """Copy the records of runs with the same settings from other studies.
 
     Of the same tag: it keeps another machine, or a repetition, apart.
     """
+    from sweeping.record import read_digest
+
+    from mmdet_qrpaq.analysis.results import write_json
+
     recorded = {}
     for study in STUDIES:
         for path in sorted((RESULTS / folder_name(args, study)).glob('*.json')):
@@ -130,6 +142,9 @@ def take_over(runs: list[Run], args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Runs a study; exit status 1 if a run failed."""
     args = parse_args(argv)
+
+    from sweeping.command import drive
+
     if args.data:
         args.data = str(Path(args.data).absolute())
     folder = folder_name(args)

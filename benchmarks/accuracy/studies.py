@@ -4,13 +4,12 @@ A variant is a dict of model settings laid over the leaf. The first is what the 
 are compared with. Trained by `paired.py`, summed up by `benchmarks/tables.py`.
 """
 
+import runpy
 from pathlib import Path
 from typing import NamedTuple
 
-from mmengine.config import Config
-
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-METHODS = Config.fromfile(CONFIGS / '_base_' / 'methods.py').to_dict()
+METHODS = runpy.run_path(str(CONFIGS / '_base_' / 'methods.py'))
 
 
 class Study(NamedTuple):

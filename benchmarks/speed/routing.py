@@ -23,19 +23,11 @@ import argparse
 import sys
 from pathlib import Path
 
-import torch
-from mmdet.models import DetectionTransformer
-from mmengine.logging import MMLogger
 from rich.progress import Progress
-from timing import SHARES, measure, steps
-
-import mmdet_qrpaq  # noqa: F401  (registers the package)
-from mmdet_qrpaq.runtime.building import build_untrained
-from mmdet_qrpaq.runtime.cli import run
-from mmdet_qrpaq.runtime.configs import read_config
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import recording  # noqa: E402  (one folder up)
+import recording  # one folder up
+from command_line import run
 
 # Upstream's config, and our detector of it.
 HOSTS = dict(
@@ -50,22 +42,6 @@ HOSTS = dict(
     dab=('mmdet::dab_detr/dab-detr_r50_8xb2-50e_coco.py', 'QRPaQDABDETR'),
     dino=('mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py', 'QRPaQDINO'),
 )
-
-
-def build_pair(
-    name: str, device: str
-) -> tuple[DetectionTransformer, DetectionTransformer]:
-    """The host and the routed model, which has the host's weights."""
-    config, detector = HOSTS[name]
-    pair = []
-    for changes in ({}, dict(type=detector, query_routing={})):
-        cfg = read_config(config)
-        cfg.model.update(changes)
-        pair.append(build_untrained(cfg))
-    host, routed = pair
-    missing, _ = routed.load_state_dict(host.state_dict(), strict=False)
-    assert all('.router.' in key for key in missing), missing
-    return host.to(device).eval(), routed.to(device).eval()
 
 
 def parse() -> argparse.Namespace:
@@ -91,8 +67,7 @@ def parse() -> argparse.Namespace:
         parser.error('--repeats and --whole-repeats must be at least 2 for a spread.')
     if min(*args.size, *args.batches) < 1:
         parser.error('--size and --batches must be positive.')
-    if args.device == 'cuda' and not torch.cuda.is_available():
-        parser.error('--device cuda: torch finds no GPU here; use --device cpu.')
+    recording.require_device(parser, args.device)
     args.out = recording.out_path(parser, args.out, f'routing_speed_{args.device}')
     return args
 
@@ -100,13 +75,18 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Measures each host at each batch size and writes the result."""
     args = parse()
+
+    import torch
+    from mmengine.logging import MMLogger
+    from timing import SHARES, build_pair, measure, steps
+
     environment = recording.describe_environment(args.device)
     MMLogger.get_current_instance().setLevel('WARNING')
     total = steps(args.repeats, args.whole_repeats)
     measured = {}
     with Progress() as progress:
         for name in args.hosts:
-            host, routed = build_pair(name, args.device)
+            host, routed = build_pair(*HOSTS[name], args.device)
             runs = []
             for batch in args.batches:
                 task = progress.add_task(f'{name}, batch {batch}', total=total)

@@ -16,6 +16,8 @@ from torch import Tensor
 from mmdet_qrpaq.analysis.timing import interleave, stopwatch, summary
 from mmdet_qrpaq.routing import Decision
 from mmdet_qrpaq.routing.policies import limit_to_capacity, score_margin
+from mmdet_qrpaq.runtime.building import build_untrained
+from mmdet_qrpaq.runtime.configs import read_config
 
 # Share of the queries that enter at each site; the first are of QR-DETR Table 2.
 SHARES = {
@@ -58,6 +60,26 @@ class RandomQueries:
         margin = score_margin(scores) * 0 + self.draw
         everyone = Decision(torch.ones_like(margin, dtype=bool), margin, margin)
         return limit_to_capacity(everyone, self.count)
+
+
+def build_pair(
+    config: str, detector: str, device: str
+) -> tuple[DetectionTransformer, DetectionTransformer]:
+    """The host and the routed model, which has the host's weights.
+
+    Args:
+        config: Of the host.
+        detector: The routed model's type.
+    """
+    pair = []
+    for changes in ({}, dict(type=detector, query_routing={})):
+        cfg = read_config(config)
+        cfg.model.update(changes)
+        pair.append(build_untrained(cfg))
+    host, routed = pair
+    missing, _ = routed.load_state_dict(host.state_dict(), strict=False)
+    assert all('.router.' in key for key in missing), missing
+    return host.to(device).eval(), routed.to(device).eval()
 
 
 def entering(share: float, num_queries: int) -> int:

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..errors import ConfigError
 from ..runtime.building import build_model
 from ..runtime.checkpoints import read_checkpoint
-from ..runtime.configs import add_config_options, read_config
+from ..runtime.configs import parse_settings, read_config
 from ..runtime.fit import require_finite, require_same_model
 
 
@@ -75,32 +75,12 @@ class TrainedModel:
         return dict(name=self.name, config=self.config, checkpoint=self.checkpoint)
 
 
-def add_model_arguments(
-    parser: argparse.ArgumentParser,
-    score_threshold: float | None = None,
-    iou_threshold: float | None = None,
-) -> None:
-    """Add what every tool takes that compares trained detectors.
+def read_models(args: argparse.Namespace) -> list[TrainedModel]:
+    """Read the configs that a command names.
 
     Args:
-        score_threshold: As in `add_detector_arguments`.
-        iou_threshold: As there.
-    """
-    add_detector_arguments(parser, score_threshold, iou_threshold)
-    parser.add_argument('--name', help="the model's name (the config's file name)")
-    parser.add_argument(
-        '--also',
-        nargs=3,
-        action='append',
-        default=[],
-        metavar=('NAME', 'CONFIG', 'CHECKPOINT'),
-        help='compare with this model; can be repeated; --cfg-options change its '
-        'config, too',
-    )
-
-
-def read_models(args: argparse.Namespace) -> list[TrainedModel]:
-    """Read the configs that a command of `add_model_arguments` names.
+        args: What a parser with ``add_model_arguments`` of ``tools/command_line.py``
+            returned.
 
     Raises:
         ConfigError: A config cannot be read, or two models have one name.
@@ -114,46 +94,11 @@ def read_models(args: argparse.Namespace) -> list[TrainedModel]:
             f'two models have the name {twice!r}; tell them apart with --name and '
             '--also NAME CONFIG CHECKPOINT.'
         )
+    overrides = parse_settings(args.cfg_options)
     return [
-        TrainedModel(*words, read_config(words[1], args.cfg_options), args.split)
+        TrainedModel(*words, read_config(words[1], overrides), args.split)
         for words in named
     ]
-
-
-def add_detector_arguments(
-    parser: argparse.ArgumentParser,
-    score_threshold: float | None = None,
-    iou_threshold: float | None = None,
-) -> None:
-    """Add what every tool takes that looks at a trained detector.
-
-    Args:
-        score_threshold: Default of the option of that name; None leaves it out.
-        iou_threshold: The same.
-    """
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint written by training (.pth)')
-    parser.add_argument(
-        '--split',
-        choices=['val', 'test'],
-        default='val',
-        help='whose data loader of the config to use (val)',
-    )
-    if score_threshold is not None:
-        parser.add_argument(
-            '--score-threshold',
-            type=float,
-            default=score_threshold,
-            help=f'least score of a prediction that counts ({score_threshold})',
-        )
-    if iou_threshold is not None:
-        parser.add_argument(
-            '--iou-threshold',
-            type=float,
-            default=iou_threshold,
-            help=f'least IoU of a correct detection ({iou_threshold})',
-        )
-    add_config_options(parser)
 
 
 def load_detector(cfg: Config, checkpoint: str) -> nn.Module:

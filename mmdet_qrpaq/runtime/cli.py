@@ -1,12 +1,8 @@
-"""What ``tools/train.py`` and ``tools/test.py`` share: flags, config, exit status."""
+"""What ``tools/train.py`` and ``tools/test.py`` share: config, processes, runner."""
 
 import argparse
-import gc
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from urllib.error import URLError
 
 import torch
 from mmdet.utils import setup_cache_size_limit_of_dynamo
@@ -19,9 +15,7 @@ from torch import distributed
 
 from ..errors import ConfigError
 from .checkpoints import force_weights_only
-from .configs import add_config_options, read_config
-
-USER_ERROR = 2  # exit status, as argparse's
+from .configs import parse_settings, read_config
 
 # What a runner needs for each stage: all of it, or (validation alone) nothing.
 _STAGE_PARTS = {
@@ -35,35 +29,13 @@ _LAUNCHER_VARIABLES = {
     'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'),
     'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'MASTER_ADDR'),
 }
-_RANK_VARIABLES = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
-
-
-def build_parser(description: str) -> argparse.ArgumentParser:
-    """Return a parser with the flags common to training and testing."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('config', help='config file')
-    parser.add_argument(
-        '--work-dir', help='folder for logs and results (work_dirs/<config name>)'
-    )
-    add_config_options(parser)
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='what started the processes (none: this one alone)',
-    )
-    # Older launchers pass the local rank as an argument instead of LOCAL_RANK.
-    parser.add_argument(
-        '--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS
-    )
-    return parser
 
 
 def run_config(args: argparse.Namespace, stages: tuple[str, ...]) -> Config:
     """Read the config of a run and apply the common flags.
 
     Args:
-        args: What a parser of :func:`build_parser` returned.
+        args: What a parser of ``build_parser`` in ``tools/command_line.py`` returned.
         stages: ``('train', 'val')`` or ``('test',)``.
 
     Raises:
@@ -73,7 +45,7 @@ def run_config(args: argparse.Namespace, stages: tuple[str, ...]) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     setup_cache_size_limit_of_dynamo()
     force_weights_only()
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, parse_settings(args.cfg_options))
     for stage in stages:
         parts = _STAGE_PARTS[stage]
         missing = [part for part in parts if cfg.get(part) is None]
@@ -134,31 +106,6 @@ def build_runner(cfg: Config) -> Runner:
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a tool; a mistake of the user becomes one sentence and exit status 2.
-
-    Everything else keeps its traceback: it is a bug, not a mistake.
-    """
-    try:
-        main()
-    except Exception as error:
-        sentence = _user_error(error)
-        if sentence is None:
-            raise
-        # Any process may be the only one that failed, be it for its own batch.
-        ranks = [os.environ[name] for name in _RANK_VARIABLES if name in os.environ]
-        first = ranks[:1] in ([], ['0'])
-        who = '\nerror' if first else f'error in process {ranks[0]}'
-        print(f'{who}: {sentence}', file=sys.stderr, flush=True)
-        sys.exit(USER_ERROR)
-    else:
-        if distributed.is_available() and distributed.is_initialized():
-            # gloo can deadlock if a peer leaves first or the model outlives the group.
-            gc.collect()
-            distributed.barrier()
-            distributed.destroy_process_group()
-
-
 def _init_cpu_processes(cfg: Config) -> None:
     """Start gloo; mmengine's own start selects a CUDA device first."""
     if cfg.launcher != 'pytorch':
@@ -175,19 +122,3 @@ def _init_cpu_processes(cfg: Config) -> None:
         **(cfg.get('model_wrapper_cfg') or {}),
         'device_ids': None,
     }
-
-
-def _user_error(error: BaseException | None) -> str | None:
-    """Return the innermost sentence for the user; registries re-raise with a prefix."""
-    sentence = None
-    while error is not None:
-        if isinstance(error, ConfigError):
-            sentence = str(error)
-        elif isinstance(error, URLError) and sentence is None:
-            sentence = (
-                f'pretrained weights cannot be downloaded ({error.reason}); connect to '
-                'the internet, or start without them (--cfg-options '
-                'model.backbone.init_cfg=None).'
-            )
-        error = error.__cause__ or error.__context__
-    return sentence

@@ -12,35 +12,28 @@ from mmengine.utils import is_installed
 from ..errors import ConfigError
 
 
-class _Settings(DictAction):
-    """Says which words are no settings, where mmengine's class raises anything."""
+def parse_settings(
+    words: list[str] | None, option: str = '--cfg-options'
+) -> dict[str, Any]:
+    """Read what ``--cfg-options`` was given: dotted keys and their values.
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: list[str],
-        option_string: str | None = None,
-    ) -> None:
-        try:
-            super().__call__(parser, namespace, values, option_string)
-        except (AssertionError, ValueError) as error:
-            raise argparse.ArgumentError(
-                self,
-                f'expected KEY=VALUE [KEY=VALUE ...], got {" ".join(values)}',
-            ) from error
+    Args:
+        words: ``KEY=VALUE`` each; mmengine tells what a value is.
+        option: Where they come from.
 
-
-def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg-options``, whose value is a dict for :func:`read_config`."""
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=_Settings,
-        metavar='KEY=VALUE',
-        help='change settings of the config, e.g. model.num_queries=300 or '
-        'key="[a,b]" (lists and tuples in quotes, without spaces)',
-    )
+    Raises:
+        ConfigError: A word is no setting.
+    """
+    settings = argparse.Namespace()
+    try:
+        DictAction([], 'settings')(None, settings, words)
+    # Where a value is a list beside a list, mmengine never ends.
+    except (AssertionError, RecursionError, ValueError) as error:
+        raise ConfigError(
+            f'{option}: expected KEY=VALUE [KEY=VALUE ...], got {" ".join(words)} '
+            '(write a list of lists as "[[a,b],[c,d]]").'
+        ) from error
+    return settings.settings
 
 
 def read_config(name: str, overrides: dict[str, Any] | None = None) -> Config:

@@ -14,30 +14,18 @@ is measured is told by ``mmdet_qrpaq/analysis/efficiency.py``.
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import checkout  # noqa: F401
-import torch
-from checks import check_data
-from mmengine.model import revert_sync_batchnorm
-from output import add_output_argument, output_files
+from command_line import add_model_arguments, add_output_argument, run
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-from sweeping.environment import device_name
-from torch import nn
 
-from mmdet_qrpaq.analysis.efficiency import measure_efficiency, steps
-from mmdet_qrpaq.analysis.efficiency_picture import draw_efficiency
-from mmdet_qrpaq.analysis.efficiency_result import SCHEMA
-from mmdet_qrpaq.analysis.results import describe_origin, write_result
-from mmdet_qrpaq.analysis.trained_detector import (
-    TrainedModel,
-    add_model_arguments,
-    read_models,
-)
-from mmdet_qrpaq.runtime.building import build_untrained
-from mmdet_qrpaq.runtime.cli import run
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mmdet_qrpaq.analysis.trained_detector import TrainedModel
 
 NAME = 'efficiency'
 UNTRAINED = 'none'
@@ -74,10 +62,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def load(model: TrainedModel) -> nn.Module:
+def load(model: 'TrainedModel') -> 'nn.Module':
     """The trained detector, or one with random weights if so asked for."""
     if model.checkpoint != UNTRAINED:
         return model.detector
+
+    import torch
+    from mmengine.model import revert_sync_batchnorm
+
+    from mmdet_qrpaq.runtime.building import build_untrained
+
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     return revert_sync_batchnorm(build_untrained(model.cfg)).to(device).eval()
 
@@ -117,6 +111,18 @@ def main(argv: list[str] | None = None) -> None:
         ConfigError: An option, config, checkpoint or data cannot work.
     """
     args = parse_args(argv)
+
+    import checkout  # noqa: F401
+    from checks import check_data
+    from output import output_files
+    from sweeping.environment import device_name
+
+    from mmdet_qrpaq.analysis.efficiency import measure_efficiency, steps
+    from mmdet_qrpaq.analysis.efficiency_picture import draw_efficiency
+    from mmdet_qrpaq.analysis.efficiency_result import SCHEMA
+    from mmdet_qrpaq.analysis.results import describe_origin, write_result
+    from mmdet_qrpaq.analysis.trained_detector import read_models
+
     folder = Path('.') if args.checkpoint == UNTRAINED else Path(args.checkpoint).parent
     table, picture = output_files(args.out, NAME, folder)
     models = read_models(args)

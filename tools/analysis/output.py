@@ -1,30 +1,11 @@
-"""The option ``--out`` of the tools beside this file, and the two files it names."""
+"""The two files that ``--out`` of the tools beside this file names."""
 
-import argparse
 from pathlib import Path
 
 from checks import check_picture
 
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.checkpoints import is_remote
-
-
-def add_output_argument(
-    parser: argparse.ArgumentParser, name: str, place: str = 'beside the checkpoint'
-) -> None:
-    """Add ``--out``.
-
-    Args:
-        name: Stem of the files without it.
-        place: Where they then are.
-    """
-    parser.add_argument(
-        '--out',
-        type=Path,
-        metavar='FILE.json',
-        help='file for the numbers; the picture beside it has its name and .png '
-        f'({name}.json {place})',
-    )
 
 
 def output_files(out: Path | None, name: str, folder: Path) -> tuple[Path, Path]:

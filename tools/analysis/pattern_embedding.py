@@ -12,24 +12,10 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import checkout  # noqa: F401
-from checks import check_data, check_fraction
-from output import add_output_argument, output_files
-
-from mmdet_qrpaq.analysis.pattern_capture import require_patterns
-from mmdet_qrpaq.analysis.pattern_embedding import SCHEMA, draw, measure
-from mmdet_qrpaq.analysis.pattern_points import POINTS, supercategories
-from mmdet_qrpaq.analysis.results import describe_origin, write_result
-from mmdet_qrpaq.analysis.trained_detector import (
-    add_detector_arguments,
-    build_dataloader,
-    load_detector,
-)
-from mmdet_qrpaq.errors import check_number
-from mmdet_qrpaq.runtime.cli import run
-from mmdet_qrpaq.runtime.configs import read_config
+from command_line import add_detector_arguments, add_output_argument, run
 
 NAME = 'pattern_embedding'
+POINTS = ('pictures', 'detections')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -71,12 +57,25 @@ def main(argv: list[str] | None = None) -> None:
             has no patterns.
     """
     args = parse_args(argv)
+
+    import checkout  # noqa: F401
+    from checks import check_data, check_fraction
+    from output import output_files
+
+    from mmdet_qrpaq.analysis.pattern_capture import require_patterns
+    from mmdet_qrpaq.analysis.pattern_embedding import SCHEMA, draw, measure
+    from mmdet_qrpaq.analysis.pattern_points import supercategories
+    from mmdet_qrpaq.analysis.results import describe_origin, write_result
+    from mmdet_qrpaq.analysis.trained_detector import build_dataloader, load_detector
+    from mmdet_qrpaq.errors import check_number
+    from mmdet_qrpaq.runtime.configs import parse_settings, read_config
+
     check_fraction('--score-threshold', args.score_threshold)
     check_fraction('--iou-threshold', args.iou_threshold)
     check_number('--pictures', args.pictures, 1, whole=True, hint='the paper: 200')
     check_number('--seed', args.seed, 0, 2**32 - 1, whole=True, hint='any')
     table, picture = output_files(args.out, NAME, Path(args.checkpoint).parent)
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, parse_settings(args.cfg_options))
     check_data(cfg, args.split)
     dataset = build_dataloader(cfg, args.split).dataset
     groups = supercategories(dataset) if args.by == 'supercategory' else None

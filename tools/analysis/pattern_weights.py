@@ -12,21 +12,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import checkout  # noqa: F401
-from checks import check_data, check_fraction
-from output import add_output_argument, output_files
+from command_line import add_detector_arguments, add_output_argument, run
 from rich.console import Console
 from rich.table import Table
-
-from mmdet_qrpaq.analysis.pattern_weights import SCHEMA, draw, measure
-from mmdet_qrpaq.analysis.results import describe_origin, write_result
-from mmdet_qrpaq.analysis.trained_detector import (
-    add_detector_arguments,
-    build_dataloader,
-    load_detector,
-)
-from mmdet_qrpaq.runtime.cli import run
-from mmdet_qrpaq.runtime.configs import read_config
 
 NAME = 'pattern_weights'
 
@@ -79,10 +67,20 @@ def main(argv: list[str] | None = None) -> None:
             has no patterns.
     """
     args = parse_args(argv)
+
+    import checkout  # noqa: F401
+    from checks import check_data, check_fraction
+    from output import output_files
+
+    from mmdet_qrpaq.analysis.pattern_weights import SCHEMA, draw, measure
+    from mmdet_qrpaq.analysis.results import describe_origin, write_result
+    from mmdet_qrpaq.analysis.trained_detector import build_dataloader, load_detector
+    from mmdet_qrpaq.runtime.configs import parse_settings, read_config
+
     check_fraction('--score-threshold', args.score_threshold)
     check_fraction('--iou-threshold', args.iou_threshold)
     table, picture = output_files(args.out, NAME, Path(args.checkpoint).parent)
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, parse_settings(args.cfg_options))
     check_data(cfg, args.split)
     result = measure(
         load_detector(cfg, args.checkpoint),

@@ -14,24 +14,12 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import checkout  # noqa: F401
-from checks import check_data
-from output import add_output_argument, output_files
+from command_line import add_model_arguments, add_output_argument, run
 from rich.console import Console
 from rich.table import Table
 
-from mmdet_qrpaq.analysis.query_ablation import (
-    KEEP,
-    SCHEMA,
-    collect_numbers,
-    draw,
-    measure,
-)
-from mmdet_qrpaq.analysis.results import describe_origin, write_result
-from mmdet_qrpaq.analysis.trained_detector import add_model_arguments, read_models
-from mmdet_qrpaq.runtime.cli import run
-
 NAME = 'query_ablation'
+KEEP = ('first', 'used')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -89,6 +77,20 @@ def main(argv: list[str] | None = None) -> None:
         ConfigError: An option, config, checkpoint or data cannot work.
     """
     args = parse_args(argv)
+
+    import checkout  # noqa: F401
+    from checks import check_data
+    from output import output_files
+
+    from mmdet_qrpaq.analysis.query_ablation import (
+        SCHEMA,
+        collect_numbers,
+        draw,
+        measure,
+    )
+    from mmdet_qrpaq.analysis.results import describe_origin, write_result
+    from mmdet_qrpaq.analysis.trained_detector import read_models
+
     table, picture = output_files(args.out, NAME, Path(args.checkpoint).parent)
     models = read_models(args)
     for model in models:

@@ -13,30 +13,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import checkout  # noqa: F401
-from checks import check_data
-from output import add_output_argument, output_files
+from command_line import add_detector_arguments, add_output_argument, run
 from rich.console import Console
 from rich.table import Table
 
-from mmdet_qrpaq.analysis.object_routing import (
-    SCHEMA,
-    collect_all,
-    count_routing,
-    draw_all,
-)
-from mmdet_qrpaq.analysis.query_routing import LayerRouting, average_sites
-from mmdet_qrpaq.analysis.results import describe_origin, write_result
-from mmdet_qrpaq.analysis.routing_hook import warn_of_collapse
-from mmdet_qrpaq.analysis.trained_detector import (
-    add_detector_arguments,
-    build_dataloader,
-    load_detector,
-)
-from mmdet_qrpaq.runtime.cli import run
-from mmdet_qrpaq.runtime.configs import read_config
+if TYPE_CHECKING:
+    from mmdet_qrpaq.analysis.query_routing import LayerRouting
 
 NAME = 'routing'
 CONVENTION = (
@@ -56,8 +41,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def render(layers: Sequence[LayerRouting]) -> Table:
+def render(layers: Sequence['LayerRouting']) -> Table:
     """One row a layer, then one a site."""
+    from mmdet_qrpaq.analysis.query_routing import average_sites
+
     table = Table(
         title=f'queries that enter, of {len(layers[0].entries)}, '
         f'over {layers[0].num_images} pictures'
@@ -102,8 +89,24 @@ def main(argv: list[str] | None = None) -> None:
         ConfigError: Config, checkpoint or data cannot work, or nothing is routed.
     """
     args = parse_args(argv)
+
+    import checkout  # noqa: F401
+    from checks import check_data
+    from output import output_files
+
+    from mmdet_qrpaq.analysis.object_routing import (
+        SCHEMA,
+        collect_all,
+        count_routing,
+        draw_all,
+    )
+    from mmdet_qrpaq.analysis.results import describe_origin, write_result
+    from mmdet_qrpaq.analysis.routing_hook import warn_of_collapse
+    from mmdet_qrpaq.analysis.trained_detector import build_dataloader, load_detector
+    from mmdet_qrpaq.runtime.configs import parse_settings, read_config
+
     table, picture = output_files(args.out, NAME, Path(args.checkpoint).parent)
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, parse_settings(args.cfg_options))
     check_data(cfg, args.split)
     detector = load_detector(cfg, args.checkpoint)
     dataloader = build_dataloader(cfg, args.split)

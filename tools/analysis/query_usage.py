@@ -14,21 +14,9 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import checkout  # noqa: F401
-from checks import check_data, check_fraction
-from output import add_output_argument, output_files
+from command_line import add_model_arguments, add_output_argument, run
 from rich.console import Console
 from rich.table import Table
-
-from mmdet_qrpaq.analysis.query_usage import (
-    SCHEMA,
-    collect_numbers,
-    count_query_hits,
-    draw_query_usage,
-)
-from mmdet_qrpaq.analysis.results import describe_origin, write_result
-from mmdet_qrpaq.analysis.trained_detector import add_model_arguments, read_models
-from mmdet_qrpaq.runtime.cli import run
 
 NAME = 'query_usage'
 
@@ -67,6 +55,20 @@ def main(argv: list[str] | None = None) -> None:
         ConfigError: An option, config, checkpoint or data cannot work.
     """
     args = parse_args(argv)
+
+    import checkout  # noqa: F401
+    from checks import check_data, check_fraction
+    from output import output_files
+
+    from mmdet_qrpaq.analysis.query_usage import (
+        SCHEMA,
+        collect_numbers,
+        count_query_hits,
+        draw_query_usage,
+    )
+    from mmdet_qrpaq.analysis.results import describe_origin, write_result
+    from mmdet_qrpaq.analysis.trained_detector import read_models
+
     check_fraction('--score-threshold', args.score_threshold)
     check_fraction('--iou-threshold', args.iou_threshold)
     table, picture = output_files(args.out, NAME, Path(args.checkpoint).parent)

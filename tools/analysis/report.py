@@ -16,18 +16,13 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import checkout  # noqa: F401
-from checks import check_data, check_fraction, check_writable
-from sweeping.environment import device_name
+from command_line import add_model_arguments, run
 
-from mmdet_qrpaq.analysis.report import FAILED, make_parts
-from mmdet_qrpaq.analysis.report_page import render_page
-from mmdet_qrpaq.analysis.report_sections import Settings, list_sections
-from mmdet_qrpaq.analysis.trained_detector import add_model_arguments, read_models
-from mmdet_qrpaq.errors import ConfigError, check_number
-from mmdet_qrpaq.runtime.cli import run
-
-SECTIONS = [section.name for section in list_sections([], Settings())]
+SECTIONS = (
+    *('overview', 'precision', 'query_usage', 'routing', 'query_ablation'),
+    *('pattern_weights', 'pattern_embedding', 'curves', 'efficiency'),
+    *('sampling_points', 'side_by_side'),
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -67,6 +62,17 @@ def main(argv: list[str] | None = None) -> None:
         SystemExit: An analysis failed; the page is written all the same.
     """
     args = parse_args(argv)
+
+    import checkout  # noqa: F401
+    from checks import check_data, check_fraction, check_writable
+    from sweeping.environment import device_name
+
+    from mmdet_qrpaq.analysis.report import FAILED, make_parts
+    from mmdet_qrpaq.analysis.report_page import render_page
+    from mmdet_qrpaq.analysis.report_sections import Settings, list_sections
+    from mmdet_qrpaq.analysis.trained_detector import read_models
+    from mmdet_qrpaq.errors import ConfigError, check_number
+
     check_fraction('--score-threshold', args.score_threshold)
     number = dict(low=1, whole=True)
     check_number('--num-pictures', args.num_pictures, **number, hint='usual: 6')

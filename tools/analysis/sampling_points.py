@@ -15,26 +15,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import checkout  # noqa: F401
-from checks import check_data
-from output import add_output_argument, output_files
-
-from mmdet_qrpaq.analysis.results import describe_origin, write_result
-from mmdet_qrpaq.analysis.sampling_picture import draw_sampling_points
-from mmdet_qrpaq.analysis.sampling_points import (
-    find_pictures,
-    require_deformable,
-    sample_pictures,
-)
-from mmdet_qrpaq.analysis.sampling_result import SCHEMA, collect_numbers
-from mmdet_qrpaq.analysis.trained_detector import (
-    add_detector_arguments,
-    build_dataloader,
-    load_detector,
-)
-from mmdet_qrpaq.errors import check_number
-from mmdet_qrpaq.runtime.cli import run
-from mmdet_qrpaq.runtime.configs import read_config
+from command_line import add_detector_arguments, add_output_argument, run
 
 NAME = 'sampling_points'
 
@@ -71,11 +52,28 @@ def main(argv: list[str] | None = None) -> None:
         ConfigError: An option, config, checkpoint or data cannot work.
     """
     args = parse_args(argv)
+
+    import checkout  # noqa: F401
+    from checks import check_data
+    from output import output_files
+
+    from mmdet_qrpaq.analysis.results import describe_origin, write_result
+    from mmdet_qrpaq.analysis.sampling_picture import draw_sampling_points
+    from mmdet_qrpaq.analysis.sampling_points import (
+        find_pictures,
+        require_deformable,
+        sample_pictures,
+    )
+    from mmdet_qrpaq.analysis.sampling_result import SCHEMA, collect_numbers
+    from mmdet_qrpaq.analysis.trained_detector import build_dataloader, load_detector
+    from mmdet_qrpaq.errors import check_number
+    from mmdet_qrpaq.runtime.configs import parse_settings, read_config
+
     for option in ('num_pictures', 'num_queries'):
         flag = f'--{option.replace("_", "-")}'
         check_number(flag, getattr(args, option), 1, whole=True, hint='at least 1')
     table, picture = output_files(args.out, NAME, Path(args.checkpoint).parent)
-    cfg = read_config(args.config, args.cfg_options)
+    cfg = read_config(args.config, parse_settings(args.cfg_options))
     check_data(cfg, args.split)
     detector = load_detector(cfg, args.checkpoint)
     require_deformable(detector)

@@ -14,20 +14,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import checkout  # noqa: F401
-from checks import check_data, check_fraction
-from output import add_output_argument, output_files
-
-from mmdet_qrpaq.analysis.drawn_detections import draw_side_by_side
-from mmdet_qrpaq.analysis.results import describe_origin, write_result
-from mmdet_qrpaq.analysis.side_by_side import (
-    SCHEMA,
-    chosen,
-    collect_numbers,
-    look_at_pictures,
-)
-from mmdet_qrpaq.analysis.trained_detector import add_model_arguments, read_models
-from mmdet_qrpaq.runtime.cli import run
+from command_line import add_model_arguments, add_output_argument, run
 
 NAME = 'side_by_side'
 
@@ -59,6 +46,21 @@ def main(argv: list[str] | None = None) -> None:
         ConfigError: An option, config, checkpoint or data cannot work.
     """
     args = parse_args(argv)
+
+    import checkout  # noqa: F401
+    from checks import check_data, check_fraction
+    from output import output_files
+
+    from mmdet_qrpaq.analysis.drawn_detections import draw_side_by_side
+    from mmdet_qrpaq.analysis.results import describe_origin, write_result
+    from mmdet_qrpaq.analysis.side_by_side import (
+        SCHEMA,
+        chosen,
+        collect_numbers,
+        look_at_pictures,
+    )
+    from mmdet_qrpaq.analysis.trained_detector import read_models
+
     thresholds = dict(
         score_threshold=args.score_threshold, iou_threshold=args.iou_threshold
     )

@@ -12,18 +12,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import checkout  # noqa: F401
-from output import add_output_argument, output_files
-
-from mmdet_qrpaq.analysis.results import describe_origin, write_result
-from mmdet_qrpaq.analysis.training_curves import (
-    SCHEMA,
-    collect_numbers,
-    draw_training_curves,
-    read_history,
-)
-from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.runtime.cli import run
+from command_line import add_output_argument, run
 
 NAME = 'curves'
 
@@ -52,6 +41,19 @@ def main(argv: list[str] | None = None) -> None:
         ConfigError: A work directory holds no training log, or --out cannot work.
     """
     args = parse_args(argv)
+
+    import checkout  # noqa: F401
+    from output import output_files
+
+    from mmdet_qrpaq.analysis.results import describe_origin, write_result
+    from mmdet_qrpaq.analysis.training_curves import (
+        SCHEMA,
+        collect_numbers,
+        draw_training_curves,
+        read_history,
+    )
+    from mmdet_qrpaq.errors import ConfigError
+
     table, picture = output_files(args.out, NAME, args.work_dirs[0])
     names = args.names or name_apart(args.work_dirs)
     if len(names) != len(args.work_dirs):

@@ -6,6 +6,7 @@ removes what a broken-off pip left.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib.machinery
 import importlib.util
@@ -117,7 +118,9 @@ def imports(versions: dict[str, str]) -> dict:
 
 def main() -> None:
     """Prints the state."""
-    versions, swept = finished_distributions(heal='--heal' in sys.argv)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--heal', action='store_true')
+    versions, swept = finished_distributions(parser.parse_args().heal)
     state = {
         'python': '.'.join(map(str, sys.version_info[:3])),
         'versions': versions,

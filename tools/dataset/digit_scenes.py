@@ -1,6 +1,6 @@
 """Draw digits on photographs and trace them: the pictures behind `make_digits.py`.
 
-Called by `make_digits.py`, which numbers the pictures and writes the files. Nothing
+Called by `digit_dataset.py`, which numbers the pictures and writes the files. Nothing
 here touches the disk except to read what scikit-image ships.
 """
 

@@ -9,17 +9,15 @@ What is counted, and how, is told by ``mmdet_qrpaq/analysis/complexity.py``.
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import checkout  # noqa: F401
+from command_line import add_config_options, run
 from rich.console import Console
 from rich.table import Table
 
-from mmdet_qrpaq.analysis.complexity import Complexity, detector_complexity
-from mmdet_qrpaq.analysis.results import write_json
-from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.runtime.cli import require_writable_folder, run
-from mmdet_qrpaq.runtime.configs import add_config_options, read_config
+if TYPE_CHECKING:
+    from mmdet_qrpaq.analysis.complexity import Complexity
 
 CONVENTION = (
     '1 multiply-accumulate (MAC) = 2 FLOPs; papers often print MACs as FLOPs. '
@@ -58,7 +56,7 @@ def relative(value: int, base: int) -> float | None:
     return 100 * (value - base) / base if base else None
 
 
-def comparison(ours: Complexity, base: Complexity) -> dict[str, float | None]:
+def comparison(ours: 'Complexity', base: 'Complexity') -> dict[str, float | None]:
     """Absolute and relative difference of the totals."""
     return {
         'params': ours.total_params - base.total_params,
@@ -68,7 +66,7 @@ def comparison(ours: Complexity, base: Complexity) -> dict[str, float | None]:
     }
 
 
-def render(ours: Complexity, base: Complexity | None) -> Table:
+def render(ours: 'Complexity', base: 'Complexity | None') -> Table:
     """One row for each stage, one for the total; four columns a unit if compared."""
     table = Table()
     table.add_column('stage', no_wrap=True)
@@ -108,6 +106,15 @@ def render(ours: Complexity, base: Complexity | None) -> Table:
 def main() -> None:
     """Counts, prints and, if asked, writes."""
     args = parse_args()
+
+    import checkout  # noqa: F401
+
+    from mmdet_qrpaq.analysis.complexity import detector_complexity
+    from mmdet_qrpaq.analysis.results import write_json
+    from mmdet_qrpaq.errors import ConfigError
+    from mmdet_qrpaq.runtime.cli import require_writable_folder
+    from mmdet_qrpaq.runtime.configs import parse_settings, read_config
+
     shape = tuple(args.shape)
     if args.out:
         if args.out.suffix != '.json':
@@ -116,7 +123,7 @@ def main() -> None:
     # Piped output has no width of its own; a table must not wrap there.
     console = Console(width=None if sys.stdout.isatty() else 120)
     # Read both first: a wrong name of the second is told before the first runs.
-    configs = {args.config: read_config(args.config, args.cfg_options)}
+    configs = {args.config: read_config(args.config, parse_settings(args.cfg_options))}
     if args.baseline:
         configs['baseline'] = read_config(args.baseline)
     counted = []

@@ -12,10 +12,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from mmdet_qrpaq.analysis.results import installed_versions
-
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmdet')
 # A result that is being written anew changes no code.
@@ -31,6 +27,8 @@ def describe_environment(device: str | None = None) -> dict[str, Any]:
     Outside of a git checkout, `commit` and `dirty` are None; changes of
     `benchmarks/results` alone do not make a checkout dirty.
     """
+    from mmdet_qrpaq.analysis.results import installed_versions
+
     commit = _git('rev-parse', '--short=12', 'HEAD')
     changes = _git('status', '--porcelain', '--untracked-files=no', '--', *CODE)
     return {
@@ -49,6 +47,8 @@ def describe_environment(device: str | None = None) -> dict[str, Any]:
 
 def device_name(device: str | None = None) -> str:
     """Return the accelerator's name, or the processor's where none is used."""
+    import torch
+
     if device != 'cpu' and torch.cuda.is_available():
         return torch.cuda.get_device_name()
     cpuinfo = Path('/proc/cpuinfo')

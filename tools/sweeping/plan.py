@@ -1,6 +1,5 @@
 """Which runs a sweep has: leaves or values of one option, each with every seed."""
 
-import argparse
 import copy
 import hashlib
 import inspect
@@ -15,7 +14,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.runtime.configs import add_config_options, read_config
+from mmdet_qrpaq.runtime.configs import parse_settings, read_config
 
 from .data import describe_data, leaf_of, use_data
 from .scale import Scale
@@ -194,12 +193,4 @@ def _grid_options(grid: Sequence[str] | None) -> list[dict[str, Any]]:
             f'--grid {" ".join(grid)}: give a setting and its values, e.g. --grid '
             'model.pattern_query.num_patterns 50 100 150.'
         )
-    parser = argparse.ArgumentParser(exit_on_error=False)
-    add_config_options(parser)
-    try:
-        return [
-            parser.parse_args(['--cfg-options', f'{key}={value}']).cfg_options
-            for value in values
-        ]
-    except argparse.ArgumentError as error:
-        raise ConfigError(f'--grid {" ".join(grid)}: {error.message}') from error
+    return [parse_settings([f'{key}={value}'], '--grid') for value in values]

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from pycocotools import mask as coco_mask
 from rich.progress import track
 
 from .pictures import Pictures
@@ -185,6 +184,8 @@ def _measure(shape: Shape, image: dict) -> dict:
     area = width * height
     polygons = [[round(v, _DECIMALS) for v in polygon] for polygon in shape.polygons]
     if polygons:
+        from pycocotools import mask as coco_mask  # slow: not for --help
+
         parts = coco_mask.frPyObjects(polygons, image['height'], image['width'])
         # A scratch thinner than a pixel may have no mask, but is an object.
         area = float(coco_mask.area(coco_mask.merge(parts))) or area

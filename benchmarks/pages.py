@@ -1,0 +1,233 @@
+"""The tables and pictures of the pages, made from benchmarks/results/.
+
+Called by ``tables.py``, which writes them.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [
+    str(ROOT / 'benchmarks'),
+    str(ROOT / 'benchmarks' / 'accuracy'),
+    str(ROOT / 'benchmarks' / 'speed'),
+    str(ROOT / 'tools'),
+]
+import accuracy_tables  # noqa: E402
+import cost_table  # noqa: E402
+from accuracy_tables import decided  # noqa: E402
+from models_table import draw_growth, models_table  # noqa: E402
+from recording import RESULTS, setting  # noqa: E402
+
+README = ROOT / 'README.md'
+
+
+def load(name: str) -> dict:
+    """One result."""
+    return json.loads((RESULTS / f'{name}.json').read_text())
+
+
+def demo_table() -> str:
+    """What `make demo` reached."""
+    result = load('demo_digits')
+    measured = result['measured']
+    cells = [f'{measured[key]:.3f}' for key in ('AP', 'AP50', 'AP75')]
+    cells += [f'{measured["gini"]:.2f}', f'{measured["training_minutes"]:.1f} min']
+    return '\n'.join(
+        [
+            '| AP | AP50 | AP75 | Gini of query use | training |',
+            '|---|---|---|---|---|',
+            f'| {" | ".join(cells)} |',
+            '',
+            f'One run, seed {result["settings"]["seed"]}; {setting(result)}.',
+        ]
+    )
+
+
+def routing_table(result: dict) -> str:
+    """Time with query routing over time without, and where it does not pay."""
+    settings = result['settings']
+    tables = []
+    for host, measured in result['measured'].items():
+        runs = measured['runs']
+        head = ['queries that enter', 'executor']
+        head += [f'decoder, batch {run["batch"]}' for run in runs]
+        head += [f'whole model, batch {run["batch"]}' for run in runs]
+        rows = [head, ['---'] * len(head), ['all (host)', 'none', *host_seconds(runs)]]
+        for timed in zip(*(run['variants'] for run in runs), strict=True):
+            rows.append([timed[0]['share'], timed[0]['executor'], *ratios(timed)])
+        floor = [run['one_query'] for run in runs]
+        rows.append(['one query (host)', 'none', *ratios(floor)])
+        table = '\n'.join(f'| {" | ".join(row)} |' for row in rows)
+        title = f'**{host}**, {measured["queries"]} queries'
+        tables.append(f'{title}\n\n{table}\n\n{where_it_pays(runs)}')
+    height, width = settings['size']
+    tables.append(
+        f'{height}x{width}, random weights, {settings["device"]}, '
+        f'threads: {settings["threads"]}; medians of {settings["repeats"]} repetitions '
+        f'(decoder) and {settings["whole_repeats"]} (the rest); {setting(result)}.'
+    )
+    return '\n\n'.join(tables)
+
+
+def host_seconds(runs: list[dict]) -> list[str]:
+    """Cells of the host: decoder, then whole model."""
+    decoder = [run['host_decoder_seconds']['median'] for run in runs]
+    rest = [run['rest_seconds']['median'] for run in runs]
+    whole = [a + b for a, b in zip(decoder, rest, strict=True)]
+    return [f'{1000 * seconds:.0f} ms' for seconds in (*decoder, *whole)]
+
+
+def ratios(timed: Sequence[dict]) -> list[str]:
+    """Cells of one variant at each batch size: decoder, then whole model."""
+    cells = []
+    for entry in timed:
+        low, high = entry['decoder_ratio']['quartiles']
+        cells.append(f'{entry["decoder_ratio"]["median"]:.2f} ({low:.2f}-{high:.2f})')
+    return cells + [f'{entry["whole_ratio"]:.3f}' for entry in timed]
+
+
+def where_it_pays(runs: list[dict]) -> str:
+    """Sentences on who is slower than the host, or not clearly faster."""
+    slower, unclear = {}, {}
+    for run in runs:
+        for entry in run['variants']:
+            low, high = entry['decoder_ratio']['quartiles']
+            where = slower if low >= 1 else unclear if high >= 1 else None
+            if where is not None:
+                case = f'{entry["share"]} (batch {run["batch"]})'
+                where.setdefault(entry['executor'], []).append(case)
+    sentences = []
+    for text, cases in (
+        ('Slower than the host, so routing does not pay', slower),
+        ('Neither clearly slower nor faster (its quartiles hold 1)', unclear),
+    ):
+        named = [f'`{name}` at {", ".join(found)}' for name, found in cases.items()]
+        if named:
+            sentences.append(f'{text}: {"; ".join(named)}.')
+    return ' '.join(sentences) or 'Every variant makes the decoder faster.'
+
+
+def routing_tables() -> str:
+    """One table for each device that was measured."""
+    paths = sorted(RESULTS.glob('routing_speed_*.json'))
+    tables = [routing_table(load(path.stem)) for path in paths]
+    return '\n\n'.join(tables) or 'Not measured yet.'
+
+
+def mask_table(result: dict) -> str:
+    """Prediction time and training memory with masks over those without."""
+    lines = ['| what | boxes only | with masks | ratio |', '|---|---|---|---|']
+    for run in result['measured']['runs']:
+        low, high = run['ratio']['quartiles']
+        cells = [
+            f'prediction, batch {run["batch"]}, {run["masks_per_picture"]} masks a '
+            'picture',
+            f'{1000 * run["boxes_seconds"]["median"]:.0f} ms',
+            f'{1000 * run["masks_seconds"]["median"]:.0f} ms',
+            f'{run["ratio"]["median"]:.2f} ({low:.2f}-{high:.2f})',
+        ]
+        lines.append(f'| {" | ".join(cells)} |')
+    for step in result['measured']['training_memory']:
+        boxes, masks = step['boxes_bytes'], step['masks_bytes']
+        cells = [f'training step, {step["objects"]} objects']
+        cells += [f'{number / 2**20:.0f} MiB' for number in (boxes, masks)]
+        lines.append(f'| {" | ".join([*cells, f"{masks / boxes:.2f}"])} |')
+    settings = result['settings']
+    height, width = settings['size']
+    return '\n'.join(
+        [
+            *lines,
+            '',
+            f'`{settings["config"]}`, {height}x{width}, random weights, '
+            f'{settings["device"]}, threads: {settings["threads"]}; medians of '
+            f'{settings["repeats"]} repetitions; {setting(result)}.',
+        ]
+    )
+
+
+def mask_tables() -> str:
+    """One table for each device that was measured."""
+    paths = sorted(RESULTS.glob('masks_speed_*.json'))
+    tables = [mask_table(load(path.stem)) for path in paths]
+    return '\n\n'.join(tables) or 'Not measured yet.'
+
+
+def model_tables() -> str:
+    """Whole models beside their hosts, one table for each device that was measured."""
+    parts = []
+    for path in sorted(RESULTS.glob('model_speed_*.json')):
+        result = load(path.stem)
+        settings = result['settings']
+        height, width = settings['size']
+        leaves = settings['family'].items()
+        parts += [
+            ', '.join(f'{name}: `{leaf}`' for name, leaf in leaves) + '.',
+            models_table(result),
+            f'{height}x{width}, random weights, {settings["device"]}, threads: '
+            f'{settings["threads"]}; medians of {settings["repeats"]} repetitions, in '
+            f'brackets quartiles; {setting(result)}.',
+        ]
+        if any(case['series'] != 'grid' for case in result['measured']):
+            parts.append(f'![Growth with queries and objects](images/{path.stem}.png)')
+    return '\n\n'.join(parts) or 'Not measured yet.'
+
+
+def draw_pictures() -> None:
+    """The AP curves of those studies, and how the time of models grows."""
+    for path in RESULTS.glob('model_speed_*.json'):
+        result = load(path.stem)
+        if any(case['series'] != 'grid' for case in result['measured']):
+            figure = draw_growth(result['measured'], result['settings'])
+            figure.savefig(ROOT / 'docs' / 'images' / f'{path.stem}.png', dpi=110)
+    accuracy_tables.draw_curves_of_methods()
+
+
+DECISIONS = ROOT / 'docs' / 'decisions'
+# Generated blocks by file.
+PAGES = {
+    README: {
+        'demo results': demo_table,
+        'cost': cost_table.pair_table,
+        'accuracy in short': accuracy_tables.summary,
+    },
+    ROOT / 'docs' / 'cost.md': {'cost rows': cost_table.rows_table},
+    ROOT / 'docs' / 'speed.md': {
+        'routing speed': routing_tables,
+        'model speed': model_tables,
+    },
+    DECISIONS / '0003-routing-policy.md': {
+        'routing policy': decided('routing_policy'),
+        'routing parts': decided('routing_parts'),
+        'routing sites': decided('routing_sites'),
+    },
+    DECISIONS / '0004-open-choices.md': {
+        name.replace('_', ' '): decided(name)
+        for name in (
+            'router_start',
+            'router_input',
+            'routing_ffn',
+            'varifocal',
+            'quality_confidence',
+            'quality_normalizer',
+            'weight_mlp',
+        )
+    },
+    ROOT / 'docs' / 'masks.md': {'masks speed': mask_tables},
+    ROOT / 'docs' / 'accuracy.md': {'accuracy': accuracy_tables.tables},
+}
+
+
+def render(page: Path) -> str:
+    """A page with its generated blocks made anew."""
+    text = page.read_text()
+    for name, table in PAGES[page].items():
+        block = f'<!-- {name} -->\n{table()}\n<!-- end of {name} -->'
+        old = re.search(f'<!-- {name} -->.*?<!-- end of {name} -->', text, re.S)
+        if old is None:
+            raise SystemExit(f'{page.relative_to(ROOT)} has no block "{name}".')
+        text = text.replace(old.group(), block)
+    return text

@@ -1,0 +1,194 @@
+"""What the command lines of the tools share: flags, and how a mistake is told.
+
+Standard library only: a tool reads its arguments before it imports anything slow.
+"""
+
+import argparse
+import gc
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from urllib.error import URLError
+
+USER_ERROR = 2  # exit status, as argparse's
+
+_RANK_VARIABLES = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
+
+
+class _Settings(argparse.Action):
+    """Collects the words of ``--cfg-options``, which `parse_settings` makes a dict."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: list[str],
+        option_string: str | None = None,
+    ) -> None:
+        for word in values:
+            _, equals, value = word.partition('=')
+            paired = all(value.count(a) == value.count(b) for a, b in ('()', '[]'))
+            if not equals or (',' in value and not paired):
+                raise argparse.ArgumentError(
+                    self,
+                    f'expected KEY=VALUE [KEY=VALUE ...], got {" ".join(values)}',
+                )
+        words = getattr(namespace, self.dest) or []
+        setattr(namespace, self.dest, [*words, *values])
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--cfg-options``; `mmdet_qrpaq.runtime.configs.parse_settings` reads it."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=_Settings,
+        metavar='KEY=VALUE',
+        help='change settings of the config, e.g. model.num_queries=300 or '
+        'key="[a,b]" (lists and tuples in quotes, without spaces)',
+    )
+
+
+def build_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser with the flags common to training and testing."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--work-dir', help='folder for logs and results (work_dirs/<config name>)'
+    )
+    add_config_options(parser)
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes (none: this one alone)',
+    )
+    # Older launchers pass the local rank as an argument instead of LOCAL_RANK.
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS
+    )
+    return parser
+
+
+def add_detector_arguments(
+    parser: argparse.ArgumentParser,
+    score_threshold: float | None = None,
+    iou_threshold: float | None = None,
+) -> None:
+    """Add what every tool takes that looks at a trained detector.
+
+    Args:
+        score_threshold: Default of the option of that name; None leaves it out.
+        iou_threshold: The same.
+    """
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint written by training (.pth)')
+    parser.add_argument(
+        '--split',
+        choices=['val', 'test'],
+        default='val',
+        help='whose data loader of the config to use (val)',
+    )
+    if score_threshold is not None:
+        parser.add_argument(
+            '--score-threshold',
+            type=float,
+            default=score_threshold,
+            help=f'least score of a prediction that counts ({score_threshold})',
+        )
+    if iou_threshold is not None:
+        parser.add_argument(
+            '--iou-threshold',
+            type=float,
+            default=iou_threshold,
+            help=f'least IoU of a correct detection ({iou_threshold})',
+        )
+    add_config_options(parser)
+
+
+def add_model_arguments(
+    parser: argparse.ArgumentParser,
+    score_threshold: float | None = None,
+    iou_threshold: float | None = None,
+) -> None:
+    """Add what every tool takes that compares trained detectors.
+
+    Args:
+        score_threshold: As in `add_detector_arguments`.
+        iou_threshold: As there.
+    """
+    add_detector_arguments(parser, score_threshold, iou_threshold)
+    parser.add_argument('--name', help="the model's name (the config's file name)")
+    parser.add_argument(
+        '--also',
+        nargs=3,
+        action='append',
+        default=[],
+        metavar=('NAME', 'CONFIG', 'CHECKPOINT'),
+        help='compare with this model; can be repeated; --cfg-options change its '
+        'config, too',
+    )
+
+
+def add_output_argument(
+    parser: argparse.ArgumentParser, name: str, place: str = 'beside the checkpoint'
+) -> None:
+    """Add ``--out``.
+
+    Args:
+        name: Stem of the files without it.
+        place: Where they then are.
+    """
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='FILE.json',
+        help='file for the numbers; the picture beside it has its name and .png '
+        f'({name}.json {place})',
+    )
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a tool; a mistake of the user becomes one sentence and exit status 2.
+
+    Everything else keeps its traceback: it is a bug, not a mistake.
+    """
+    try:
+        main()
+    except Exception as error:
+        sentence = _user_error(error)
+        if sentence is None:
+            raise
+        # Any process may be the only one that failed, be it for its own batch.
+        ranks = [os.environ[name] for name in _RANK_VARIABLES if name in os.environ]
+        first = ranks[:1] in ([], ['0'])
+        who = '\nerror' if first else f'error in process {ranks[0]}'
+        print(f'{who}: {sentence}', file=sys.stderr, flush=True)
+        sys.exit(USER_ERROR)
+    else:
+        from torch import distributed
+
+        if distributed.is_available() and distributed.is_initialized():
+            # gloo can deadlock if a peer leaves first or the model outlives the group.
+            gc.collect()
+            distributed.barrier()
+            distributed.destroy_process_group()
+
+
+def _user_error(error: BaseException | None) -> str | None:
+    """Return the innermost sentence for the user; registries re-raise with a prefix."""
+    from mmdet_qrpaq.errors import ConfigError
+
+    sentence = None
+    while error is not None:
+        if isinstance(error, ConfigError):
+            sentence = str(error)
+        elif isinstance(error, URLError) and sentence is None:
+            sentence = (
+                f'pretrained weights cannot be downloaded ({error.reason}); connect to '
+                'the internet, or start without them (--cfg-options '
+                'model.backbone.init_cfg=None).'
+            )
+        error = error.__cause__ or error.__context__
+    return sentence
