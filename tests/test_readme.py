@@ -10,7 +10,7 @@ RESULTS = sorted((REPOSITORY / 'benchmarks' / 'results').rglob('*.json'))
 
 
 def test_the_tables_are_those_of_the_results():
-    path = REPOSITORY / 'benchmarks' / 'tables.py'
+    path = REPOSITORY / 'benchmarks' / 'pages.py'
     spec = importlib.util.spec_from_file_location('qrpaq_tables', path)
     tables = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tables)

@@ -221,7 +221,8 @@ def test_a_failing_section_is_told_in_page_and_exit_status(
     tool, out = load_tool('analysis/report'), tmp_path / 'report.html'
     bad = Fake(RuntimeError('out of luck'))
     sections = [bad.section(), Fake().section('good')]
-    monkeypatch.setattr(tool, 'list_sections', lambda *_: sections)
+    name = 'mmdet_qrpaq.analysis.report_sections.list_sections'
+    monkeypatch.setattr(name, lambda *_: sections)
     with pytest.raises(SystemExit) as stop:
         tool.main(command(folder, '--out', str(out)))
     assert stop.value.code == 1

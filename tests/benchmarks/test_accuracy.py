@@ -17,6 +17,7 @@ sys.path[:0] = [
 ]
 import paired  # noqa: E402
 import studies  # noqa: E402
+from sweeping.record import settings_of  # noqa: E402
 
 STUDIES = studies.STUDIES
 METHODS = ('methods_dino', 'methods_deformable')
@@ -115,7 +116,7 @@ def test_a_record_older_than_digests_is_not_reused(data, tmp_path, monkeypatch):
 def test_runs_of_another_budget_do_not_join_a_table(data, tmp_path):
     options = ['methods_dino', '--data', data, '--seeds', 0, 0, '--iterations', 9]
     runs = list(plan(*options).values())
-    record = dict(settings=dict(paired.settings_of(runs[0]), iterations=9))
+    record = dict(settings=dict(settings_of(runs[0]), iterations=9))
     (tmp_path / 'host_seed0.json').write_text(json.dumps(record))
     paired.require_same_budget(runs[1:], tmp_path)
     for more, key in (

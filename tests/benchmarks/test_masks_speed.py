@@ -14,7 +14,7 @@ sys.path[:0] = [
     str(REPOSITORY / 'benchmarks'),
     str(REPOSITORY / 'benchmarks' / 'speed'),
 ]
-import masks as benchmark  # noqa: E402
+import masks_timing as benchmark  # noqa: E402
 
 
 def pair():

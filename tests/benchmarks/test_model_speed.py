@@ -15,6 +15,7 @@ sys.path[:0] = [
 ]
 import models  # noqa: E402
 import models_table  # noqa: E402
+import models_timing  # noqa: E402
 
 
 def test_the_cases_of_a_command():
@@ -53,9 +54,11 @@ def measured() -> list[dict]:
     ):
         counted.clear()
         found.append(
-            models.measure(detectors, case, (64, 96), 2, lambda: counted.append(1))
+            models_timing.measure(
+                detectors, case, (64, 96), 2, lambda: counted.append(1)
+            )
         )
-        assert len(counted) == models.steps(2, 2)
+        assert len(counted) == models_timing.steps(2, 2)
     return json.loads(json.dumps(found))
 
 
@@ -87,8 +90,8 @@ def test_memory_of_a_step_counts_its_gradients(monkeypatch):
         seen.append([p.grad is None for p in detector.parameters()])
         return 1
 
-    monkeypatch.setattr(models, 'peak_memory', look)
-    models.measure(
+    monkeypatch.setattr(models_timing, 'peak_memory', look)
+    models_timing.measure(
         dict(host=detector), models.Case('grid', 1, 12, 3, False), (64, 96), 2
     )
     assert len(seen) == 2 and all(map(all, seen))
@@ -131,8 +134,8 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
 
     there = dict(models.recording.describe_environment(), commit='this', dirty=False)
     monkeypatch.setattr(models.recording, 'describe_environment', lambda _: dict(there))
-    monkeypatch.setattr(models, 'build', lambda *_: None)
-    monkeypatch.setattr(models, 'measure', measure)
+    monkeypatch.setattr(models_timing, 'build', lambda *_: None)
+    monkeypatch.setattr(models_timing, 'measure', measure)
     command = ['--batches', '1', '2', '--queries', '300', '--growth', '--out', str(out)]
     with pytest.raises(KeyboardInterrupt):
         models.main(command)

@@ -1,12 +1,17 @@
 """One sentence for whatever is wrong with a config file or its overrides."""
 
 import argparse
+import sys
 from pathlib import Path
 
 import pytest
 
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.runtime.configs import add_config_options, read_config
+from mmdet_qrpaq.runtime.configs import parse_settings, read_config
+from tiny_runs import TOOLS
+
+sys.path.insert(0, str(TOOLS))
+from command_line import add_config_options  # noqa: E402
 
 HOST = 'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py'
 
@@ -68,12 +73,27 @@ def test_overrides_that_fit() -> None:
     assert (cfg.model.num_queries, cfg.model.type) == (300, 'DINO')
 
 
-@pytest.mark.parametrize('word', ['foo', 'foo=[1,(2]'])
+@pytest.mark.parametrize('word', ['foo', 'foo=[1,(2]', 'foo=1,2)'])
 def test_words_that_are_no_settings(word: str, capsys: pytest.CaptureFixture) -> None:
     parser = argparse.ArgumentParser()
     add_config_options(parser)
-    assert parser.parse_args(['--cfg-options', 'a=1']).cfg_options == dict(a=1)
     with pytest.raises(SystemExit) as end:
         parser.parse_args(['--cfg-options', 'a=1', word])
     assert end.value.code == 2
     assert f'KEY=VALUE ...], got a=1 {word}' in capsys.readouterr().err
+
+
+def test_words_that_are_settings() -> None:
+    parser = argparse.ArgumentParser()
+    add_config_options(parser)
+    words = '--cfg-options a.b=1 c=[(1,x),None] --cfg-options a.b=x( d='
+    settings = parse_settings(parser.parse_args(words.split()).cfg_options)
+    assert settings == {'a.b': 'x(', 'c': [(1, 'x'), None], 'd': ''}
+    assert parse_settings(parser.parse_args([]).cfg_options) == {}
+
+
+# The second is a valid list in brackets of its own; without them mmengine never ends.
+@pytest.mark.parametrize('word', ['a=[(]', 'a=[1,2],[3,4]'])
+def test_values_that_cannot_be_read(word: str) -> None:
+    with pytest.raises(ConfigError, match=r'--cfg-options: expected KEY=VALUE .*got a'):
+        parse_settings([word])

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.runtime.cli import run
 from tiny_runs import TOOLS, run_tool
+
+sys.path.insert(0, str(TOOLS))
+from command_line import run  # noqa: E402
 
 
 def sentence(tool: str, arguments: list, capsys: pytest.CaptureFixture) -> str:

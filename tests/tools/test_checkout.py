@@ -10,22 +10,23 @@ import pytest
 from tiny_runs import TOOLS
 
 STARTED = [
-    'train.py',
-    'test.py',
-    'analysis/query_usage.py',
-    'analysis/side_by_side.py',
-    'analysis/training_curves.py',
-    'dataset/make_digits.py',
-    'model/complexity.py',
+    'train.py a.py',
+    'test.py a.py a.pth',
+    'sweep.py a.py',
+    'analysis/query_usage.py a.py a.pth',
+    'analysis/side_by_side.py a.py a.pth',
+    'analysis/training_curves.py a',
+    'model/complexity.py a.py',
 ]
 
 
-@pytest.mark.parametrize('tool', STARTED)
-def test_unfit_mmengine_is_one_sentence(tool: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize('command', STARTED)
+def test_unfit_mmengine_is_one_sentence(command: str, tmp_path: Path) -> None:
     """The package is found (it does the complaining), wherever the command is run."""
     (tmp_path / 'mmengine.py').write_text("__version__ = '0.1'")
+    tool, *words = command.split()
     done = subprocess.run(
-        [sys.executable, str(TOOLS / tool), '--help'],
+        [sys.executable, str(TOOLS / tool), *words],
         cwd=tmp_path,
         env={**os.environ, 'PYTHONPATH': str(tmp_path)},
         capture_output=True,

@@ -12,6 +12,7 @@ import torch
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
 from mmdet_qrpaq.runtime.fit import require_same_model
+from mmdet_qrpaq.runtime.publishing import strip
 from tiny_hosts import METHODS, build, build_host, host_config, make_batch
 from tiny_runs import load_tool, run_tool
 
@@ -162,9 +163,7 @@ def test_whatever_is_marked_for_training_alone_is_dropped(method):
     detector = build(host_config('dino', **options))
     parts = dict(detector.named_children())
     marked = {name for name in parts if getattr(parts[name], 'training_only', False)}
-    published, _ = load_tool('model/publish').strip(
-        dict(state_dict=detector.state_dict()), 'a.pth'
-    )
+    published, _ = strip(dict(state_dict=detector.state_dict()), 'a.pth')
     kept = {key.partition('.')[0] for key in published['state_dict']}
     assert marked and not marked & kept
     # Nothing below the top is marked: its name is not what the tool looks for.

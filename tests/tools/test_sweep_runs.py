@@ -240,8 +240,8 @@ def test_a_command_can_be_typed_again(monkeypatch) -> None:
 
 
 def test_a_gpu_that_is_not_used_is_not_the_hardware(monkeypatch) -> None:
-    monkeypatch.setattr(environment.torch.cuda, 'is_available', lambda: True)
-    monkeypatch.setattr(environment.torch.cuda, 'get_device_name', lambda: 'a GPU')
+    monkeypatch.setattr('torch.cuda.is_available', lambda: True)
+    monkeypatch.setattr('torch.cuda.get_device_name', lambda: 'a GPU')
     assert environment.describe_environment()['hardware']['device'] == 'a GPU'
     used = environment.describe_environment('cpu')['hardware']['device']
     assert used not in ('a GPU', '')

@@ -107,8 +107,8 @@ def test_flags_reach_the_config(
         seen.append(cfg)
         raise Stop
 
-    monkeypatch.setattr(train, 'preflight', record)
-    monkeypatch.setattr(train, 'get_device', lambda: 'cuda')
+    monkeypatch.setattr('mmdet_qrpaq.runtime.preflight.preflight', record)
+    monkeypatch.setattr('mmengine.device.get_device', lambda: 'cuda')
     with pytest.raises(Stop):
         train.main([str(tiny_config), '--work-dir', str(tmp_path), *flags])
     value = seen[0]
