@@ -19,26 +19,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from demo_progress import TrainingProgress
+from demo_progress import Stop, TrainingProgress, call
 from demo_record import Record, fingerprint
 from demo_report import markdown, precision_table, show
 
-from bootstrap_lib.running import SetupError, clock, last_line, run_logged
+from bootstrap_lib.running import clock
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = Path('configs/paq_dino_r18_digits_demo.py')
 DATA = Path('data/digits')
 PACKAGE = 'mmdet_qrpaq'
 FRAMEWORK = ('mmengine', 'mmcv', 'mmdet', 'torch')
-QUIET_EVERY_S = 10  # without a terminal: one line of progress this often
-
-
-class Stop(Exception):
-    """The demo cannot go on: a sentence for the user and an exit status."""
-
-    def __init__(self, sentence: str, status: int = 2) -> None:
-        super().__init__(sentence)
-        self.status = status
+# What a step does, as told on the screen; its name is that of its log and its files.
+STEPS = dict(
+    data='data set: digits on photographs',
+    train='training',
+    test='AP on pictures it was not trained on',
+    curves='figure: loss and AP',
+    val_predictions='figure: truth beside predictions',
+    query_usage='figure: how often each query is used',
+)
 
 
 @dataclass
@@ -155,7 +155,7 @@ class Demo:
         """Run a step's command, time it, and leave one line on the screen.
 
         Args:
-            step: Names its log and its time.
+            step: One of `STEPS`.
             command: What follows `python`.
             describe: See `call`.
             goes_on: Whether the step was begun before.
@@ -163,9 +163,9 @@ class Demo:
         log = self.work_dir / f'{step}.log'
         started = time.monotonic()
         with self.record.timed(step, goes_on=goes_on):
-            call(command, log, step, describe, verbose=self.verbose)
+            call(command, log, STEPS[step], describe, verbose=self.verbose)
         took = clock(time.monotonic() - started)
-        print(f'      {took}  {step}, done (log: {log})', flush=True)
+        print(f'      {took}  {STEPS[step]} ({log})', flush=True)
 
     def put_aside(self) -> None:
         """Keep a run of another config, package or data under another name."""
@@ -199,41 +199,6 @@ def mim(verb: str) -> list[Any]:
     Not as `python -m mim`, which would look for the package in the current folder.
     """
     return [Path(sysconfig.get_path('scripts')) / 'mim', verb, PACKAGE]
-
-
-def call(
-    arguments: list[Any],
-    log: Path,
-    what: str,
-    describe: Callable[[str, float], str] | None = None,
-    verbose: bool = False,
-) -> None:
-    """Run Python with arguments; whatever ends this process ends that one too.
-
-    Args:
-        arguments: What follows `python`.
-        log: Takes what it prints.
-        what: Names it on the screen.
-        describe: Turns (end of the log, seconds so far) into the line that tells how
-            far it is.
-        verbose: Show what it prints, in place of that line.
-
-    Raises:
-        Stop: It failed; the end of the log says why.
-    """
-    try:
-        run_logged(
-            [sys.executable, *map(str, arguments)],
-            log,
-            what,
-            env={**os.environ, 'PYTHONUNBUFFERED': '1'},
-            describe=describe or (lambda end, _: f'{what}: {last_line(end)}'),
-            reason_in=lambda _: '',
-            quiet_every=QUIET_EVERY_S,
-            echo=verbose,
-        )
-    except SetupError as error:
-        raise Stop(str(error), 1) from None
 
 
 def interrupt(*_: Any) -> None:

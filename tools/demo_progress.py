@@ -1,7 +1,18 @@
-"""How far the demo's training is, read from what it prints; used by ``demo.py``."""
+"""Runs a command of the demo, and tells how far its training is; used by ``demo.py``.
 
+The progress is read from what the training prints, which goes to a log.
+"""
+
+import os
 import re
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bootstrap_lib.running import SetupError, run_logged
+
+QUIET_EVERY_S = 10  # without a terminal: one line of progress this often
 
 BAR = 20  # characters
 # mmengine's lines: epoch, iteration, iterations an epoch, time left, loss; epoch, AP.
@@ -11,6 +22,49 @@ STEP = re.compile(
 VALIDATION = re.compile(r'Epoch\(val\) +\[\d+\].*bbox_mAP: (\S+) .*bbox_mAP_50: (\S+)')
 # Of the config, which it prints before.
 EPOCHS = re.compile(r'^train_cfg = dict\([^)]*max_epochs=(\d+)', re.MULTILINE)
+
+
+class Stop(Exception):
+    """The demo cannot go on: a sentence for the user and an exit status."""
+
+    def __init__(self, sentence: str, status: int = 2) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def call(
+    arguments: list[Any],
+    log: Path,
+    what: str,
+    describe: Callable[[str, float], str] | None = None,
+    verbose: bool = False,
+) -> None:
+    """Run Python with arguments; whatever ends this process ends that one too.
+
+    Args:
+        arguments: What follows `python`.
+        log: Takes what it prints.
+        what: Names it on the screen.
+        describe: Turns (end of the log, seconds so far) into the line that tells how
+            far it is.
+        verbose: Show what it prints, in place of that line.
+
+    Raises:
+        Stop: It failed; the end of the log says why.
+    """
+    try:
+        run_logged(
+            [sys.executable, *map(str, arguments)],
+            log,
+            what,
+            env={**os.environ, 'PYTHONUNBUFFERED': '1'},
+            describe=describe or (lambda *_: f'{what} ...'),
+            reason_in=lambda _: '',
+            quiet_every=QUIET_EVERY_S,
+            echo=verbose,
+        )
+    except SetupError as error:
+        raise Stop(str(error), 1) from None
 
 
 class TrainingProgress:
@@ -47,6 +101,8 @@ class TrainingProgress:
         share = (int(epoch) - 1 + int(done) / int(steps)) / self.epochs
         left = max(0, _seconds(eta) - (seconds - self.seen_at))
         left = f'{int(left) // 60}:{int(left) % 60:02d} left'
+        if share == 1:
+            left = 'last validation'
         return f'{_bar(share)}{share:4.0%}  {left}  {told}'
 
 

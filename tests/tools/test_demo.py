@@ -97,8 +97,8 @@ def test_everything_once_then_nothing(commands, capsys):
     assert run(commands) == (0, [])
     first, last = capsys.readouterr().out.split('AP on data', 1)
     for step in ('data', 'train', 'test', 'val_predictions'):
-        assert f'{step}, done (log: work_dirs/demo/{step}.log)' in first
-    assert 'done' not in last and '0.500' in last and 'Gini 0.50' in last
+        assert f'{demo.STEPS[step]} (work_dirs/demo/{step}.log)' in first
+    assert '.log' not in last and '0.500' in last and 'Gini 0.50' in last
     assert 'score of 0.31 or more' in last
     for line in last.splitlines():
         if line.startswith('  work_dirs'):
@@ -209,6 +209,8 @@ def test_progress_is_told_from_the_log():
     line = progress.describe(log.removeprefix(LOG), 60)
     assert line == 'training:  50%  0:09 left  loss 9.10  AP 0.24  AP50 0.33'
     assert '0:00 left' in progress.describe(log, 999)
+    log += LINE.format(epoch=4, step=100, eta='0:00:00', loss=8.1)
+    assert '100%  last validation  loss 8.10' in progress.describe(log, 999)
 
 
 def test_progress_of_a_resumed_training_starts_where_it_is():
@@ -281,7 +283,7 @@ def test_only_verbose_shows_what_a_command_prints(tmp_path, capfd, verbose):
 
 
 def test_without_a_terminal_a_line_now_and_then(tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(demo, 'QUIET_EVERY_S', 0.6)
+    monkeypatch.setattr('demo_progress.QUIET_EVERY_S', 0.6)
     seen = []
     code = 'import time; print("begun", flush=True); time.sleep(2)'
     describe = lambda log, seconds: seen.append(log) or f'x: {log.strip()}'  # noqa: E731
