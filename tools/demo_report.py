@@ -93,7 +93,8 @@ def show(config: Path, work_dir: Path, data: Path, checkpoint: Path) -> None:
         shown = Table(title=f'{group} on {data}/val', title_justify='left')
         for name in values:
             shown.add_column(name, justify='right')
-        shown.add_row(*(f'{value:.3f}' for value in values.values()))
+        digits = 3 if group == 'AP' else 2  # ten classes fit on 80 columns
+        shown.add_row(*(f'{value:.{digits}f}' for value in values.values()))
         console.print(shown)
     looks = {
         'val_predictions.png': 'Pictures it was not trained on: truth beside what it '
