@@ -9,25 +9,25 @@ import recording
 
 sys.path.insert(0, str(recording.ROOT / 'tools'))
 import demo  # noqa: E402  (a tool, not a package)
+import demo_report  # noqa: E402
+from demo_record import Record  # noqa: E402
 
 WORK_DIR = recording.ROOT / 'work_dirs' / 'demo'
 
 
-def training_seconds() -> float:
-    """Time of all training iterations, data loading included, without validation.
+def measured() -> dict:
+    """What the demo left, and what each step took, by the clock and of CPU.
 
-    A resumed run does some iterations again; the later time counts.
+    A training that was stopped took the time of all its parts.
     """
-    times = {}
-    for log in sorted(WORK_DIR.glob('*/vis_data/scalars.json')):
-        for line in log.read_text().splitlines():
-            entry = json.loads(line)
-            if 'loss' in entry:
-                times[entry['iter']] = entry['time']
-    # `time` is the mean over the iterations since the entry before.
-    steps = sorted(times)
-    gaps = [end - start for start, end in zip([0, *steps], steps, strict=False)]
-    return sum(times[step] * gap for step, gap in zip(steps, gaps, strict=True))
+    seconds = Record(WORK_DIR).read()['seconds']
+    return dict(
+        **json.loads((WORK_DIR / 'ap_table.json').read_text())['AP'],
+        gini=demo_report.read_gini(WORK_DIR),
+        score_threshold=demo_report.read_score_threshold(WORK_DIR),
+        training_minutes=round(seconds['train']['wall'] / 60, 1),
+        seconds=seconds,
+    )
 
 
 def main() -> None:
@@ -37,17 +37,12 @@ def main() -> None:
     status = demo.main([])
     if status:
         sys.exit(status)
-    table = json.loads((WORK_DIR / 'ap_table.json').read_text())
     path = recording.write(
         recording.RESULTS / 'demo_digits.json',
         'demo',
         environment,
         dict(config=str(demo.CONFIG), seed=0),
-        dict(
-            **table['AP'],
-            gini=demo.read_gini(WORK_DIR),
-            training_minutes=round(training_seconds() / 60, 1),
-        ),
+        measured(),
     )
     print(f'written: {path}')
 

@@ -36,10 +36,14 @@ def demo_table() -> str:
     measured = result['measured']
     cells = [f'{measured[key]:.3f}' for key in ('AP', 'AP50', 'AP75')]
     cells += [f'{measured["gini"]:.2f}', f'{measured["training_minutes"]:.1f} min']
+    seconds = measured.get('seconds', {})  # not in older results
+    for kind in ('wall', 'cpu'):
+        minutes = sum(spent[kind] for spent in seconds.values()) / 60
+        cells.append(f'{minutes:.1f} min' if seconds else '-')
     return '\n'.join(
         [
-            '| AP | AP50 | AP75 | Gini of query use | training |',
-            '|---|---|---|---|---|',
+            '| AP | AP50 | AP75 | Gini of query use | training | all steps | CPU |',
+            '|---|---|---|---|---|---|---|',
             f'| {" | ".join(cells)} |',
             '',
             f'One run, seed {result["settings"]["seed"]}; {setting(result)}.',

@@ -1,4 +1,4 @@
-"""The small DINO of the demo without any method: what the others compare with.
+"""A small DINO without any method: what the others on digits compare with.
 
 python tools/dataset/make_digits.py
 mim train mmdet_qrpaq configs/dino_r18_4e_digits.py

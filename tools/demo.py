@@ -11,173 +11,169 @@ import importlib.util
 import json
 import os
 import signal
-import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from demo_progress import Stop, TrainingProgress, call
 from demo_record import Record, fingerprint
+from demo_report import markdown, precision_table, show
+
+from bootstrap_lib.running import clock
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = Path('configs/paq_dino_r18_4e_digits.py')
+CONFIG = Path('configs/paq_dino_r18_digits_demo.py')
 DATA = Path('data/digits')
 PACKAGE = 'mmdet_qrpaq'
 FRAMEWORK = ('mmengine', 'mmcv', 'mmdet', 'torch')
-METRICS = {
-    'bbox_mAP': 'AP',
-    'bbox_mAP_50': 'AP50',
-    'bbox_mAP_75': 'AP75',
-    'bbox_mAP_s': 'AP small',
-    'bbox_mAP_m': 'AP medium',
-    'bbox_mAP_l': 'AP large',
-}
+# What a step does, as told on the screen; its name is that of its log and its files.
+STEPS = dict(
+    data='data set: digits on photographs',
+    train='training',
+    test='AP on pictures it was not trained on',
+    curves='figure: loss and AP',
+    val_predictions='figure: truth beside predictions',
+    query_usage='figure: how often each query is used',
+)
 
 
-class Stop(Exception):
-    """The demo cannot go on: a sentence for the user and an exit status."""
+@dataclass
+class Demo:
+    """The steps; each is skipped if it is done.
 
-    def __init__(self, sentence: str, status: int = 2) -> None:
-        super().__init__(sentence)
-        self.status = status
+    Attributes:
+        work_dir: Where everything goes but the data.
+        options: `--cfg-options` and its words, or nothing.
+        verbose: Whether to show all that the commands print.
+    """
 
+    work_dir: Path
+    options: list[str]
+    verbose: bool
 
-def make_data(record: Record) -> str:
-    """Make the data set; return its fingerprint."""
-    tool = Path('tools/dataset/make_digits.py')
-    inputs = fingerprint(*sorted(tool.parent.glob('*.py')))
-    card = DATA / 'dataset.json'
-    if not record.is_done('data', inputs, [card, DATA / 'train', DATA / 'val']):
-        announce('data set')
-        call([tool, '--out', DATA])
-        record.write('data', inputs)
-    return fingerprint(card)
+    @property
+    def record(self) -> Record:
+        """What was done before."""
+        return Record(self.work_dir)
 
+    def make_data(self) -> str:
+        """Make the data set; return its fingerprint."""
+        tool = Path('tools/dataset/make_digits.py')
+        inputs = fingerprint(*sorted(tool.parent.glob('*.py')))
+        card = DATA / 'dataset.json'
+        if not self.record.is_done(
+            'data', inputs, [card, DATA / 'train', DATA / 'val']
+        ):
+            self.run('data', [tool, '--out', DATA])
+            self.record.write('data', inputs)
+        return fingerprint(card)
 
-def train(record: Record, work_dir: Path, data: str, options: list[str]) -> str:
-    """Train, from the last epoch if possible; return what the result depends on."""
-    package = find_package()
-    sources = [
-        path
-        for path in sorted(package.rglob('*.py'))
-        if path.relative_to(package).parts[0] not in ('analysis', '.mim')
-    ]
-    inputs = fingerprint(
-        data,
-        options,
-        [importlib.metadata.version(name) for name in installed_framework()],
-        CONFIG,
-        *sorted(CONFIG.parent.glob('_base_/*.py')),
-        *sources,
-    )
-    if record.is_done('train', inputs, [work_dir / 'last_checkpoint']):
+    def train(self, data: str) -> str:
+        """Train, from the last epoch if possible; return what the result depends on."""
+        package = find_package()
+        sources = [
+            path
+            for path in sorted(package.rglob('*.py'))
+            if path.relative_to(package).parts[0] not in ('analysis', '.mim')
+        ]
+        inputs = fingerprint(
+            data,
+            self.options,
+            [importlib.metadata.version(name) for name in installed_framework()],
+            *sorted(CONFIG.parent.glob('*_digits*.py')),
+            *sorted(CONFIG.parent.glob('_base_/*.py')),
+            *sources,
+        )
+        if self.record.is_done('train', inputs, [self.work_dir / 'last_checkpoint']):
+            return inputs
+        goes_on = self.record.read().get('training') == inputs
+        if not goes_on and 'training' in self.record.read():
+            self.put_aside()
+        self.record.write('training', inputs)
+        print('Training. Ctrl-C stops it; the same command resumes it.', flush=True)
+        words = ['--work-dir', self.work_dir, '--resume', *self.options]
+        self.run(
+            'train',
+            [*mim('train'), CONFIG, *words],
+            TrainingProgress().describe,
+            goes_on=goes_on,
+        )
+        self.record.write('train', inputs)
         return inputs
-    if record.read().get('training') not in (None, inputs):
-        put_aside(record, work_dir)
-    record.write('training', inputs)
-    announce('training (Ctrl-C stops it; the same command resumes it)')
-    call_mim('train', CONFIG, '--work-dir', work_dir, '--resume', *options)
-    record.write('train', inputs)
-    return inputs
 
+    def test(self, checkpoint: Path, trained: str) -> None:
+        """Test the checkpoint and write the AP table as Markdown and JSON."""
+        outputs = [self.work_dir / f'ap_table.{suffix}' for suffix in ('md', 'json')]
+        if self.record.is_done('test', trained, outputs):
+            return
+        folder = self.work_dir / 'test'
+        words = ['--checkpoint', checkpoint, '--work-dir', folder, *self.options]
+        self.run('test', [*mim('test'), CONFIG, *words])
+        logs = sorted(folder.glob('*/*.json'), key=lambda path: path.stat().st_mtime)
+        table = precision_table(json.loads(logs[-1].read_text()))
+        outputs[0].write_text(markdown(table))
+        outputs[1].write_text(json.dumps(table, indent=1) + '\n')
+        self.record.write('test', trained)
 
-def test(
-    record: Record, work_dir: Path, checkpoint: Path, trained: str, options: list[str]
-) -> None:
-    """Test the checkpoint and write the AP table as Markdown and JSON."""
-    outputs = [work_dir / 'ap_table.md', work_dir / 'ap_table.json']
-    if record.is_done('test', trained, outputs):
-        return
-    announce('test')
-    folder = work_dir / 'test'
-    call_mim('test', CONFIG, '--checkpoint', checkpoint, '--work-dir', folder, *options)
-    logs = sorted(folder.glob('*/*.json'), key=lambda path: path.stat().st_mtime)
-    metrics = json.loads(logs[-1].read_text())
-    values = {key.removeprefix('coco/'): value for key, value in metrics.items()}
-    # COCO's value for 'there is no object of this size' is -1.
-    table = {
-        'AP': {name: values[key] for key, name in METRICS.items() if values[key] >= 0},
-        'AP by class': {
-            key.removesuffix('_precision'): value
-            for key, value in values.items()
-            if key.endswith('_precision')
-        },
-    }
-    outputs[0].write_text(markdown(table))
-    outputs[1].write_text(json.dumps(table, indent=1) + '\n')
-    record.write('test', trained)
+    def draw(self, checkpoint: Path, trained: str) -> None:
+        """Draw three pictures, each with the tool a user would call, and its JSON."""
+        tools = Path('tools/analysis')
+        sources = [
+            *sorted(tools.glob('*.py')),
+            *sorted(Path(PACKAGE).glob('analysis/*.py')),
+        ]
+        inputs = fingerprint(trained, *sources)
+        model = [CONFIG, checkpoint]
+        best = ['--score-threshold', 'best']
+        pictures = {
+            'curves': [tools / 'training_curves.py', self.work_dir],
+            'val_predictions': [tools / 'side_by_side.py', *model, *best],
+            'query_usage': [tools / 'query_usage.py', *model],
+        }
+        for name, command in pictures.items():
+            picture, numbers = (
+                self.work_dir / f'{name}.{kind}' for kind in ('png', 'json')
+            )
+            if self.record.is_done(picture.name, inputs, [picture, numbers]):
+                continue
+            options = self.options if CONFIG in command else []
+            self.run(name, [*command, '--out', numbers, *options])
+            self.record.write(picture.name, inputs)
 
+    def run(
+        self,
+        step: str,
+        command: list[Any],
+        describe: Callable[[str, float], str] | None = None,
+        *,
+        goes_on: bool = False,
+    ) -> None:
+        """Run a step's command, time it, and leave one line on the screen.
 
-def draw(
-    record: Record, work_dir: Path, checkpoint: Path, trained: str, options: list[str]
-) -> None:
-    """Draw the three pictures, each with the tool a user would call, and its JSON."""
-    tools = Path('tools/analysis')
-    sources = [
-        *sorted(tools.glob('*.py')),
-        *sorted(Path(PACKAGE).glob('analysis/*.py')),
-    ]
-    inputs = fingerprint(trained, *sources)
-    pictures = {
-        'curves.png': [tools / 'training_curves.py', work_dir],
-        'val_predictions.png': [tools / 'side_by_side.py', CONFIG, checkpoint],
-        'query_usage.png': [tools / 'query_usage.py', CONFIG, checkpoint],
-    }
-    for name, command in pictures.items():
-        picture = work_dir / name
-        numbers = picture.with_suffix('.json')
-        if record.is_done(name, inputs, [picture, numbers]):
-            continue
-        announce(name)
-        command += ['--out', numbers]
-        if CONFIG in command:
-            command += options
-        call(command)
-        record.write(name, inputs)
+        Args:
+            step: One of `STEPS`.
+            command: What follows `python`.
+            describe: See `call`.
+            goes_on: Whether the step was begun before.
+        """
+        log = self.work_dir / f'{step}.log'
+        started = time.monotonic()
+        with self.record.timed(step, goes_on=goes_on):
+            call(command, log, STEPS[step], describe, verbose=self.verbose)
+        took = clock(time.monotonic() - started)
+        print(f'      {took}  {STEPS[step]} ({log})', flush=True)
 
-
-def report(work_dir: Path) -> None:
-    """Say how good it is and where everything lies."""
-    table = json.loads((work_dir / 'ap_table.json').read_text())['AP']
-    gini = read_gini(work_dir)
-    announce(f'AP {table["AP"]:.3f}, AP50 {table["AP50"]:.3f} on {DATA}/val')
-    for name, what in (
-        ('ap_table.md', 'AP table, per class too'),
-        ('curves.png', 'loss and AP curves'),
-        ('val_predictions.png', 'ground truth beside predictions'),
-        (
-            'query_usage.png',
-            f'hits per query, Gini {gini:.2f} (1: one query does all)',
-        ),
-    ):
-        print(f'  {work_dir / name}: {what}')
-
-
-def read_gini(work_dir: Path) -> float:
-    """Return the Gini coefficient of the matched queries."""
-    result = json.loads((work_dir / 'query_usage.json').read_text())
-    return result['numbers']['models'][0]['gini']
-
-
-def markdown(table: dict[str, dict[str, float]]) -> str:
-    """Write each group of the AP table as one Markdown table."""
-    lines = []
-    for group, values in table.items():
-        lines += [f'| {group} | |', '|---|---|']
-        lines += [f'| {name} | {value:.3f} |' for name, value in values.items()]
-        lines.append('')
-    return '\n'.join(lines)
-
-
-def put_aside(record: Record, work_dir: Path) -> None:
-    """Keep a run of another config, package or data under another name."""
-    data = record.read().get('data')
-    kept = work_dir.with_name(f'{work_dir.name}-{time.strftime("%Y%m%d-%H%M%S")}')
-    work_dir.rename(kept)
-    announce(f'config, package or data changed; the earlier run is now {kept}')
-    if data:
-        record.write('data', data)
+    def put_aside(self) -> None:
+        """Keep a run of another config, package or data under another name."""
+        now = time.strftime('%Y%m%d-%H%M%S')
+        kept = self.work_dir.with_name(f'{self.work_dir.name}-{now}')
+        self.work_dir.rename(kept)
+        print(f'Config, package or data changed; the earlier run is now {kept}.')
+        self.record.start_over(kept)
 
 
 def find_package() -> Path:
@@ -197,41 +193,12 @@ def installed_framework() -> list[str]:
     return sorted({owner for name in FRAMEWORK for owner in owners.get(name, ())})
 
 
-def call_mim(verb: str, *arguments: Any) -> None:
-    """Run `mim VERB mmdet_qrpaq ...`.
+def mim(verb: str) -> list[Any]:
+    """Return the command `mim VERB mmdet_qrpaq`.
 
     Not as `python -m mim`, which would look for the package in the current folder.
     """
-    call([Path(sysconfig.get_path('scripts')) / 'mim', verb, PACKAGE, *arguments])
-
-
-def call(arguments: list[Any]) -> None:
-    """Run Python with arguments; whatever ends this process ends that one too.
-
-    Raises:
-        Stop: It failed; it has said why.
-    """
-    command = [sys.executable, *map(str, arguments)]
-    # A session of its own: Ctrl-C then reaches only this process, which ends the whole
-    # family (mim, training, data loading) without a traceback from each.
-    child = subprocess.Popen(command, start_new_session=True)
-    try:
-        status = child.wait()
-    except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        os.killpg(child.pid, signal.SIGTERM)
-        try:
-            child.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-        raise
-    if status:
-        raise Stop(f'stopped: {" ".join(command[1:])} failed, see above.', 1)
-
-
-def announce(sentence: str) -> None:
-    """Start a new step on the terminal."""
-    print(f'\n== {sentence}', flush=True)
+    return [Path(sysconfig.get_path('scripts')) / 'mim', verb, PACKAGE]
 
 
 def interrupt(*_: Any) -> None:
@@ -257,6 +224,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         metavar='KEY=VALUE',
         help='change settings of the config, e.g. train_cfg.max_epochs=12',
     )
+    parser.add_argument(
+        '--verbose', action='store_true', help='show all that the commands print'
+    )
     return parser.parse_args(argv)
 
 
@@ -271,16 +241,15 @@ def main(argv: list[str] | None = None) -> int:
     # SIGINT too: a shell's background jobs start with it ignored.
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, interrupt)
-    record = Record(work_dir)
+    demo = Demo(work_dir, options, args.verbose)
     try:
-        data = make_data(record)
-        training = train(record, work_dir, data, options)
+        training = demo.train(demo.make_data())
         checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
         written = checkpoint.stat()
         trained = fingerprint(training, written.st_size, written.st_mtime_ns)
-        test(record, work_dir, checkpoint, trained, options)
-        draw(record, work_dir, checkpoint, trained, options)
-        report(work_dir)
+        demo.test(checkpoint, trained)
+        demo.draw(checkpoint, trained)
+        show(CONFIG, work_dir, DATA, checkpoint)
     except Stop as stop:
         print(stop, file=sys.stderr)
         return stop.status

@@ -34,6 +34,7 @@ def draw_side_by_side(
     dataset_meta: dict,
     score_threshold: float,
     iou_threshold: float = 0.5,
+    reason: str = '',
 ) -> Figure:
     """Draw scenes, each as ground truth | first model | second model ...
 
@@ -43,6 +44,7 @@ def draw_side_by_side(
         dataset_meta: Has ``classes`` and perhaps ``palette``.
         score_threshold: For the title.
         iou_threshold: For the title.
+        reason: Why this score threshold, for the title.
     """
     visualizer = DetLocalVisualizer()
     visualizer.dataset_meta = dataset_meta
@@ -76,7 +78,8 @@ def draw_side_by_side(
                 va='bottom',
                 fontsize=7.5,
             )
-    figure.suptitle(_title(len(names), score_threshold, iou_threshold), fontsize=10)
+    least = f'{score_threshold:g}' + f' ({reason})' * bool(reason)
+    figure.suptitle(_title(len(names), least, iou_threshold), fontsize=10)
     return figure
 
 
@@ -88,9 +91,9 @@ def _head(name: str, outcome: Outcome) -> str:
     )
 
 
-def _title(num_models: int, score_threshold: float, iou_threshold: float) -> str:
+def _title(num_models: int, score_threshold: str, iou_threshold: float) -> str:
     title = (
-        f'detections with a score ≥ {score_threshold:g}; solid: right (class, IoU ≥ '
+        f'detections with a score ≥ {score_threshold}; solid: right (class, IoU ≥ '
         f'{iou_threshold:g}), dashed and {WRONG}: wrong'
     )
     if num_models > 1:

@@ -16,6 +16,10 @@ from mmengine.structures import InstanceData
 from mmdet_qrpaq.analysis.detection_outcomes import judge
 from mmdet_qrpaq.analysis.drawn_detections import READABLE_SIDE, draw_side_by_side
 from mmdet_qrpaq.analysis.results import write_result
+from mmdet_qrpaq.analysis.score_threshold import (
+    best_score_threshold,
+    find_score_threshold,
+)
 from mmdet_qrpaq.analysis.side_by_side import (
     SCHEMA,
     chosen,
@@ -187,10 +191,13 @@ def test_masks_are_kept_of_the_chosen_pictures_only(picture):
 def draw(models, **options):
     thresholds = dict(score_threshold=options.pop('score_threshold', 0.5))
     number = options.get('num_pictures', 12)
+    reason = dict(reason=options.pop('reason', ''))
     scenes = look_at_pictures(models, **options, **thresholds)
     names = [model.name for model in models]
     meta = Pictures.metainfo
-    return draw_side_by_side(chosen(scenes, number), names, meta, **thresholds)
+    return draw_side_by_side(
+        chosen(scenes, number), names, meta, **thresholds, **reason
+    )
 
 
 def panels(figure, number=2):
@@ -324,6 +331,55 @@ def test_result_is_what_the_schema_promises(picture, tmp_path):
     write_result(tmp_path / 'x.json', 'side_by_side', {}, numbers, SCHEMA)
     assert [row['differing'] for row in numbers['models']] == [1, 0]
     assert numbers['pictures'][0]['file'] == str(picture)
+
+
+def test_best_threshold_by_hand():
+    """Of four objects: 0.9 and 0.4 are right, 0.6 and 0.2 wrong, 0.1 is right."""
+    scores = torch.tensor([0.1, 0.9, 0.6, 0.4, 0.2])
+    correct = torch.tensor([True, True, False, True, False])
+    # F1 from 0.9 on: 2/5, 0.6: 2/6, 0.4: 4/7, 0.2: 4/8, 0.1: 6/9.
+    threshold, f1 = best_score_threshold(scores, correct, 4)
+    assert (threshold, f1) == (0.1, pytest.approx(6 / 9))
+    # Without the last: every threshold above 0.2 and up to 0.4 is as good.
+    threshold, f1 = best_score_threshold(scores[1:], correct[1:], 4)
+    assert (threshold, f1) == (0.4, pytest.approx(4 / 7))
+    assert best_score_threshold(scores[:0], correct[:0], 4)[1] == 0
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(BOXES, st.integers(0, 1)), min_size=1, max_size=4),
+    st.lists(st.tuples(BOXES, st.integers(0, 1)), max_size=6),
+    st.randoms(use_true_random=False),
+)
+def test_no_threshold_is_better_than_the_best(truth, found, rng):
+    """Each judged on its own, as the picture with that threshold would be."""
+    scores = rng.sample(range(1, 100), len(found))
+    found = [(*row, score / 100) for row, score in zip(found, scores, strict=True)]
+
+    def f1_from(least):
+        kept = [row for row in found if row[2] >= least]
+        ((correct, _, _),) = naive(truth, [kept], 0.5)
+        return 2 * sum(correct) / (len(kept) + len(truth))
+
+    (outcome,) = judge(instances(*truth), [instances(*found)], 0.5)
+    best = best_score_threshold(outcome.found.scores, outcome.correct, len(truth))
+    assert best[1] == pytest.approx(max(f1_from(n / 100) for n in range(100)))
+    assert f1_from(best[0] - 1e-6) == pytest.approx(best[1])
+
+
+def test_best_threshold_is_found_on_all_pictures_and_told(picture):
+    """The second guess of 0.6 is wrong in each of three pictures."""
+    data = pictures(picture, truths=[(BOX, 0)] * 3)
+    host = model(data, (BOX, 0, 0.9), (BOX, 0, 0.6))
+    threshold, f1 = find_score_threshold([host])
+    assert 0.6 < threshold <= 0.9 and f1 == 1
+    # Another model finds one object, with a low score: 6 right and no wrong, or one
+    # model's alone.
+    other = model(data, (BOX, 0, 0.2), name='other')
+    assert find_score_threshold([host, other])[1] == pytest.approx(12 / (9 + 6))
+    figure = draw([host], score_threshold=threshold, reason='best F1 on val: 1.00')
+    assert f'{threshold:g} (best F1 on val: 1.00)' in figure.get_suptitle()
 
 
 def test_nothing_to_draw_is_refused(picture):

@@ -1,4 +1,4 @@
-"""What is recorded of the demo."""
+"""What is recorded of the demo, and how it is shown."""
 
 import importlib.util
 import json
@@ -7,28 +7,53 @@ import pytest
 
 from tiny_hosts import REPOSITORY
 
+SECONDS = dict(
+    data=dict(wall=6.0, cpu=5.0),
+    train=dict(wall=150.0, cpu=210.0),
+    test=dict(wall=24.0, cpu=25.0),
+)
 
-@pytest.fixture
-def record(tmp_path, monkeypatch):
+
+def load(name, monkeypatch):
     monkeypatch.syspath_prepend(str(REPOSITORY / 'benchmarks'))
     # Under a name of its own: `tools/demo.py`, which it imports, is `demo`.
-    path = REPOSITORY / 'benchmarks' / 'demo.py'
-    spec = importlib.util.spec_from_file_location('demo_record', path)
+    path = REPOSITORY / 'benchmarks' / f'{name}.py'
+    spec = importlib.util.spec_from_file_location(f'{name}_of_benchmarks', path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    monkeypatch.setattr(module, 'WORK_DIR', tmp_path)
     return module
 
 
-def test_a_resumed_training_takes_the_time_of_each_iteration_once(record, tmp_path):
-    # Stopped after 40 iterations, of which the last checkpoint knows 20.
-    for start, entries in (
-        ('20300101_000000', [(20, 2.0), (40, 1.0)]),
-        ('20300101_010000', [(40, 3.0), (50, 0.5)]),
+@pytest.fixture
+def measured(tmp_path, monkeypatch):
+    for name, content in (
+        ('demo', dict(train='inputs', seconds=SECONDS)),
+        ('ap_table', {'AP': {'AP': 0.7, 'AP50': 0.8, 'AP75': 0.75}}),
+        ('query_usage', dict(numbers=dict(models=[dict(gini=0.5)]))),
+        ('val_predictions', dict(numbers=dict(score_threshold=0.31))),
     ):
-        log = tmp_path / start / 'vis_data' / 'scalars.json'
-        log.parent.mkdir(parents=True)
-        lines = [dict(iter=step, time=time, loss=1.0) for step, time in entries]
-        lines.append({'coco/bbox_mAP': 0.1, 'step': 1})
-        log.write_text('\n'.join(map(json.dumps, lines)))
-    assert record.training_seconds() == 20 * 2 + 20 * 3 + 10 * 0.5
+        (tmp_path / f'{name}.json').write_text(json.dumps(content))
+    module = load('demo', monkeypatch)
+    monkeypatch.setattr(module, 'WORK_DIR', tmp_path)
+    return module.measured()
+
+
+def test_times_and_threshold_are_recorded(measured):
+    assert measured['score_threshold'] == 0.31
+    assert measured['training_minutes'] == 2.5
+    assert measured['seconds'] == SECONDS
+    assert (measured['AP50'], measured['gini']) == (0.8, 0.5)
+
+
+def test_a_result_is_shown_with_times_and_an_older_one_without(measured, monkeypatch):
+    pages = load('pages', monkeypatch)
+    result = json.loads((pages.RESULTS / 'demo_digits.json').read_text())
+    rows = []
+    for found in (measured, {k: v for k, v in measured.items() if k != 'seconds'}):
+        result['measured'] = found
+        monkeypatch.setattr(pages, 'load', lambda name: result)
+        rows.append(pages.demo_table().splitlines()[2])
+    assert rows == [
+        '| 0.700 | 0.800 | 0.750 | 0.50 | 2.5 min | 3.0 min | 4.0 min |',
+        '| 0.700 | 0.800 | 0.750 | 0.50 | 2.5 min | - | - |',
+    ]

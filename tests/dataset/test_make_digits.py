@@ -1,5 +1,6 @@
 import hashlib
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,13 +10,12 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from mmdet_qrpaq.errors import ConfigError
-
 TOOL = Path(__file__).parents[2] / 'tools' / 'dataset' / 'make_digits.py'
 sys.path.insert(0, str(TOOL.parent))
 import digit_dataset  # noqa: E402
 import digit_scenes  # noqa: E402
 import make_digits  # noqa: E402
+from digit_scenes import DatasetError  # noqa: E402
 
 SETTINGS = dict(
     num_train=12, num_val=6, size=96, objects=[1, 3], digit_size=[20, 40], seed=3
@@ -49,6 +49,28 @@ def annotations(dataset, split):
 def test_same_settings_give_the_same_bytes(dataset, tmp_path):
     build(tmp_path / 'again')
     assert checksums(tmp_path / 'again') == checksums(dataset)
+
+
+def test_drawing_needs_neither_torch_nor_mmdet(tmp_path):
+    """They would take longer to import than the pictures to draw."""
+    code = (
+        'import sys, make_digits\n'
+        'status = make_digits.main(sys.argv[1:])\n'
+        'assert not {"torch", "mmdet", "mmdet_qrpaq"} & set(sys.modules)\n'
+        'sys.exit(status)'
+    )
+    few = ['--num-train', '1', '--num-val', '1', '--out', str(tmp_path / 'd')]
+    subprocess.run([sys.executable, '-c', code, *few], cwd=TOOL.parent, check=True)
+
+
+def test_the_default_set_is_that_of_the_recorded_trainings(tmp_path):
+    """Seed and number decide, so its first picture speaks for all."""
+    args = ['--out', str(tmp_path / 'd'), '--num-train', '1', '--num-val', '1']
+    assert make_digits.main(args) == 0
+    document = annotations(tmp_path / 'd', 'train')
+    assert document['images'][0]['photograph'] == 'moon.png'
+    found = [(entry['digit'], *entry['bbox']) for entry in document['annotations']]
+    assert found == [(1462, 49.0, 70.0, 30.0, 52.0)]
 
 
 def test_a_picture_depends_on_its_number_not_on_how_many_there_are(dataset, tmp_path):
@@ -163,7 +185,7 @@ def test_different_set_is_refused_unless_forced(tmp_path):
     out = tmp_path / 'digits'
     build(out)
     before = checksums(out)
-    with pytest.raises(ConfigError, match='--force'):
+    with pytest.raises(DatasetError, match='--force'):
         build(out, seed=5)
     assert checksums(out) == before
     settings = SETTINGS | dict(seed=5)
@@ -176,18 +198,18 @@ def test_damaged_set_is_noticed(tmp_path):
     out = tmp_path / 'digits'
     build(out)
     (out / 'train' / '000003.png').unlink()
-    with pytest.raises(ConfigError, match='damaged'):
+    with pytest.raises(DatasetError, match='damaged'):
         build(out)
 
 
 def test_foreign_folder_is_never_deleted(tmp_path):
     (tmp_path / 'thesis.tex').write_text('years of work')
-    with pytest.raises(ConfigError, match='did not make'):
+    with pytest.raises(DatasetError, match='did not make'):
         digit_dataset.make_dataset(tmp_path, SETTINGS, force=True, quiet=True)
     assert (tmp_path / 'thesis.tex').read_text() == 'years of work'
     for card in ('{"name": "mine"}', '[1]', '{"generator": "x", "settings": 1}'):
         (tmp_path / 'dataset.json').write_text(card)
-        with pytest.raises(ConfigError, match='did not make'):
+        with pytest.raises(DatasetError, match='did not make'):
             digit_dataset.make_dataset(tmp_path, SETTINGS, force=True, quiet=True)
         assert (tmp_path / 'thesis.tex').exists()
 
@@ -222,7 +244,7 @@ def test_broken_off_run_leaves_nothing_and_heals(tmp_path, monkeypatch):
     ],
 )
 def test_bad_settings_are_named(tmp_path, changes, words):
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(DatasetError, match=words):
         build(tmp_path / 'digits', **changes)
     assert not list(tmp_path.iterdir())
 

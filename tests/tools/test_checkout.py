@@ -16,7 +16,6 @@ STARTED = [
     'analysis/query_usage.py a.py a.pth',
     'analysis/side_by_side.py a.py a.pth',
     'analysis/training_curves.py a',
-    'dataset/make_digits.py',
     'model/complexity.py a.py',
 ]
 

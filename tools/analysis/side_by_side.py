@@ -17,6 +17,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from command_line import add_model_arguments, add_output_argument, run
 
 NAME = 'side_by_side'
+BEST = 'best'
+
+
+def threshold(text: str) -> float | str:
+    """Read a number, or the word for the best one."""
+    return text if text == BEST else float(text)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -24,7 +30,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Validation pictures: ground truth | detections of each model.'
     )
-    add_model_arguments(parser, score_threshold=0.5, iou_threshold=0.5)
+    add_model_arguments(parser, iou_threshold=0.5)
+    parser.add_argument(
+        '--score-threshold',
+        type=threshold,
+        default=0.5,
+        metavar=f'NUMBER|{BEST}',
+        help='least score of a prediction that counts (0.5); or the one with the '
+        f'{BEST} F1, for which all pictures are looked at',
+    )
     parser.add_argument(
         '--num-pictures', type=int, default=12, help='pictures to draw (12)'
     )
@@ -53,6 +67,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from mmdet_qrpaq.analysis.drawn_detections import draw_side_by_side
     from mmdet_qrpaq.analysis.results import describe_origin, write_result
+    from mmdet_qrpaq.analysis.score_threshold import find_score_threshold
     from mmdet_qrpaq.analysis.side_by_side import (
         SCHEMA,
         chosen,
@@ -65,24 +80,34 @@ def main(argv: list[str] | None = None) -> None:
         score_threshold=args.score_threshold, iou_threshold=args.iou_threshold
     )
     for name, value in thresholds.items():
-        check_fraction(f'--{name.replace("_", "-")}', value)
+        if value != BEST:
+            check_fraction(f'--{name.replace("_", "-")}', value)
     table, picture = output_files(args.out, NAME, Path(args.checkpoint).parent)
     models = read_models(args)
     for model in models:
         check_data(model.cfg, model.split)
     select = args.select or ('differing' if len(models) > 1 else 'spread')
+    reason = 'as given'
+    if args.score_threshold == BEST:
+        least, f1 = find_score_threshold(models, args.iou_threshold)
+        thresholds['score_threshold'] = least
+        reason = f'best F1 on {args.split}: {f1:.2f}'
+        print(f'score threshold {least:g}, {reason}')
     scenes = look_at_pictures(
         models, num_pictures=args.num_pictures, select=select, **thresholds
     )
     drawn = chosen(scenes, args.num_pictures)
     names = [model.name for model in models]
     origin = describe_origin(
-        models=[model.origin for model in models], split=args.split
+        models=[model.origin for model in models],
+        split=args.split,
+        score_threshold=reason,
     )
     numbers = collect_numbers(names, scenes, drawn, select=select, **thresholds)
     write_result(table, NAME, origin, numbers, SCHEMA)
     meta = models[0].dataloader.dataset.metainfo
-    draw_side_by_side(drawn, names, meta, **thresholds).savefig(picture, dpi=120)
+    figure = draw_side_by_side(drawn, names, meta, **thresholds, reason=reason)
+    figure.savefig(picture, dpi=120)
     for row in numbers['models']:
         counts = ', '.join(f'{row[k]} {k}' for k in row if k != 'name')
         print(f'{row["name"]}, {len(scenes)} pictures: {counts}')

@@ -1,8 +1,8 @@
 """Runs one long command with a log, a live line and a readable failure.
 
-Called by every step of `tools/bootstrap.py`. Output goes to a file the command itself
-writes to, so that nothing is lost when this process dies; the live line is read back
-from that file.
+Called by every step of `tools/bootstrap.py` and `tools/demo.py`. Output goes to a file
+the command itself writes to, so that nothing is lost when this process dies; the live
+line is read back from that file.
 """
 
 from __future__ import annotations
@@ -72,21 +72,34 @@ def last_line(log: str) -> str:
 class _LiveLine:
     """Rewrites one line on a terminal, or prints now and then where there is none."""
 
-    def __init__(self) -> None:
+    def __init__(self, quiet_every: float) -> None:
         self.on_terminal = sys.stdout.isatty()
-        self.next_print = time.monotonic() + QUIET_EVERY_S
+        self.quiet_every = quiet_every
+        self.next_print = time.monotonic() + quiet_every
 
     def show(self, text: str) -> None:
         if self.on_terminal:
             width = shutil.get_terminal_size().columns - 1
             print(f'\r\033[K{text[:width]}', end='', flush=True)
         elif time.monotonic() >= self.next_print:
-            self.next_print += QUIET_EVERY_S
+            self.next_print += self.quiet_every
             print(text[:160], flush=True)
 
     def clear(self) -> None:
         if self.on_terminal:
             print('\r\033[K', end='', flush=True)
+
+
+class _Echo:
+    """Copies to the screen what a log gains, in place of a live line."""
+
+    def __init__(self, log_path: Path) -> None:
+        self.log = open(log_path, 'rb')
+
+    def show(self, text: str = '') -> None:
+        print(self.log.read().decode(errors='replace'), end='', flush=True)
+
+    clear = show
 
 
 def run_logged(
@@ -98,6 +111,9 @@ def run_logged(
     cwd: Path | None = None,
     describe: Callable[[str, float], str] | None = None,
     keep_fds: tuple[int, ...] = (),
+    reason_in: Callable[[str], str] = likely_reason,
+    quiet_every: float = QUIET_EVERY_S,
+    echo: bool = False,
 ) -> str:
     """Runs a command to its end and returns its log.
 
@@ -112,14 +128,18 @@ def run_logged(
         cwd: Folder to run it in.
         describe: Turns (end of the log, seconds so far) into the live line.
         keep_fds: File descriptors to hand down (the lock, which an orphan must hold).
+        reason_in: Finds the probable cause of a failure in the log, or nothing.
+        quiet_every: Seconds between the lines where there is no terminal.
+        echo: Shows the output itself, in place of the live line.
 
     Raises:
         SetupError: The command failed; shows the log's end, path and likely reason.
     """
     describe = describe or (lambda log, _: last_line(log))
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    live, started = _LiveLine(), time.monotonic()
+    started = time.monotonic()
     with open(log_path, 'wb') as log_file:
+        live = _Echo(log_path) if echo else _LiveLine(quiet_every)
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -148,7 +168,7 @@ def run_logged(
     log = log_path.read_text(errors='replace')
     if process.returncode:
         tail = '\n'.join(f'    | {line}' for line in log.splitlines()[-TAIL_LINES:])
-        reason = likely_reason(log)
+        reason = reason_in(log)
         raise SetupError(
             f'{what} failed' + (f': {reason}' if reason else '') + f'.\n{tail}\n'
             f'    full log: {log_path}'

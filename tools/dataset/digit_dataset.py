@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from digit_scenes import (
+    DatasetError,
     annotate,
     compose,
     digit_rows,
@@ -18,8 +19,6 @@ from digit_scenes import (
     read_photographs,
 )
 from rich.progress import track
-
-from mmdet_qrpaq.errors import ConfigError
 
 # Raise this when the drawing changes, so that older data sets are told apart.
 GENERATOR = 'digits-1'
@@ -45,21 +44,21 @@ def make_dataset(
         Whether anything was made.
 
     Raises:
-        ConfigError: The settings cannot work, or `out` holds something else.
+        DatasetError: The settings cannot work, or `out` holds something else.
     """
     check_settings(settings)
     settings = json.loads(json.dumps(settings))
     if out.is_dir() and any(out.iterdir()) or out.is_file():
         found = _read_card(out)
         if found is None:
-            raise ConfigError(
+            raise DatasetError(
                 f'{out} holds files that this tool did not make; choose another --out.'
             )
         if found.get('generator') == GENERATOR and found.get('settings') == settings:
             if _is_intact(out, found):
                 return False
         if not force:
-            raise ConfigError(
+            raise DatasetError(
                 f'{out} holds a different or damaged data set; choose another --out '
                 'or replace it with --force.'
             )
@@ -84,29 +83,29 @@ def check_settings(settings: dict) -> None:
     """Refuse settings that cannot give a data set.
 
     Raises:
-        ConfigError: A number is out of its range.
+        DatasetError: A number is out of its range.
     """
     for name in ('num_train', 'num_val'):
         if settings[name] < 1:
             option = '--' + name.replace('_', '-')
-            raise ConfigError(f'{option} must be at least 1, got {settings[name]}.')
+            raise DatasetError(f'{option} must be at least 1, got {settings[name]}.')
     fewest, most = settings['objects']
     if not 1 <= fewest <= most:
-        raise ConfigError(
+        raise DatasetError(
             f'--objects must be FEWEST MOST with 1 <= FEWEST <= MOST, got '
             f'{fewest} {most}.'
         )
     size, least = settings['size'], raster_side(SMALLEST_DIGIT)
     if size < least:
-        raise ConfigError(f'--size must be at least {least}, got {size}.')
+        raise DatasetError(f'--size must be at least {least}, got {size}.')
     low, high = settings['digit_size']
     if not SMALLEST_DIGIT <= low <= high or raster_side(high) > size:
-        raise ConfigError(
+        raise DatasetError(
             f'--digit-size must be SMALLEST LARGEST with {SMALLEST_DIGIT} <= SMALLEST '
             f'<= LARGEST <= 0.8 times --size ({size}), got {low} {high}.'
         )
     if settings['seed'] < 0:
-        raise ConfigError(f'--seed must not be negative, got {settings["seed"]}.')
+        raise DatasetError(f'--seed must not be negative, got {settings["seed"]}.')
 
 
 def write_split(folder: Path, split: str, settings: dict, quiet: bool = False) -> None:

@@ -13,7 +13,13 @@ import skimage
 from pycocotools import mask as coco_mask
 from sklearn.datasets import load_digits
 
-from mmdet_qrpaq.errors import ConfigError
+
+class DatasetError(ValueError):
+    """A setting, path or package cannot work: one sentence that says what to do.
+
+    An error of its own, for the data need neither torch nor mmdet.
+    """
+
 
 # Pictures with letters or numerals in them (text, page, clock) are left out: they
 # would be objects without a box.
@@ -39,14 +45,14 @@ def read_photographs(split: str) -> dict[str, np.ndarray]:
     """Read one split's photographs from inside the scikit-image package.
 
     Raises:
-        ConfigError: This scikit-image does not ship one of the pictures.
+        DatasetError: This scikit-image does not ship one of the pictures.
     """
     folder = Path(skimage.__file__).parent / 'data'
     photographs = {}
     for name in PHOTOGRAPHS[split]:
         photographs[name] = cv2.imread(str(folder / name), cv2.IMREAD_COLOR)
         if photographs[name] is None:
-            raise ConfigError(
+            raise DatasetError(
                 f'scikit-image {skimage.__version__} has no readable picture '
                 f'{folder / name}; reinstall scikit-image (0.22 or later).'
             )
@@ -128,9 +134,10 @@ def trace_polygons(mask: np.ndarray) -> list[list[float]]:
         return trace_polygons(left) + trace_polygons(right)
     polygons = []
     parts, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
-    for part in range(1, parts):
-        if (labels == part).sum() >= 4:
-            polygons.append(_outline(labels == part))
+    for number in range(1, parts):
+        part = labels == number
+        if part.sum() >= 4:
+            polygons.append(_outline(part))
     return polygons
 
 
@@ -138,7 +145,7 @@ def _outline(part: np.ndarray) -> list[float]:
     """Trace one hole-free, 4-connected part along its pixel edges."""
     # On a grid three times as fine the corners of OpenCV's contour, which runs through
     # pixel centres, lie 1/6 pixel inside the true edge, so rounding finds the edge.
-    fine = np.kron(part, np.ones((3, 3))).astype(np.uint8)
+    fine = part.astype(np.uint8).repeat(3, axis=0).repeat(3, axis=1)
     contours, _ = cv2.findContours(fine, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     contour = max(contours, key=len)
     edges = np.rint((contour[:, 0].astype(float) + 0.5) / 3)

@@ -14,8 +14,6 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
@@ -45,15 +43,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     args = vars(parse_args(argv))
 
-    import checkout  # noqa: F401
     from digit_dataset import make_dataset
-
-    from mmdet_qrpaq.errors import ConfigError
+    from digit_scenes import DatasetError
 
     out, force = args.pop('out'), args.pop('force')
     try:
         made = make_dataset(out, args, force=force)
-    except ConfigError as error:
+    except DatasetError as error:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:

@@ -1,0 +1,112 @@
+"""What the demo tells at its end; used by ``demo.py`` beside it."""
+
+import json
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+# COCO's metrics by mmdet's names.
+METRICS = {
+    'bbox_mAP': 'AP',
+    'bbox_mAP_50': 'AP50',
+    'bbox_mAP_75': 'AP75',
+    'bbox_mAP_s': 'AP small',
+    'bbox_mAP_m': 'AP medium',
+    'bbox_mAP_l': 'AP large',
+}
+
+
+def precision_table(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Return AP and AP by class from what a test wrote.
+
+    COCO's value for 'there is no object of this size' is -1; such sizes are left out.
+    """
+    values = {key.removeprefix('coco/'): value for key, value in metrics.items()}
+    return {
+        'AP': {name: values[key] for key, name in METRICS.items() if values[key] >= 0},
+        'AP by class': {
+            key.removesuffix('_precision'): value
+            for key, value in values.items()
+            if key.endswith('_precision')
+        },
+    }
+
+
+def markdown(table: dict[str, dict[str, float]]) -> str:
+    """Write each group of the AP table as one Markdown table."""
+    lines = []
+    for group, values in table.items():
+        lines += [f'| {group} | |', '|---|---|']
+        lines += [f'| {name} | {value:.3f} |' for name, value in values.items()]
+        lines.append('')
+    return '\n'.join(lines)
+
+
+def read_gini(work_dir: Path) -> float:
+    """Return the Gini coefficient of the matched queries."""
+    return _numbers(work_dir / 'query_usage.json')['models'][0]['gini']
+
+
+def read_score_threshold(work_dir: Path) -> float:
+    """Return the score threshold with the best F1, from which on is drawn."""
+    return _numbers(work_dir / 'val_predictions.json')['score_threshold']
+
+
+def _numbers(path: Path) -> dict:
+    return json.loads(path.read_text())['numbers']
+
+
+def commands(config: Path, checkpoint: Path) -> dict[str, str]:
+    """Return what to type next, by what it does; all work from the project's folder."""
+    scripts = Path(sysconfig.get_path('scripts'))
+    python, mim = (_shown(path) for path in (Path(sys.executable), scripts / 'mim'))
+    return {
+        'All analyses of this model on one page': (
+            f'{python} tools/analysis/report.py {config} {checkpoint}'
+        ),
+        'The same model on your data, COCO files (docs/sweeps.md, docs/data.md)': (
+            f'{python} tools/sweep.py {config} --data data/mine'
+        ),
+        "A row of the papers' tables, on COCO in data/coco/ (docs/configs.md)": (
+            f'{mim} train mmdet_qrpaq configs/paq_dino_r50_12e.py'
+        ),
+    }
+
+
+def _shown(program: Path) -> str:
+    """Return what a shell in the project's folder finds this program by."""
+    if shutil.which(program.name) == str(program):
+        return program.name
+    here = Path.cwd()
+    return str(program.relative_to(here) if program.is_relative_to(here) else program)
+
+
+def show(config: Path, work_dir: Path, data: Path, checkpoint: Path) -> None:
+    """Print the AP table, what to look at and what to type next."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    table = json.loads((work_dir / 'ap_table.json').read_text())
+    for group, values in table.items():
+        shown = Table(title=f'{group} on {data}/val', title_justify='left')
+        for name in values:
+            shown.add_column(name, justify='right')
+        digits = 3 if group == 'AP' else 2  # ten classes fit on 80 columns
+        shown.add_row(*(f'{value:.{digits}f}' for value in values.values()))
+        console.print(shown)
+    looks = {
+        'val_predictions.png': 'Pictures it was not trained on: truth beside what it '
+        f'found with a score of {read_score_threshold(work_dir):g} or more.',
+        'curves.png': 'How loss fell and AP rose.',
+        'query_usage.png': 'How often each query finds an object: Gini '
+        f'{read_gini(work_dir):.2f}, where 0 is equally often and 1 one for all.',
+        'ap_table.md': 'The tables above, to paste.',
+    }
+    console.print('\n[bold]Look at[/bold]')
+    for name, sentence in looks.items():
+        console.print(f'  {work_dir / name}\n      {sentence}')
+    console.print('\n[bold]Type next[/bold]')
+    for what, command in commands(config, checkpoint).items():
+        console.print(f'  {what}:\n      {command}')
