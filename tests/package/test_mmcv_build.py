@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'tools'))
 
-from bootstrap_lib import compiling, mmcv_wheel, running, unity  # noqa: E402
+from bootstrap_lib import mmcv_wheel, running, unity  # noqa: E402
 
 SETUP = """
 from glob import glob
@@ -184,13 +184,6 @@ def test_a_build_in_groups_works_and_is_kept(tmp_path, monkeypatch, name, versio
     assert not (tmp_path / 'calls').exists()  # the second time, from the cache
 
 
-def test_users_flags_stay(monkeypatch):
-    monkeypatch.setenv('CPPFLAGS', '-DMINE')
-    environment = compiling.build_environment(Path(sys.executable), '3')
-    assert environment['CPPFLAGS'] == '-DMINE -g0'
-    assert environment['MAX_JOBS'] == '3'
-
-
 def test_a_unit_that_does_not_compile_ends_in_a_build_file_by_file(bench, capsys):
     bench.compiler('exit 1')
     bench.install()
@@ -278,25 +271,3 @@ def test_a_damaged_tree_of_an_earlier_attempt_is_built_in_groups_again(bench, ca
     assert 'once more from the start' in capsys.readouterr().out
     assert bench.works()
     assert 'module.cpp' not in bench.compiled()
-
-
-# Cards.
-
-
-def test_kernels_for_other_cards_are_another_wheel(monkeypatch):
-    monkeypatch.setenv('TORCH_CUDA_ARCH_LIST', '8.0;9.0+PTX')
-    torch = {'version': '2.6.0+cu124', 'cuda': True}
-    cards = compiling.cuda_cards(Path(sys.executable), torch)
-    key = mmcv_wheel.cache_key('mmcv-2.1.0', torch, '3.11.7', cards)
-    assert key.endswith('-ops-cuda-8.0-9.0+PTX')
-    assert compiling.cuda_cards(Path(sys.executable), {**torch, 'cuda': False}) == ''
-
-
-def test_kernels_without_a_card_ask_for_its_name(tmp_path, monkeypatch):
-    monkeypatch.setenv('FORCE_CUDA', '1')
-    monkeypatch.delenv('TORCH_CUDA_ARCH_LIST', raising=False)
-    python = tmp_path / 'python'
-    python.write_text('#!/bin/sh\necho\n')
-    python.chmod(0o755)
-    with pytest.raises(running.SetupError, match="TORCH_CUDA_ARCH_LIST='9.0'"):
-        compiling.cuda_cards(python, {'version': '2.6.0', 'cuda': False})

@@ -33,6 +33,8 @@ def test_what_a_source_defines_and_declares():
         __global__ __launch_bounds__(256) void kernel(const T* x) { int local = 1; }
         } }
         struct Shape { int area() { return 0; } };
+        struct __align__(8) Pair { int x, y; };
+        enum class Mode { A, B };
         int const table[2] = {1, 2};
         const char *text = "} int quoted() {";
         static int counter;
@@ -42,7 +44,8 @@ def test_what_a_source_defines_and_declares():
         Tensor own(Tensor x) { if (x) { return announced(x, 1); } }
     """)
     assert source.defined == {
-        *('KEPT', 'Index', 'kernel', 'Shape', 'table', 'text', 'counter', 'own')
+        *('KEPT', 'Index', 'kernel', 'Shape', 'Pair', 'Mode', 'table', 'text'),
+        *('counter', 'own'),
     }
     assert source.declared == {'announced', 'REGISTER'}
     assert source.includes == ['a.hpp']

@@ -14,6 +14,7 @@ CARDS = (
     'import torch; n = torch.cuda.device_count(); '
     'print(*sorted({"%d.%d" % torch.cuda.get_device_capability(i) for i in range(n)}))'
 )
+COMPILER_BYTES = 5 << 29  # what the largest unit takes, 2.3 GiB, and some
 CXX_PROBE = '#include <Python.h>\n#include <vector>\nint main() { return 0; }\n'
 
 
@@ -32,12 +33,11 @@ def cuda_cards(python: Path, torch: dict) -> str:
     """
     if not builds_cuda(torch):
         return ''
-    cards = (
-        os.environ.get('TORCH_CUDA_ARCH_LIST')
-        or subprocess.run(
-            [str(python), '-c', CARDS], capture_output=True, text=True, check=True
-        ).stdout.strip()
-    )
+    if named := os.environ.get('TORCH_CUDA_ARCH_LIST'):
+        return named
+    asked = [str(python), '-c', CARDS]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    cards = done.stdout.strip()
     if not cards:
         raise SetupError(
             'FORCE_CUDA=1 asks for CUDA kernels but no GPU is visible; name the '
@@ -46,11 +46,14 @@ def cuda_cards(python: Path, torch: dict) -> str:
     return cards
 
 
-def usable_cores() -> int:
-    """Cores this process may use; macOS does not tell an affinity."""
+def default_jobs() -> int:
+    """Compilers to run at once: one for each usable core, as far as memory goes."""
     if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:  # macOS does not tell an affinity
+        cores = os.cpu_count() or 1
+    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    return max(1, min(cores, memory // COMPILER_BYTES))
 
 
 def check_compiler(python: Path) -> None:

@@ -22,8 +22,8 @@ from .compiling import (
     build_environment,
     check_compiler,
     cuda_cards,
+    default_jobs,
     describe_build,
-    usable_cores,
     wheel_command,
 )
 from .running import SetupError, exclusive, run_logged
@@ -208,7 +208,7 @@ class MmcvInstaller:
 
     def _compile(self, source: Path, grouped: bool, log: Path, lock_fd: int) -> Path:
         """Builds the wheel of a source tree; raises `SetupError`."""
-        jobs = os.environ.get('MAX_JOBS') or str(usable_cores())
+        jobs = os.environ.get('MAX_JOBS') or str(default_jobs())
         print(
             f'      no ready wheel for torch {self.torch["version"]}: compiling it '
             f'once, with {jobs} jobs (about {4 if grouped else 35} core minutes, '

@@ -28,7 +28,8 @@ DIRECTIVE = re.compile(r'^[ \t]*#(?:[^\n]*\\\n)*[^\n]*', re.M)
 DEFINE = re.compile(r'#\s*define\s+(\w+)')
 UNDEF = re.compile(r'#\s*undef\s+(\w+)')
 TEMPLATE = re.compile(r'template\s*<(?:[^<>]|<(?:[^<>]|<[^<>]*>)*>)*>')
-TYPE = re.compile(r'\b(?:struct|class|union|enum)\s+(\w+)')
+ATTRIBUTE = re.compile(r'\b__\w+\s*\0')
+TYPE = re.compile(r'\b(?:enum\s+class|enum|class|struct|union)\s+(\w+)')
 CALL = re.compile(r'(\w+)\s*\0')
 ASSIGNED = re.compile(r'(\w+)\s*(?:\[[^]]*\]\s*)*=')
 WORD = re.compile(r'(?<![\w.])(?<!->)(?<!::)[A-Za-z_]\w*')
@@ -86,7 +87,8 @@ def _read_scope(code: str, source: Source) -> None:
     for match in re.finditer('[{};]', code):
         if match[0] == '}':
             if not open_braces:
-                break
+                source.readable = False
+                return
             open_braces.pop()
         elif match[0] == '{':
             head = code[start : match.start()]
@@ -98,17 +100,15 @@ def _read_scope(code: str, source: Source) -> None:
             _read_statement(code[start : match.start()], source, has_body=False)
         if True not in open_braces:
             start = match.end()
-    else:
-        source.readable = not open_braces
-        return
-    source.readable = False
+    source.readable = not open_braces
 
 
 def _read_statement(text: str, source: Source, has_body: bool) -> None:
     text = TEMPLATE.sub('', text).strip()
     while (flat := re.sub(r'\([^()]*\)', '\0', text)) != text:
         text = flat
-    functions = {x for x in CALL.findall(text) if not x.startswith('__')}
+    text = ATTRIBUTE.sub('', text)
+    functions = CALL.findall(text)
     if re.match(r'using\s+namespace\b', text):
         source.leaks = True
     elif assigned := ASSIGNED.findall(text):
@@ -162,8 +162,8 @@ class Sources:
         for mine, others in (pair, pair[::-1]):
             shared = {x for x in mine.keys() & others.keys() if mine[x].guarded}
             names = set().union(*(mine[x].defined for x in mine.keys() - shared))
+            declared = set().union(*(x.declared for x in others.values()))
             for path in others.keys() - shared:
-                declared = set().union(*(x.declared for x in others.values()))
                 strange = others[path].mentioned - declared
                 if names & (others[path].defined | strange):
                     return True
