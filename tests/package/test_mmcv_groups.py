@@ -86,6 +86,13 @@ def test_a_source_with_odd_braces_is_not_understood(text):
         ('#include "guarded.hpp"', '#include "guarded.hpp"', False),
         ('#include "bare.hpp"', '#include "bare.hpp"', True),
         ('#include "guarded.hpp"', 'int inside() { return 2; }', True),
+        # A template may not be used before it is specialised.
+        (
+            'template <> struct n::Functor<int> { int x; };',
+            'int f() { n::Functor<int> g; return g.x; }',
+            True,
+        ),
+        ('int max(T x) { return 0; }', 'int g(T x) { return std::max(x, 1); }', False),
         ('int f() {', 'int g() { return 1; }', True),
     ],
 )

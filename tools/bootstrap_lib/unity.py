@@ -32,7 +32,8 @@ ATTRIBUTE = re.compile(r'\b__\w+\s*\0')
 TYPE = re.compile(r'\b(?:enum\s+class|enum|class|struct|union)\s+(\w+)')
 CALL = re.compile(r'(\w+)\s*\0')
 ASSIGNED = re.compile(r'(\w+)\s*(?:\[[^]]*\]\s*)*=')
-WORD = re.compile(r'(?<![\w.])(?<!->)(?<!::)[A-Za-z_]\w*')
+# Not members, nor what a library's name stands before.
+WORD = re.compile(r'(?<![\w.])(?<!->)(?<!\bstd::)(?<!\bat::)(?<!\btorch::)[A-Za-z_]\w*')
 
 
 @dataclass
@@ -42,7 +43,7 @@ class Source:
     Attributes:
         defined: Functions, types and variables of file or namespace scope, and macros.
         declared: Functions it announces without a body.
-        mentioned: All identifiers but members and qualified names.
+        mentioned: All identifiers but members and names of libraries, as `std::max`.
         leaks: Whether it changes the meaning of what follows: a macro that is left
             defined, `using namespace`.
         includes: Names of the headers it includes.
