@@ -50,18 +50,21 @@ def test_build_progress_counts_and_estimates():
     assert mmcv_wheel.describe_build('copying a\n', 1.0) == 'preparing: copying a'
 
 
-def test_cache_key_tells_binaries_apart(monkeypatch):
-    monkeypatch.delenv('FORCE_CUDA', raising=False)
-    cpu = {'version': '2.6.0+cpu', 'cuda': False}
+def test_cache_key_tells_binaries_apart():
+    cpu = {'version': '2.6.0+cpu'}
+    cuda = {'version': '2.6.0+cu124'}
     keys = {
-        mmcv_wheel.cache_key(cpu, '3.11.7'),
-        mmcv_wheel.cache_key(cpu, '3.12.1'),
-        mmcv_wheel.cache_key({**cpu, 'version': '2.6.0+cu124'}, '3.11.7'),
+        mmcv_wheel.cache_key('mmcv-2.1.0', cpu, '3.11.7', ''),
+        mmcv_wheel.cache_key('onedl_mmcv-2.3.6', cpu, '3.11.7', ''),
+        mmcv_wheel.cache_key('mmcv-2.1.0', cpu, '3.12.1', ''),
         # CUDA torch on a machine without a GPU: mmcv gets no CUDA kernels there.
-        mmcv_wheel.cache_key({'version': '2.6.0+cu124', 'cuda': True}, '3.11.7'),
+        mmcv_wheel.cache_key('mmcv-2.1.0', cuda, '3.11.7', ''),
+        mmcv_wheel.cache_key('mmcv-2.1.0', cuda, '3.11.7', '8.0'),
+        mmcv_wheel.cache_key('mmcv-2.1.0', cuda, '3.11.7', '9.0'),
     }
-    assert len(keys) == 4
-    assert mmcv_wheel.cache_key(cpu, '3.11.9') in keys  # same binary interface
+    assert len(keys) == 6
+    # The same binary interface.
+    assert mmcv_wheel.cache_key('mmcv-2.1.0', cpu, '3.11.9', '') in keys
 
 
 def test_missing_compiler_is_named_before_the_build(monkeypatch):

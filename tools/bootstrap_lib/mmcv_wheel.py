@@ -1,8 +1,9 @@
 """Gets mmcv with compiled operators: a ready wheel, the user's cache, or a build.
 
 There is no published mmcv wheel for current torch, so the first set-up on a machine
-compiles it. The wheel is kept in the user's cache folder under everything its binary
-depends on, and the half-compiled tree too: a build broken off goes on where it stopped.
+compiles it, many sources in one (see `unity.py`). The wheel is kept in the user's cache
+folder under everything its binary depends on, and the half-compiled tree too: a build
+broken off goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -11,17 +12,24 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .running import SetupError, clock, exclusive, last_line, run_logged
+from .compiling import (
+    build_environment,
+    check_compiler,
+    cuda_cards,
+    default_jobs,
+    describe_build,
+    wheel_command,
+)
+from .running import SetupError, exclusive, run_logged
+from .unity import group_sources, is_grouped
 
 MMCV_VERSION = '2.1.0'
-CXX_PROBE = '#include <Python.h>\n#include <vector>\nint main() { return 0; }\n'
 
 
 def cache_root() -> Path:
@@ -30,77 +38,61 @@ def cache_root() -> Path:
     return Path(base).expanduser() / 'mmdet_qrpaq'
 
 
-def cache_key(torch: dict, python: str) -> str:
+def file_stem(name: str, version: str) -> str:
+    """Begin of the file names of a distribution: ``onedl_mmcv-2.3.6``."""
+    return f'{name.replace("-", "_")}-{version}'
+
+
+def cache_key(stem: str, torch: dict, python: str, cards: str) -> str:
     """Names everything the compiled wheel depends on.
 
     torch's local version (``+cpu``, ``+cu130``) is part of its version; whether CUDA
-    kernels were compiled is not, hence ``ops-cuda`` and ``ops-cpu``.
+    kernels were compiled, and for which cards, is not.
 
     Args:
+        stem: What `file_stem` tells.
         torch: The probe's entry: ``version`` and ``cuda``.
         python: ``3.11.7``; only the first two numbers matter to the binary.
+        cards: What `cuda_cards` tells; empty where no kernels are compiled.
     """
     tag = 'py' + ''.join(python.split('.')[:2])
     system = f'{platform.system()}-{platform.machine()}'.lower()
-    ops = 'ops-cuda' if builds_cuda(torch) else 'ops-cpu'
-    return f'{MMCV_VERSION}-torch{torch["version"]}-{tag}-{system}-{ops}'
+    ops = '-'.join(['ops-cuda', *re.findall(r'[\w.+]+', cards)]) if cards else 'ops-cpu'
+    return f'{stem}-torch{torch["version"]}-{tag}-{system}-{ops}'
 
 
-def builds_cuda(torch: dict) -> bool:
-    """Whether mmcv's own setup will compile CUDA kernels."""
-    return bool(torch['cuda']) or os.environ.get('FORCE_CUDA', '0') == '1'
+def unpack(
+    pip: Callable[[list[str], str], str],
+    name: str,
+    version: str,
+    work: Path,
+    grouped: bool,
+) -> Path:
+    """Fetches the sources afresh and returns their tree, which is complete or absent.
 
-
-def usable_cores() -> int:
-    """Cores this process may use; macOS does not tell an affinity."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def check_compiler(python: Path) -> None:
-    """Refuses to start a long build that cannot end well.
-
-    Raises:
-        SetupError: No working C++ compiler, or no Python headers.
+    Args:
+        pip: Runs pip with arguments and a description, raising `SetupError`.
+        name: Distribution, as ``onedl-mmcv``.
+        version: Its version.
+        work: Folder for the tree; what is in it is lost.
+        grouped: Whether to prepare it for a build in few units.
     """
-    compiler = os.environ.get('CXX', 'c++')
-    if not shutil.which(compiler.split()[0]):
-        raise SetupError(
-            f"mmcv must be compiled, but the C++ compiler '{compiler}' was not found; "
-            'install one (Debian/Ubuntu: apt install g++, macOS: xcode-select '
-            '--install) and run the same command again'
-        )
-    include = subprocess.run(
-        [str(python), '-c', 'import sysconfig as s; print(s.get_path("include"))'],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    tried = subprocess.run(
-        [*compiler.split(), '-std=c++17', f'-I{include}']
-        + ['-fsyntax-only', '-xc++', '-'],
-        input=CXX_PROBE,
-        capture_output=True,
-        text=True,
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    pip(
+        ['download', '--no-deps', f'--no-binary={name}', '--no-build-isolation']
+        + ['-d', str(work), f'{name}=={version}'],
+        f'fetching the {name} sources',
     )
-    if tried.returncode:
-        error = next((x for x in tried.stderr.splitlines() if 'error' in x), '').strip()
-        raise SetupError(
-            f"mmcv must be compiled, but '{compiler}' cannot compile an extension of "
-            f'Python ({error}); install a C++17 compiler and the Python headers (on '
-            'Debian: apt install g++ python3-dev) and run the same command again'
-        )
-
-
-def describe_build(log_end: str, elapsed: float) -> str:
-    """The live line of a build, from ninja's last ``[i/n]``."""
-    counts = re.findall(r'^\s*\[(\d+)/(\d+)\]', log_end, re.MULTILINE)
-    if not counts:
-        return f'preparing: {last_line(log_end)}'
-    done, total = map(int, counts[-1])
-    rest = f', about {clock(elapsed * (total - done) / done)} left' if done > 9 else ''
-    return f'compiling mmcv {done}/{total} ({100 * done // total} %){rest}'
+    tree, fresh = work / file_stem(name, version), Path(tempfile.mkdtemp(dir=work))
+    with tarfile.open(f'{tree}.tar.gz') as archive:
+        # Early 3.10 and 3.11 releases do not know filters.
+        safe = {'filter': 'data'} if hasattr(tarfile, 'data_filter') else {}
+        archive.extractall(fresh, **safe)
+    if grouped:
+        group_sources(fresh / tree.name)
+    os.replace(fresh / tree.name, tree)
+    return tree
 
 
 class MmcvInstaller:
@@ -112,6 +104,13 @@ class MmcvInstaller:
         pip: Runs pip with arguments and a description, raising `SetupError`.
         ops_error: Asks the environment anew why mmcv cannot be used ('' if it can).
         log_dir: Folder of the logs.
+        name: Distribution to install.
+        version: Its version.
+        replaced: Distributions whose files lie where its own will, or that stand in
+            for some of them; removed before it is installed.
+
+    Raises:
+        SetupError: CUDA kernels are asked for, but nothing says for which card.
     """
 
     def __init__(
@@ -121,12 +120,16 @@ class MmcvInstaller:
         pip: Callable[[list[str], str], str],
         ops_error: Callable[[], str],
         log_dir: Path,
-        distribution: str = 'mmcv',
+        name: str = 'mmcv',
         version: str = MMCV_VERSION,
+        replaced: Sequence[str] = (),
     ) -> None:
-        self.python, self.state, self.log_dir = python, state, log_dir
+        self.python, self.torch, self.log_dir = python, state['torch'], log_dir
         self.pip, self.ops_error = pip, ops_error
-        self.key = cache_key(state['torch'], state['python'])
+        self.replaced = [x for x in replaced if x in state['versions']]
+        self.name, self.version, self.stem = name, version, file_stem(name, version)
+        cards = cuda_cards(python, self.torch)
+        self.key = cache_key(self.stem, self.torch, state['python'], cards)
         self.wheel_dir = cache_root() / 'wheels' / self.key
 
     def install(self) -> None:
@@ -140,21 +143,24 @@ class MmcvInstaller:
                 self._build(fd)
 
     def _try(self, wheel: Path, origin: str) -> bool:
+        if self.replaced:
+            self.pip(['uninstall', '-y', *self.replaced], 'removing what it replaces')
+            self.replaced = []
         args = ['install', '--no-deps', '--force-reinstall', str(wheel)]
-        self.pip(args, f'installing mmcv from {origin}')
+        self.pip(args, f'installing {self.name} from {origin}')
         error = self.ops_error()
         if error:
             print(f'      the wheel from {origin} is no use here: {error}')
-            self.pip(['uninstall', '-y', 'mmcv'], 'removing that mmcv')
+            self.pip(['uninstall', '-y', self.name], f'removing that {self.name}')
         return not error
 
     def _from_index(self) -> bool:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 self.pip(
-                    ['download', '--no-deps', '--only-binary=mmcv', '-d', folder]
-                    + [f'mmcv=={MMCV_VERSION}'],
-                    'looking for a ready mmcv wheel',
+                    ['download', '--no-deps', f'--only-binary={self.name}']
+                    + ['-d', folder, f'{self.name}=={self.version}'],
+                    f'looking for a ready {self.name} wheel',
                 )
             except SetupError:
                 return False  # The usual case: the index has the sources only.
@@ -174,66 +180,56 @@ class MmcvInstaller:
 
     def _build(self, lock_fd: int) -> None:
         check_compiler(self.python)
-        resumed, source = self._unpacked_source()
-        out = source.parent / 'out'
-        shutil.rmtree(out, ignore_errors=True)
-        jobs = os.environ.get('MAX_JOBS') or str(usable_cores())
-        print(
-            '      no ready wheel for torch '
-            f'{self.state["torch"]["version"]}: compiling it once, with {jobs} jobs '
-            '(about 35 core minutes)',
-            flush=True,
-        )
-        bin_dir = str(self.python.parent)  # where pip put ninja
-        env = {
-            **os.environ,
-            'MAX_JOBS': jobs,
-            'MMCV_WITH_OPS': '1',
-            'PATH': os.pathsep.join([bin_dir, os.environ.get('PATH', '')]),
-        }
-        try:
-            run_logged(
-                [str(self.python), '-m', 'pip', 'wheel', '-v', '--no-build-isolation']
-                + ['--no-deps', '--no-cache-dir', '-w', str(out), str(source)],
-                self.log_dir / 'mmcv-build.log',
-                'compiling mmcv',
-                env=env,
-                describe=describe_build,
-                keep_fds=(lock_fd,),
-            )
-        except SetupError:
-            if resumed:  # what was there may be the cause: start afresh next time
-                shutil.rmtree(source.parent, ignore_errors=True)
-            raise
-        wheel = next(out.glob('*.whl'))
+        work = cache_root() / 'build' / self.key
+        source, grouped = work / self.stem, True
+        while True:
+            resumed = source.exists()
+            if resumed:  # an earlier attempt left its tree for ninja to go on
+                print(f'      going on with the build in {source}', flush=True)
+                grouped = is_grouped(source)
+            else:
+                unpack(self.pip, self.name, self.version, work, grouped)
+            log = self.log_dir / f'mmcv-build{"" if grouped else "-by-file"}.log'
+            try:
+                wheel = self._compile(source, grouped, log, lock_fd)
+                break
+            except SetupError:
+                if not grouped:
+                    if resumed:  # what was there may be the cause
+                        shutil.rmtree(work, ignore_errors=True)
+                    raise
+            shutil.rmtree(work, ignore_errors=True)
+            # A fresh tree fails because the sources do not go together here.
+            grouped = resumed
+            how = 'once more from the start' if grouped else 'file by file'
+            print(f'      that build failed (see {log}); now {how}', flush=True)
         if not self._try(wheel, 'the build'):
             raise SetupError(
                 'mmcv was compiled but its operators do not load, see '
-                f'{self.log_dir / "mmcv-build.log"}; is CUDA visible to torch and nvcc?'
+                f'{log}; is CUDA visible to torch and nvcc?'
             )
         self.wheel_dir.mkdir(parents=True, exist_ok=True)
         # One rename in one file system: the cache never shows half a wheel.
         os.replace(wheel, self.wheel_dir / wheel.name)
-        shutil.rmtree(source.parent, ignore_errors=True)
-
-    def _unpacked_source(self) -> tuple[bool, Path]:
-        """Whether an earlier attempt left its tree for ninja to go on, and the tree."""
-        work = cache_root() / 'build' / self.key
-        source = work / f'mmcv-{MMCV_VERSION}'
-        if source.exists():
-            print(f'      going on with the build in {source}', flush=True)
-            return True, source
         shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        self.pip(
-            ['download', '--no-deps', '--no-binary=mmcv', '--no-build-isolation']
-            + ['-d', str(work), f'mmcv=={MMCV_VERSION}'],
-            'fetching the mmcv sources',
+
+    def _compile(self, source: Path, grouped: bool, log: Path, lock_fd: int) -> Path:
+        """Builds the wheel of a source tree; raises `SetupError`."""
+        jobs = os.environ.get('MAX_JOBS') or str(default_jobs())
+        print(
+            f'      no ready wheel for torch {self.torch["version"]}: compiling it '
+            f'once, with {jobs} jobs (about {3 if grouped else 35} core minutes, '
+            'CUDA kernels not counted)',
+            flush=True,
         )
-        fresh = Path(tempfile.mkdtemp(dir=work))
-        with tarfile.open(next(work.glob('mmcv-*.tar.gz'))) as archive:
-            # Early 3.10 and 3.11 releases do not know filters.
-            safe = {'filter': 'data'} if hasattr(tarfile, 'data_filter') else {}
-            archive.extractall(fresh, **safe)
-        os.replace(fresh / source.name, source)  # complete or absent
-        return False, source
+        out = source.parent / 'out'
+        shutil.rmtree(out, ignore_errors=True)
+        run_logged(
+            wheel_command(self.python, source, out),
+            log,
+            f'compiling {self.name}',
+            env=build_environment(self.python, jobs),
+            describe=describe_build,
+            keep_fds=(lock_fd,),
+        )
+        return next(out.glob('*.whl'))

@@ -57,18 +57,17 @@ def install_mmcv(env: Environment) -> bool:
 
 def compile_operators(env: Environment) -> None:
     """Gets compiled operators and takes the stand-in away."""
-    distribution, version = SOURCES[env.line]
+    name, version = SOURCES[env.line]
     MmcvInstaller(
         env.python,
         env.state,
         env.pip,
         env.ops_error,
         env.notes / 'logs',
-        distribution=distribution,
+        name=name,
         version=version,
+        replaced=['mmcv-lite', standin_wheel.NAME],
     ).install()
-    env.probe()
-    env.uninstall([standin_wheel.NAME])
 
 
 def put_standin(env: Environment) -> bool:
