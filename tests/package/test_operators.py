@@ -17,6 +17,7 @@ sys.path.insert(0, str(TOOLS))
 
 from bootstrap_lib import operators, packages, standin_wheel  # noqa: E402
 from bootstrap_lib.environment import Environment  # noqa: E402
+from bootstrap_lib.mmcv_wheel import MmcvInstaller  # noqa: E402
 from bootstrap_lib.running import SetupError  # noqa: E402
 
 
@@ -278,3 +279,25 @@ def test_cuda_without_a_driver_is_told_before_it_is_fetched(
     told = capsys.readouterr().out
     assert ('brings 2 CUDA packages' in told) == (cuda and not driver)
     assert ("TORCH_SPEC='" in told) == (cuda and not driver)
+
+
+def test_what_the_compiled_package_replaces_goes_first(tmp_path):
+    # Afterwards, pip would delete files that both list.
+    called = []
+    torch_state = {'version': '2.13.0+cpu', 'cuda': False}
+    installer = MmcvInstaller(
+        Path(sys.executable),
+        {
+            'torch': torch_state,
+            'python': '3.11.7',
+            'versions': {'mmcv-lite': '2.1.0', standin_wheel.NAME: '1'},
+        },
+        pip=lambda args, what: called.append(args) or '',
+        ops_error=lambda: '',
+        log_dir=tmp_path,
+        replaced=['mmcv-lite', standin_wheel.NAME, 'never-there'],
+    )
+    for _ in range(2):
+        assert installer._try(tmp_path / 'mmcv.whl', 'the cache')
+    assert called[0] == ['uninstall', '-y', 'mmcv-lite', standin_wheel.NAME]
+    assert [args[0] for args in called[1:]] == ['install', 'install']
