@@ -1,19 +1,23 @@
 #!/usr/bin/env python
 """Runs operators of the mmcv in a folder on random input and saves what comes out.
 
-    python benchmarks/mmcv_operators.py FOLDER OUTPUTS.pt
-
 Called by `mmcv_build.py`, in a process of its own for each build.
 """
 
+from __future__ import annotations
+
+import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def run_operators() -> dict[str, list[torch.Tensor]]:
     """Outputs, and gradients where there are any, by operator."""
+    import torch
     from mmcv import ops
     from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 
@@ -56,18 +60,23 @@ def run_operators() -> dict[str, list[torch.Tensor]]:
 
 def main() -> None:
     """Saves the outputs and the names the library exports."""
-    site, saved = sys.argv[1:]
-    sys.path.insert(0, site)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('folder', help='holds the package mmcv')
+    parser.add_argument('out', help='file to write, .pt')
+    args = parser.parse_args()
+    sys.path.insert(0, args.folder)
+
     import mmcv
+    import torch
     from mmcv import _ext
 
-    assert Path(mmcv.__file__).is_relative_to(site), mmcv.__file__
+    assert Path(mmcv.__file__).is_relative_to(args.folder), mmcv.__file__
     outputs = {
         name: [tensor.detach() for tensor in tensors]
         for name, tensors in run_operators().items()
     }
     names = [name for name in dir(_ext) if not name.startswith('__')]
-    torch.save(dict(names=names, outputs=outputs), saved)
+    torch.save(dict(names=names, outputs=outputs), args.out)
 
 
 if __name__ == '__main__':

@@ -180,6 +180,46 @@ def model_tables() -> str:
     return '\n\n'.join(parts) or 'Not measured yet.'
 
 
+def mmcv_build_table() -> str:
+    """What compiling mmcv costs, source by source and many in one."""
+    if not (RESULTS / 'mmcv_build.json').exists():
+        return 'Not measured yet.'
+    result = load('mmcv_build')
+    measured = result['measured']
+    rows = [
+        '| build | compiled units | core minutes | library, MB | names | largest compiler, GB |',
+        '|---|---:|---:|---:|---:|---:|',
+    ]
+    for way, told in (
+        ('file_by_file', 'file by file'),
+        ('grouped', 'in groups, `-g0`'),
+    ):
+        cost = measured['ways'][way]
+        rows.append(
+            f'| {told} | {cost["units"]} | {cost["core_seconds"] / 60:.1f} | '
+            f'{cost["library_bytes"] / 1e6:.1f} | {cost["exported_names"]} | '
+            f'{cost["peak_rss_mib"] / 1024:.1f} |'
+        )
+    unequal = [k for k, v in measured['operators'].items() if not v['equal']]
+    equal = ', '.join(f'`{name}`' for name in measured['operators'])
+    names = 'the same names' if measured['same_names'] else 'other names'
+    return '\n'.join(
+        [
+            *rows,
+            '',
+            f'{measured["core_seconds_ratio"]:.1f} times less work, {names}. Outputs and '
+            f'gradients of {equal} on random input: '
+            + (
+                f'unequal for {", ".join(unequal)}.'
+                if unequal
+                else 'equal, bit for bit.'
+            ),
+            f'mmcv {result["settings"]["mmcv"]}, CPU operators, one compiler at a time; '
+            f'{setting(result)}.',
+        ]
+    )
+
+
 def draw_pictures() -> None:
     """The AP curves of those studies, and how the time of models grows."""
     for path in RESULTS.glob('model_speed_*.json'):
@@ -222,6 +262,7 @@ PAGES = {
     },
     ROOT / 'docs' / 'masks.md': {'masks speed': mask_tables},
     ROOT / 'docs' / 'accuracy.md': {'accuracy': accuracy_tables.tables},
+    ROOT / 'docs' / 'install.md': {'mmcv build': mmcv_build_table},
 }
 
 
