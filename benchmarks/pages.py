@@ -186,36 +186,30 @@ def mmcv_build_table() -> str:
         return 'Not measured yet.'
     result = load('mmcv_build')
     measured = result['measured']
+    ways = dict(file_by_file='file by file', grouped='in groups, `-g0`')
     rows = [
-        '| build | compiled units | core minutes | library, MB | names | largest compiler, GB |',
+        '| build | units | core minutes | library, MB | names | largest compiler, GB |',
         '|---|---:|---:|---:|---:|---:|',
     ]
-    for way, told in (
-        ('file_by_file', 'file by file'),
-        ('grouped', 'in groups, `-g0`'),
-    ):
+    for way, told in ways.items():
         cost = measured['ways'][way]
         rows.append(
             f'| {told} | {cost["units"]} | {cost["core_seconds"] / 60:.1f} | '
             f'{cost["library_bytes"] / 1e6:.1f} | {cost["exported_names"]} | '
             f'{cost["peak_rss_mib"] / 1024:.1f} |'
         )
-    unequal = [k for k, v in measured['operators'].items() if not v['equal']]
-    equal = ', '.join(f'`{name}`' for name in measured['operators'])
-    names = 'the same names' if measured['same_names'] else 'other names'
+    operators = measured['operators']
+    unequal = ', '.join(name for name in operators if not operators[name]['equal'])
     return '\n'.join(
         [
             *rows,
             '',
-            f'{measured["core_seconds_ratio"]:.1f} times less work, {names}. Outputs and '
-            f'gradients of {equal} on random input: '
-            + (
-                f'unequal for {", ".join(unequal)}.'
-                if unequal
-                else 'equal, bit for bit.'
-            ),
-            f'mmcv {result["settings"]["mmcv"]}, CPU operators, one compiler at a time; '
-            f'{setting(result)}.',
+            f'{measured["core_seconds_ratio"]:.1f} times less work, '
+            f'{"the same" if measured["same_names"] else "other"} names. Outputs and '
+            f'gradients of {", ".join(f"`{name}`" for name in operators)} on random '
+            f'input: {f"unequal for {unequal}" if unequal else "equal, bit for bit"}.',
+            f'mmcv {result["settings"]["mmcv"]}, CPU operators, one compiler at a '
+            f'time; {setting(result)}.',
         ]
     )
 
