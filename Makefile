@@ -1,6 +1,8 @@
 # Every target sets up what is missing first; see tools/bootstrap.py.
 PYTHON ?= python3
 RUN = $(PYTHON) tools/bootstrap.py
+# Two processes; a file's tests share what they build, so each stays in one of them.
+PYTEST = -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all lint
@@ -15,10 +17,10 @@ demo:  ## Make a data set, train a small PaQ-DINO, test it, draw the pictures
 	@$(RUN) tools/demo.py
 
 test:  ## Run the quick tests: three hosts, nothing slow
-	@$(RUN) -m pytest
+	@$(RUN) $(PYTEST)
 
 test-all:  ## Run all tests: every host, the slow ones too
-	@$(RUN) -m pytest --hosts all -m ''
+	@$(RUN) $(PYTEST) --hosts all -m ''
 
 lint:  ## Check style
 	@$(RUN) -m ruff check .

@@ -107,7 +107,7 @@ setup(
     extras_require={
         **FRAMEWORK,
         'data': DATA,
-        'test': [*DATA, 'hypothesis', 'pytest', 'ruff'],
+        'test': [*DATA, 'hypothesis', 'pytest', 'pytest-xdist', 'ruff'],
     },
     cmdclass={'build_py': BuildWithMim},
     classifiers=[

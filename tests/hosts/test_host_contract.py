@@ -35,9 +35,10 @@ NEW_KEYS = dict(
 
 def test_all_off_is_the_host_bit_for_bit(host):
     ours, upstream = build_host(host), build_upstream(host)
-    assert list(ours.state_dict()) == list(upstream.state_dict())
-    for key, value in upstream.state_dict().items():
-        assert torch.equal(ours.state_dict()[key], value), key
+    mine, theirs = ours.state_dict(), upstream.state_dict()
+    assert list(mine) == list(theirs)
+    for key, value in theirs.items():
+        assert torch.equal(mine[key], value), key
 
     batch = make_batch([2, 3], [(64, 96), (48, 64)])
     losses, expected = run_loss(ours, batch), run_loss(upstream, batch)
@@ -74,6 +75,7 @@ def test_all_off_is_the_host_in_half_precision_too(host):
 def test_upstream_checkpoint_loads_with_only_the_new_keys_missing(host, method):
     ours, upstream = build_host(host, method), build_upstream(host)
     result = ours.load_state_dict(upstream.state_dict(), strict=False)
+    mine, theirs = ours.state_dict(), upstream.state_dict()
     options = [name for name in NEW_KEYS if name in METHODS[method]]
     if ours.exit_heads is not None:
         options.append('exit_heads')
@@ -82,7 +84,7 @@ def test_upstream_checkpoint_loads_with_only_the_new_keys_missing(host, method):
     if ours.content_embedding and 'pattern_query' in options:
         replaced = {f'{ours.content_embedding}.weight'}
     assert set(result.unexpected_keys) == replaced
-    new = set(ours.state_dict()) - set(upstream.state_dict())
+    new = set(mine) - set(theirs)
     for option in options:
         found = {key for key in new if re.fullmatch(NEW_KEYS[option], key)}
         assert found, option
@@ -90,8 +92,8 @@ def test_upstream_checkpoint_loads_with_only_the_new_keys_missing(host, method):
         # Exit heads may be missing as a whole from a published checkpoint.
         assert option == 'exit_heads' or found <= set(result.missing_keys)
     assert not new
-    for key, value in upstream.state_dict().items():
-        assert key in replaced or torch.equal(ours.state_dict()[key], value), key
+    for key, value in theirs.items():
+        assert key in replaced or torch.equal(mine[key], value), key
 
 
 def test_strict_round_trip_deepcopy_and_ema(host, method):

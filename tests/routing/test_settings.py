@@ -187,7 +187,7 @@ def test_settings_never_change():
         dict(policy=dict(type='TopSharePolicy', share=0.25)),
         dict(policy=ForcedPolicy(0.3), executor='dense', capacity=2),
     ],
-    ids=str,
+    ids=lambda changes: ', '.join(changes),
 )
 def test_a_built_model_changes_as_if_built_anew(changes):
     detector = build_host('conditional', 'qr').eval()
@@ -208,7 +208,7 @@ def test_a_built_model_changes_as_if_built_anew(changes):
         dict(gradient='exit_head'),
         dict(exit_input='scores'),
     ],
-    ids=str,
+    ids=lambda changes: ', '.join(changes),
 )
 def test_what_parts_are_built_of_cannot_change(changes):
     detector = build_host('conditional', 'qr')
