@@ -66,7 +66,7 @@ def build(way: str) -> dict:
             after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1
         ),
         wall_seconds=round(wall, 1),
-        # Of one process: the compiler, as it is 100 times what fetching takes.
+        # Of the largest process.
         peak_rss_mib=after.ru_maxrss // (2**20 if sys.platform == 'darwin' else 2**10),
         units=int(re.findall(r'^\s*\[\d+/(\d+)\]', log, re.MULTILINE)[-1]),
     )
