@@ -94,7 +94,7 @@ class TrainingProgress:
             self.step, self.seen_at = found, seconds
         if self.step is None:
             doing = (
-                'building the model' if self.epochs else 'importing PyTorch and mmdet'
+                'building the model' if self.epochs else 'loading PyTorch, mmdet'
             )
             return f'{_bar(0)}  0%  starting: {doing} ...'
         epoch, done, steps, eta, loss = self.step.groups()

@@ -197,7 +197,7 @@ VALIDATION = (
 
 def test_progress_is_told_from_the_log():
     progress = TrainingProgress()
-    assert 'starting: importing' in progress.describe('', 1)
+    assert 'starting: loading' in progress.describe('', 1)
     assert 'starting: building' in progress.describe(LOG, 8)
     log = LOG + LINE.format(epoch=1, step=50, eta='0:01:10', loss=25.731)
     line = progress.describe(log, 10)
