@@ -93,7 +93,8 @@ class TrainingProgress:
         if found and (self.step is None or found[0] != self.step[0]):
             self.step, self.seen_at = found, seconds
         if self.step is None:
-            return 'training: starting ...'
+            doing = 'building the model' if self.epochs else 'loading PyTorch, mmdet'
+            return f'{_bar(0)}  0%  starting: {doing} ...'
         epoch, done, steps, eta, loss = self.step.groups()
         told = f'loss {float(loss):.2f}{self.precision}'
         if self.epochs is None:  # not that the log would lack it
