@@ -1,9 +1,8 @@
 #!/usr/bin/env python
 """Builds mmcv file by file and in groups, and compares cost and operators.
 
-Two to three quarters of an hour on one core, where nobody else wants it. What is built
-stays in work_dirs/mmcv_build/ and is not built again; delete one of its folders for
-that.
+More than half an hour on a core that nobody else wants. What is built stays in
+work_dirs/mmcv_build/ and is not built again; delete one of its folders for that.
 """
 
 import argparse

@@ -218,7 +218,7 @@ class MmcvInstaller:
         jobs = os.environ.get('MAX_JOBS') or str(default_jobs())
         print(
             f'      no ready wheel for torch {self.torch["version"]}: compiling it '
-            f'once, with {jobs} jobs (about {3 if grouped else 35} core minutes, '
+            f'once, with {jobs} jobs (about {3 if grouped else 30} core minutes, '
             'CUDA kernels not counted)',
             flush=True,
         )
