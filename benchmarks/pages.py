@@ -208,6 +208,7 @@ def mmcv_build_table() -> str:
             f'{"the same" if measured["same_names"] else "other"} names. Outputs and '
             f'gradients of {", ".join(f"`{name}`" for name in operators)} on random '
             f'input: {f"unequal for {unequal}" if unequal else "equal, bit for bit"}.',
+            '',
             f'mmcv {result["settings"]["mmcv"]}, CPU operators, one compiler at a '
             f'time; {setting(result)}.',
         ]
