@@ -40,7 +40,7 @@ def check_host_versions() -> None:
         raise ImportError(
             "OpenMMLab's mmengine calls pkgutil.find_loader, which Python "
             f'{sys.version_info[0]}.{sys.version_info[1]} dropped; use Python 3.13, or '
-            f"OneDL's forks with {_install('onedl')}"
+            f"OneDL's forks with {_install('onedl')} and then {_standin()}"
         )
     for module in ('mmengine', 'mmcv', 'mmdet'):
         _check_version(module, _import(module, family), family)
@@ -50,13 +50,10 @@ def check_host_versions() -> None:
 
 def _installed_family() -> str:
     """Which family is installed; refuses two distributions of one module."""
-    doubled = [
-        (upstream[0], onedl[0])
-        for upstream, onedl in zip(
-            FAMILIES['upstream'].values(), FAMILIES['onedl'].values(), strict=True
-        )
-        if _is_installed(upstream[0]) and _is_installed(onedl[0])
-    ]
+    families = (FAMILIES['upstream'].values(), FAMILIES['onedl'].values())
+    pairs = [(upstream[0], onedl[0]) for upstream, onedl in zip(*families, strict=True)]
+    pairs.append(('mmcv-lite', 'onedl-mmcv'))
+    doubled = [pair for pair in pairs if all(map(_is_installed, pair))]
     if doubled:
         both = ' '.join(' '.join(pair) for pair in doubled)
         raise ImportError(

@@ -12,7 +12,8 @@ OPERATORS    standin: PyTorch stands in for mmcv's operators, nothing is compile
              (default without CUDA); compiled: all of them (default with CUDA and nvcc)
 TORCH_SPEC   what to install where torch is missing, for example
              'torch==2.6.0 --index-url https://download.pytorch.org/whl/cpu'
-MAX_JOBS     compiler processes while mmcv is built (default: all cores)
+MAX_JOBS     compiler processes while mmcv is built (default: one a core, as far as
+             memory goes)
 """
 
 import sys
@@ -25,22 +26,25 @@ if not (3, 10) <= sys.version_info[:2] <= (3, 14):
         "'make demo PYTHON=python3.11'"
     )
 
-import hashlib
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from bootstrap_lib import operators, packages
-from bootstrap_lib.environment import Environment, find_python, make_venv
-from bootstrap_lib.mmcv_wheel import cache_root
-from bootstrap_lib.running import SetupError, exclusive
+from bootstrap_lib import packages, roads
+from bootstrap_lib.environment import (
+    Environment,
+    environment_lock,
+    find_python,
+    make_venv,
+)
+from bootstrap_lib.running import SetupError
 
 STEPS = (
     ('PyTorch', packages.install_torch),
     ('build tools', packages.install_build_tools),
     ('mmengine and mmdet', packages.install_framework),
-    ('mmcv', operators.install_mmcv),
+    ('mmcv', roads.install_mmcv),
     ('mim', packages.install_mim),
     ('mmdet_qrpaq and its test tools', packages.install_project),
 )
@@ -50,8 +54,7 @@ def set_up() -> Path:
     """Brings the environment up to date and returns its interpreter."""
     python, own = find_python()
     prefix = python.parent.parent
-    lock_name = hashlib.sha256(str(prefix).encode()).hexdigest()[:16]
-    with exclusive(cache_root() / 'locks' / f'{lock_name}.lock', str(prefix)) as fd:
+    with environment_lock(str(prefix)) as fd:
         if own:
             make_venv(python)
         env = Environment(python, own, fd)

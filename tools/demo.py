@@ -201,6 +201,14 @@ def mim(verb: str) -> list[Any]:
     return [Path(sysconfig.get_path('scripts')) / 'mim', verb, PACKAGE]
 
 
+def settings_of_torch() -> list[str]:
+    """Return what the config needs changed for an older torch."""
+    version = importlib.metadata.version('torch').split('.')
+    # On a CPU, fused optimizers came with 2.4.
+    too_old = tuple(map(int, version[:2])) < (2, 4)
+    return ['optim_wrapper.optimizer.fused=False'] if too_old else []
+
+
 def interrupt(*_: Any) -> None:
     """Treat a closed terminal or a kill as Ctrl-C."""
     raise KeyboardInterrupt
@@ -234,7 +242,8 @@ def main(argv: list[str] | None = None) -> int:
     """Do every step that is not done yet; return the exit status."""
     args = parse_args(argv)
     work_dir = args.work_dir.absolute()
-    options = ['--cfg-options', *args.cfg_options] if args.cfg_options else []
+    settings = [*args.cfg_options, *settings_of_torch()]
+    options = ['--cfg-options', *settings] if settings else []
     os.chdir(ROOT)
     if work_dir.is_relative_to(ROOT):
         work_dir = work_dir.relative_to(ROOT)

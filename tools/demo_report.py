@@ -60,13 +60,14 @@ def _numbers(path: Path) -> dict:
 def commands(config: Path, checkpoint: Path) -> dict[str, str]:
     """Return what to type next, by what it does; all work from the project's folder."""
     scripts = Path(sysconfig.get_path('scripts'))
+    yours = 'configs/paq_dino_r50_12e.py'
     python, mim = (_shown(path) for path in (Path(sys.executable), scripts / 'mim'))
     return {
         'All analyses of this model on one page': (
             f'{python} tools/analysis/report.py {config} {checkpoint}'
         ),
-        'The same model on your data, COCO files (docs/sweeps.md, docs/data.md)': (
-            f'{python} tools/sweep.py {config} --data data/mine'
+        'A small PaQ-DINO on your data, COCO files (docs/sweeps.md, docs/data.md)': (
+            f'{python} tools/sweep.py {yours} --small --data data/mine'
         ),
         "A row of the papers' tables, on COCO in data/coco/ (docs/configs.md)": (
             f'{mim} train mmdet_qrpaq configs/paq_dino_r50_12e.py'

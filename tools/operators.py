@@ -15,10 +15,9 @@ from pathlib import Path
 
 from bootstrap import run
 
-from bootstrap_lib import operators, packages, standin_wheel
-from bootstrap_lib.environment import Environment
-from bootstrap_lib.mmcv_wheel import cache_root
-from bootstrap_lib.running import SetupError, exclusive
+from bootstrap_lib import packages, roads, standin_wheel
+from bootstrap_lib.environment import Environment, environment_lock
+from bootstrap_lib.running import SetupError
 
 
 def change(action: str) -> None:
@@ -27,15 +26,15 @@ def change(action: str) -> None:
     Raises:
         SetupError: It could not be done.
     """
-    with exclusive(cache_root() / 'locks' / 'operators.lock', sys.prefix) as lock_fd:
+    with environment_lock(sys.prefix) as lock_fd:
         env = Environment(Path(sys.executable), own=False, lock_fd=lock_fd)
-        if action in operators.ROADS and not env.state['torch']['version']:
+        if action in roads.ROADS and not env.state['torch']['version']:
             raise SetupError("torch is missing here; 'pip install torch' first")
         if action == 'standin':
-            operators.put_standin(env)
+            roads.put_standin(env)
         elif action == 'compiled' and env.state['mmcv_ops_error']:
             packages.install_build_tools(env)
-            operators.compile_operators(env)
+            roads.compile_operators(env)
         elif action == 'off':
             env.uninstall([standin_wheel.NAME])
         describe(env)
@@ -61,7 +60,7 @@ def main() -> None:
         'action',
         nargs='?',
         default='status',
-        choices=('status', *operators.ROADS, 'off'),
+        choices=('status', *roads.ROADS, 'off'),
     )
     action = parser.parse_args().action
     run(lambda: change(action))

@@ -22,7 +22,7 @@ def best_score_threshold(
 
     F1 is 2 correct / (detections + objects). Whether a detection is correct depends on
     none with a lower score, so that one judgement serves all thresholds. Of equally
-    good thresholds the highest is taken.
+    good thresholds the highest is taken; where nothing is correct, 0.5.
 
     Args:
         scores: Of all detections in all pictures.
@@ -38,7 +38,7 @@ def best_score_threshold(
         total = int(counts.sum()) + num_objects
         found.append((2 * int((correct & counts).sum()) / max(total, 1), threshold))
     f1, threshold = max(found)
-    return threshold, f1
+    return (threshold, f1) if f1 else (0.5, 0.0)
 
 
 def find_score_threshold(

@@ -11,6 +11,7 @@ from mmdet.models.dense_heads import DETRHead
 from mmengine.model import ModuleList
 from torch import Tensor
 
+from ..errors import ConfigError, check_names
 from ..kept import kept_on
 from ..training_only import training_only
 from .eeqr_layer import EEQRDecoderLayer
@@ -54,10 +55,19 @@ class QueryRoutingMixin:
         """Changes settings of all routed layers, for instance ``capacity=100``.
 
         Raises:
-            ConfigError: If a setting cannot work, or not on a model that is built.
+            ConfigError: If a setting cannot work, or not on a model that is built, or
+                if the detector does not route.
         """
-        for layer in self.routed_layers:
-            layer.settings = replace(layer.settings, **changes)
+        layers = self.routed_layers
+        if not layers:
+            raise ConfigError(
+                'change_routing was called on a detector that does not route: set '
+                'query_routing in its config.'
+            )
+        check_names('query_routing', changes, RoutingSettings.names())
+        settings = replace(layers[0].settings, **changes)
+        for layer in layers:
+            layer.settings = settings
 
     def init_weights(self) -> None:
         """Host's, which initialises all under its decoder; then the routers anew."""

@@ -66,12 +66,16 @@ class RoutingSettings:
     regroup: str = 'scatter'
 
     @classmethod
+    def names(cls) -> list[str]:
+        """What can be set; the rest is the host's."""
+        return [f.name for f in fields(cls) if not f.name.startswith('num_')]
+
+    @classmethod
     def from_config(
         cls, config: dict, num_queries: int, num_layers: int
     ) -> 'RoutingSettings':
         """Builds the settings, refusing names that are not settings."""
-        known = [f.name for f in fields(cls) if not f.name.startswith('num_')]
-        check_names('query_routing', config, known)
+        check_names('query_routing', config, cls.names())
         return cls(num_queries, num_layers, **config)
 
     def __post_init__(self) -> None:

@@ -343,7 +343,8 @@ def test_best_threshold_by_hand():
     # Without the last: every threshold above 0.2 and up to 0.4 is as good.
     threshold, f1 = best_score_threshold(scores[1:], correct[1:], 4)
     assert (threshold, f1) == (0.4, pytest.approx(4 / 7))
-    assert best_score_threshold(scores[:0], correct[:0], 4)[1] == 0
+    # Nothing is correct: no threshold is better than another.
+    assert best_score_threshold(scores[:0], correct[:0], 4) == (0.5, 0)
 
 
 @settings(max_examples=40)

@@ -16,8 +16,8 @@ sys.path.insert(0, str(TOOLS))
 from bootstrap_lib import (  # noqa: E402
     environment,
     mmcv_wheel,
-    operators,
     packages,
+    roads,
     running,
 )
 from mmdet_qrpaq._compat import FAMILIES, _numbers  # noqa: E402
@@ -160,8 +160,8 @@ def test_pins_lie_within_the_supported_windows(line):
         distribution: (_numbers(first), _numbers(last))
         for distribution, first, last in FAMILIES[line].values()
     }
-    pinned = [*packages.FRAMEWORK[line], *operators.PLAIN[line]]
-    pinned.append('=='.join(operators.SOURCES[line]))
+    pinned = [*packages.FRAMEWORK[line], *roads.PLAIN[line]]
+    pinned.append('=='.join(roads.SOURCES[line]))
     for requirement in pinned:
         name, version = re.match(r'([\w-]+)[=>]=([\w.]+)', requirement).groups()
         first, last = windows[name.replace('mmcv-lite', 'mmcv')]

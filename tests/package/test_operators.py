@@ -15,7 +15,7 @@ import torch
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 sys.path.insert(0, str(TOOLS))
 
-from bootstrap_lib import operators, packages, standin_wheel  # noqa: E402
+from bootstrap_lib import packages, roads, standin_wheel  # noqa: E402
 from bootstrap_lib.environment import Environment  # noqa: E402
 from bootstrap_lib.mmcv_wheel import MmcvInstaller  # noqa: E402
 from bootstrap_lib.running import SetupError  # noqa: E402
@@ -199,17 +199,18 @@ def test_it_comes_and_goes_without_a_trace(tmp_path):
     ],
 )
 def test_which_road(monkeypatch, cuda, nvcc, asked, road):
-    monkeypatch.setattr(operators, 'find_nvcc', lambda: '/cuda/nvcc' if nvcc else None)
-    monkeypatch.delenv('OPERATORS', raising=False)
+    monkeypatch.setattr(roads, 'find_nvcc', lambda: '/cuda/nvcc' if nvcc else None)
+    for name in ('OPERATORS', 'FORCE_CUDA'):
+        monkeypatch.delenv(name, raising=False)
     if asked:
         monkeypatch.setenv('OPERATORS', asked)
-    assert operators.choose_road({'cuda': cuda}) == road
+    assert roads.choose_road({'cuda': cuda}) == road
 
 
 def test_an_unknown_road_is_refused(monkeypatch):
     monkeypatch.setenv('OPERATORS', 'compile')
     with pytest.raises(SetupError, match='standin or compiled'):
-        operators.choose_road({'cuda': False})
+        roads.choose_road({'cuda': False})
 
 
 def environment(versions, own=True, python='3.11.7'):
@@ -247,7 +248,7 @@ def test_a_python_that_a_line_does_not_run_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ('asked', 'own', 'says'),
     [
-        ('onedel', True, 'use LINE=upstream or onedl'),
+        ('onedel', True, 'use onedl or upstream'),
         ('onedl', True, 'venv holds the line upstream.*LINE=onedl remove that folder'),
         ('onedl', False, 'activate another environment'),
     ],
@@ -272,12 +273,12 @@ def test_cuda_without_a_driver_is_told_before_it_is_fetched(
         f'echo \'{report}\' > "$2"\n'
     )
     pip.chmod(0o755)
-    env = environment({})
+    env = environment({'pip': '24.0'})
     env.python, env.notes = pip, tmp_path / 'notes'
     monkeypatch.setattr(packages, 'has_nvidia_driver', lambda: driver)
     packages.warn_of_cuda_download(env)
     told = capsys.readouterr().out
-    assert ('brings 2 CUDA packages' in told) == (cuda and not driver)
+    assert ('2 CUDA packages' in told) == (cuda and not driver)
     assert ("TORCH_SPEC='" in told) == (cuda and not driver)
 
 
@@ -301,3 +302,14 @@ def test_what_the_compiled_package_replaces_goes_first(tmp_path):
         assert installer._try(tmp_path / 'mmcv.whl', 'the cache')
     assert called[0] == ['uninstall', '-y', 'mmcv-lite', standin_wheel.NAME]
     assert [args[0] for args in called[1:]] == ['install', 'install']
+
+
+@pytest.mark.parametrize('named', [True, False])
+def test_an_older_pip_that_would_fetch_it_all_is_not_asked(monkeypatch, capsys, named):
+    monkeypatch.setattr(packages, 'has_nvidia_driver', lambda: False)
+    monkeypatch.setattr(sys, 'platform', 'linux')
+    monkeypatch.delenv('TORCH_SPEC', raising=False)
+    if named:
+        monkeypatch.setenv('TORCH_SPEC', 'torch==2.9.0')
+    packages.warn_of_cuda_download(environment({'pip': '23.2.1'}))
+    assert ('several GB' in capsys.readouterr().out) == (not named)

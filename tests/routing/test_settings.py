@@ -218,6 +218,20 @@ def test_what_parts_are_built_of_cannot_change(changes):
     assert_one_clear_sentence(error.value, f'{name} cannot change on a model')
 
 
+@pytest.mark.parametrize(
+    ('method', 'changes', 'says'),
+    [
+        ('qr', dict(capasity=3), "query_routing has no setting 'capasity'"),
+        ('qr', dict(num_queries=5), "query_routing has no setting 'num_queries'"),
+        ('none', dict(capacity=3), 'a detector that does not route'),
+    ],
+)
+def test_changes_that_change_nothing_are_refused(method, changes, says):
+    with pytest.raises(ConfigError) as error:
+        build_host('conditional', method).change_routing(**changes)
+    assert_one_clear_sentence(error.value, says)
+
+
 def test_bad_changes_are_refused_like_bad_settings():
     detector = build_host('conditional', 'qr')
     with pytest.raises(ConfigError) as error:

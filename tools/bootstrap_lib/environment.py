@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from .running import SetupError, run_logged
+from .mmcv_wheel import cache_root
+from .running import SetupError, exclusive, run_logged
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHONS = ((3, 10), (3, 14))  # oldest and newest that work
-# Distributions of mmdet by the line they belong to.
-LINES = {'upstream': 'mmdet', 'onedl': 'onedl-mmdetection'}
+# Distributions by the line they belong to.
+LINES = {
+    'onedl': {'onedl-mmdetection', 'onedl-mmcv', 'onedl-mmengine'},
+    'upstream': {'mmdet', 'mmcv', 'mmcv-lite', 'mmengine'},
+}
 
 
 class Environment:
@@ -61,8 +67,8 @@ class Environment:
         """
         asked = os.environ.get('LINE') or ''
         if asked and asked not in LINES:
-            raise SetupError(f'LINE={asked} is unknown; use LINE={" or ".join(LINES)}')
-        there = [x for x, mmdet in LINES.items() if mmdet in self.state['versions']]
+            raise SetupError(f'LINE={asked} is unknown; use {" or ".join(LINES)}')
+        there = [x for x in LINES if LINES[x] & self.state['versions'].keys()]
         if asked and there and asked not in there:
             raise SetupError(
                 f'{self.python.parent.parent} holds the line {there[0]}, and the two '
@@ -79,6 +85,11 @@ class Environment:
 
     def pip(self, args: list[str], what: str) -> str:
         """Runs pip with a live line and a log; raises `SetupError`."""
+        if not os.access(self.notes.parent, os.W_OK):
+            raise SetupError(
+                f'{self.notes.parent} cannot be written; make a virtual environment '
+                f"with '{self.python} -m venv FOLDER', activate it and try again"
+            )
         log = self.notes / 'logs' / f'{what.split(" (")[0].replace(" ", "-")}.log'
         command = [str(self.python), '-m', 'pip', '--no-input', *args]
         env = {**os.environ, 'PIP_DISABLE_PIP_VERSION_CHECK': '1'}
@@ -98,6 +109,12 @@ def _name(requirement: str) -> str:
     for sign in '<>=![ ':
         requirement = requirement.split(sign)[0]
     return requirement.lower().replace('_', '-')
+
+
+def environment_lock(prefix: str) -> AbstractContextManager[int]:
+    """One set-up at a time works on an environment."""
+    name = hashlib.sha256(prefix.encode()).hexdigest()[:16]
+    return exclusive(cache_root() / 'locks' / f'{name}.lock', prefix)
 
 
 def find_python() -> tuple[Path, bool]:

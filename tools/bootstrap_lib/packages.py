@@ -8,6 +8,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from .environment import ROOT, Environment
@@ -17,10 +18,14 @@ TORCH_SPEC = os.environ.get('TORCH_SPEC') or 'torch==2.13.0'
 TORCH_WITHOUT_CUDA = (
     "TORCH_SPEC='torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu'"
 )
+CUDA_NOTE = (
+    'no NVIDIA driver, torch from PyPI brings CUDA, several GB. Ctrl-C, and '
+    f'{TORCH_WITHOUT_CUDA} before the same command, take one without.'
+)
 OLDEST_TORCH = (2, 1)
 # mmengine, mim and the build of mmcv import pkg_resources, which setuptools 81 drops.
 BUILD_TOOLS = ['setuptools>=64,<81', 'wheel', 'ninja']
-# Exact where upstream is frozen; the forks' windows are those of `_compat.py`.
+# Exact where upstream is frozen; within the windows of `_compat.py`.
 FRAMEWORK = {
     'upstream': ['mmengine>=0.10,<1', 'mmdet==3.3.0'],
     'onedl': ['onedl-mmengine>=0.10.12,<1', 'onedl-mmdetection>=3.5.1,<3.6'],
@@ -62,6 +67,11 @@ def warn_of_cuda_download(env: Environment) -> None:
     """Says so if pip would fetch CUDA for a machine without an NVIDIA driver."""
     if has_nvidia_driver():
         return
+    pip = env.state['versions'].get('pip', '0').split('.')
+    if tuple(map(int, pip[:2])) < (23, 3):  # would fetch it all in order to tell
+        if 'TORCH_SPEC' not in os.environ and sys.platform == 'linux':
+            print(f'      note: for this machine, which has {CUDA_NOTE}', flush=True)
+        return
     print('      asking pip what torch brings along', flush=True)
     report = env.notes / 'torch-report.json'
     report.parent.mkdir(parents=True, exist_ok=True)
@@ -69,17 +79,12 @@ def warn_of_cuda_download(env: Environment) -> None:
     command = [str(env.python), '-m', 'pip', '--no-input', *options]
     done = subprocess.run([*command, *shlex.split(TORCH_SPEC)], capture_output=True)
     if done.returncode:
-        return  # an old pip without reports; or the installation will say what is wrong
+        return  # the installation will say what is wrong
     entries = json.loads(report.read_text())['install']
     report.unlink()
     names = [entry['metadata']['name'].lower() for entry in entries]
     if cuda := [name for name in names if name.startswith('nvidia-')]:
-        print(
-            f'      note: this torch brings {len(cuda)} CUDA packages, several GB, but '
-            'there is no NVIDIA driver on this machine. Ctrl-C and '
-            f'{TORCH_WITHOUT_CUDA} before the same command take one without.',
-            flush=True,
-        )
+        print(f'      note: {len(cuda)} CUDA packages for a machine with {CUDA_NOTE}')
 
 
 def install_build_tools(env: Environment) -> bool:

@@ -12,6 +12,7 @@ import importlib.machinery
 import importlib.util
 import io
 import json
+import os
 import shutil
 import sys
 from importlib import metadata
@@ -94,6 +95,7 @@ def standin_fits(versions: dict[str, str]) -> bool:
     if not spec or not spec.origin or binaries('mmcv', '_ext'):
         return False
     current = versions.get(standin_wheel.NAME) == standin_wheel.VERSION
+    current = current and bool({'mmcv-lite', 'onedl-mmcv'} & versions.keys())
     return current and Path(spec.origin).with_name('_ext.py').exists()
 
 
@@ -108,6 +110,7 @@ def imports(versions: dict[str, str]) -> dict:
         versions.get('torch', ''),
         *(f'{x} {x.stat().st_size} {x.stat().st_mtime_ns}' for x in files),
         Path('/dev/nvidiactl').exists(),
+        os.environ.get('CUDA_VISIBLE_DEVICES'),
         standin := standin_fits(versions),
     ]
     memory = Path(sys.prefix) / '.mmdet_qrpaq' / 'imports.json'
@@ -127,9 +130,10 @@ def imports(versions: dict[str, str]) -> dict:
         'mmcv_ops_error': ops,
         'standin': standin,
     }
-    if not ops or standin:
-        memory.parent.mkdir(exist_ok=True)
-        memory.write_text(json.dumps(result))
+    if torch['version'] and (not ops or standin):
+        with contextlib.suppress(OSError):  # an environment that is only read
+            memory.parent.mkdir(exist_ok=True)
+            memory.write_text(json.dumps(result))
     return result
 
 

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from . import standin_wheel
+from .compiling import builds_cuda
 from .environment import Environment
 from .mmcv_wheel import MmcvInstaller
 from .running import SetupError
@@ -34,7 +35,7 @@ def choose_road(torch: dict) -> str:
     asked = os.environ.get('OPERATORS')
     if asked and asked not in ROADS:
         raise SetupError(f'OPERATORS={asked} is unknown; use {" or ".join(ROADS)}')
-    return asked or ('compiled' if torch['cuda'] and find_nvcc() else 'standin')
+    return asked or ('compiled' if builds_cuda(torch) and find_nvcc() else 'standin')
 
 
 def find_nvcc() -> str | None:
@@ -46,19 +47,38 @@ def find_nvcc() -> str | None:
 
 
 def install_mmcv(env: Environment) -> bool:
-    """mmcv by the chosen road; compiled operators that work serve on either."""
+    """mmcv by the chosen road, unless it is there already in a way that works.
+
+    Nobody has to have a compiler: where compiling was not asked for and fails, PyTorch
+    stands in.
+    """
+    asked = bool(os.environ.get('OPERATORS'))
     if not env.state['mmcv_ops_error']:
         return False
+    if env.state['standin'] and not asked and not env.redo:
+        return False
     if choose_road(env.state['torch']) == 'compiled':
-        compile_operators(env)
-        return True
+        try:
+            compile_operators(env)
+            return True
+        except SetupError as error:
+            if asked:
+                raise
+            print(
+                f'      {error}\n      so PyTorch stands in for the operators of mmcv'
+            )
     return put_standin(env)
 
 
 def compile_operators(env: Environment) -> None:
-    """Gets compiled operators and takes the stand-in away."""
+    """Gets compiled operators, in place of the stand-in.
+
+    Raises:
+        SetupError: They cannot be had; a stand-in that was there is there again.
+    """
+    had_standin = env.state['standin']
     name, version = SOURCES[env.line]
-    MmcvInstaller(
+    installer = MmcvInstaller(
         env.python,
         env.state,
         env.pip,
@@ -67,30 +87,38 @@ def compile_operators(env: Environment) -> None:
         name=name,
         version=version,
         replaced=['mmcv-lite', standin_wheel.NAME],
-    ).install()
+    )
+    try:
+        installer.install()
+    finally:
+        if had_standin and env.ops_error() and not env.state['standin']:
+            put_standin(env)
 
 
 def put_standin(env: Environment) -> bool:
     """Puts mmcv's Python files and the stand-in in place; False if they are there."""
     if env.state['standin'] and not env.redo:
         return False
-    if env.state['torch']['cuda']:
+    if env.state['torch']['cuda'] and not find_nvcc():
         print(
             '      note: torch sees a GPU, but there is no nvcc to compile mmcv with; '
             'deformable attention will run through PyTorch, slower and with more '
             'memory. With the CUDA toolkit, OPERATORS=compiled compiles it.'
         )
-    # A build that does not work here, or one distribution's files below another's.
-    env.uninstall([standin_wheel.NAME, 'mmcv', 'mmcv-lite', 'onedl-mmcv'])
-    # OneDL offers no package without operators, but pip builds its sources apart from
-    # the environment, where there is no torch; and then they compile nothing.
-    options = ['install', '--no-cache-dir', *PLAIN[env.line]]
-    env.pip(options, 'installing mmcv without operators')
-    if env.ops_error():
-        with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
+        # Fetched before anything goes. OneDL offers no package without operators, but
+        # pip builds its sources apart from the environment, where there is no torch;
+        # and then they compile nothing.
+        fetch = ['wheel', '--no-deps', '--no-cache-dir', '-w', folder]
+        env.pip([*fetch, *PLAIN[env.line]], 'fetching mmcv without operators')
+        plain = str(next(Path(folder).glob('*.whl')))
+        # A build that does not work here, or one distribution's files below another's.
+        env.uninstall([standin_wheel.NAME, 'mmcv', 'mmcv-lite', 'onedl-mmcv'])
+        env.pip(['install', plain], 'installing mmcv without operators')
+        if env.ops_error():
             wheel = str(standin_wheel.write_wheel(Path(folder)))
             env.pip(['install', '--no-deps', wheel], 'putting the stand-in in place')
-        env.probe()
+            env.probe()
     if env.state['mmcv_ops_error'] and not env.state['standin']:
         raise SetupError(f'mmcv was installed, but: {env.state["mmcv_ops_error"]}')
     return True
