@@ -61,8 +61,8 @@ class QueryRoutingMixin:
         layers = self.routed_layers
         if not layers:
             raise ConfigError(
-                'change_routing was called on a detector that does not route: set '
-                'query_routing in its config.'
+                'query_routing is not in the config of this detector, so that there is '
+                'nothing to change: set it there.'
             )
         check_names('query_routing', changes, RoutingSettings.names())
         settings = replace(layers[0].settings, **changes)

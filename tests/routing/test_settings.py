@@ -223,7 +223,7 @@ def test_what_parts_are_built_of_cannot_change(changes):
     [
         ('qr', dict(capasity=3), "query_routing has no setting 'capasity'"),
         ('qr', dict(num_queries=5), "query_routing has no setting 'num_queries'"),
-        ('none', dict(capacity=3), 'a detector that does not route'),
+        ('none', dict(capacity=3), 'query_routing is not in the config'),
     ],
 )
 def test_changes_that_change_nothing_are_refused(method, changes, says):
