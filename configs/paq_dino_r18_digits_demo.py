@@ -27,4 +27,4 @@ test_dataloader, train_cfg = val_dataloader, dict(max_epochs=5)
 warm, cosine = _base_.param_scheduler
 param_scheduler = [warm, dict(cosine, end=5, T_max=5)]
 optim_wrapper = dict(optimizer=dict(lr=1e-3, fused=True))
-default_hooks, log_processor = dict(logger=dict(interval=5)), dict(window_size=5)
+default_hooks, log_processor = dict(logger=dict(interval=1)), dict(window_size=5)

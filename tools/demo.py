@@ -12,7 +12,6 @@ import json
 import os
 import signal
 import sys
-import sysconfig
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,7 +97,7 @@ class Demo:
         words = ['--work-dir', self.work_dir, '--resume', *self.options]
         self.run(
             'train',
-            [*mim('train'), CONFIG, *words],
+            [tool('train'), CONFIG, *words],
             TrainingProgress().describe,
             goes_on=goes_on,
         )
@@ -111,8 +110,8 @@ class Demo:
         if self.record.is_done('test', trained, outputs):
             return
         folder = self.work_dir / 'test'
-        words = ['--checkpoint', checkpoint, '--work-dir', folder, *self.options]
-        self.run('test', [*mim('test'), CONFIG, *words])
+        words = [checkpoint, '--work-dir', folder, *self.options]
+        self.run('test', [tool('test'), CONFIG, *words])
         logs = sorted(folder.glob('*/*.json'), key=lambda path: path.stat().st_mtime)
         table = precision_table(json.loads(logs[-1].read_text()))
         outputs[0].write_text(markdown(table))
@@ -177,14 +176,14 @@ class Demo:
 
 
 def find_package() -> Path:
-    """Return the folder of the package that `mim` runs."""
-    for name in (PACKAGE, 'mim'):
-        if importlib.util.find_spec(name) is None:
-            raise Stop(
-                f'{name} is not installed for {sys.executable}; run `make demo`, which '
-                'installs what is missing.'
-            )
-    return Path(importlib.util.find_spec(PACKAGE).origin).parent
+    """Return the folder of the installed package."""
+    found = importlib.util.find_spec(PACKAGE)
+    if found is None:
+        raise Stop(
+            f'{PACKAGE} is not installed for {sys.executable}; run `make demo`, which '
+            'installs what is missing.'
+        )
+    return Path(found.origin).parent
 
 
 def installed_framework() -> list[str]:
@@ -193,12 +192,9 @@ def installed_framework() -> list[str]:
     return sorted({owner for name in FRAMEWORK for owner in owners.get(name, ())})
 
 
-def mim(verb: str) -> list[Any]:
-    """Return the command `mim VERB mmdet_qrpaq`.
-
-    Not as `python -m mim`, which would look for the package in the current folder.
-    """
-    return [Path(sysconfig.get_path('scripts')) / 'mim', verb, PACKAGE]
+def tool(verb: str) -> Path:
+    """Return the script that `mim VERB mmdet_qrpaq` runs, which costs some seconds."""
+    return find_package() / '.mim' / 'tools' / f'{verb}.py'
 
 
 def settings_of_torch() -> list[str]:

@@ -50,7 +50,7 @@ class Recorded(Environment):
             (Path(args[4]) / 'mmcv_lite-2.1.0-py3-none-any.whl').write_text('')
         elif args[0] == 'install':
             name = Path(args[-1]).name.split('-')[0].replace('_', '-')
-            there[name] = standin_wheel.VERSION
+            there[name] = 'compiled' if name == 'mmcv' else standin_wheel.VERSION
         return ''
 
 

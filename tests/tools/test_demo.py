@@ -20,8 +20,8 @@ METRICS = {f'coco/{key}': 0.5 for key in demo_report.METRICS} | {
     'coco/bbox_mAP_l': -1.0,
     'coco/7_precision': 0.25,
 }
-STEPS = ['make_digits.py', 'train', 'test']
-PICTURES = ['training_curves.py', 'side_by_side.py', 'query_usage.py']
+STEPS = ['make_digits', 'train', 'test']
+PICTURES = ['training_curves', 'side_by_side', 'query_usage']
 
 
 class Commands:
@@ -35,11 +35,11 @@ class Commands:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text('what it printed')
         words = [str(word) for word in arguments]
-        name = words[1] if words[0].endswith('mim') else Path(words[0]).name
+        name = Path(words[0]).stem
         self.names.append(name)
         if name == self.interrupt_at:
             raise KeyboardInterrupt
-        getattr(self, Path(name).stem)(words)
+        getattr(self, name)(words)
 
     def make_digits(self, words):
         for split in ('train', 'val'):
@@ -293,7 +293,7 @@ def test_without_a_terminal_a_line_now_and_then(tmp_path, capfd, monkeypatch):
 
 
 def test_interrupt_ends_the_whole_family(tmp_path):
-    """A child's child dies too, as mim's training does."""
+    """A child's child dies too, as the loader of a training does."""
     family = (
         'import pathlib, subprocess, sys, time\n'
         "child = subprocess.Popen(['sleep', '60'])\n"
