@@ -98,6 +98,9 @@ def read_checkpoint(path: str) -> dict:
             f'checkpoint {path} does not exist; give the path of a .pth file '
             'written by training.'
         )
+    # Again: whoever has opened a file under torch's own `safe_globals` since (OneDL's
+    # mmengine does) has thereby struck the same classes off the list.
+    allow_mmengine_checkpoints()
     try:
         if is_remote(path):
             force_weights_only()

@@ -115,3 +115,14 @@ def test_not_a_state_dict(tmp_path: Path) -> None:
     torch.save([1, 2], tmp_path / 'list.pth')
     with pytest.raises(ConfigError, match='holds a list'):
         read_checkpoint(str(tmp_path / 'list.pth'))
+
+
+def test_a_list_that_another_load_has_cut_is_made_whole(tmp_path):
+    if not hasattr(torch.serialization, 'safe_globals'):
+        pytest.skip('torch 2.5 or newer')
+    path = tmp_path / 'epoch_1.pth'
+    torch.save(dict(state_dict={}, message_hub=HistoryBuffer([1.0], [1])), path)
+    with torch.serialization.safe_globals([HistoryBuffer]):
+        pass
+    assert HistoryBuffer not in torch.serialization.get_safe_globals()
+    assert read_checkpoint(str(path))['message_hub'].current() == 1.0
