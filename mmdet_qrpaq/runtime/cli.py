@@ -15,7 +15,7 @@ from torch import distributed
 
 from ..errors import ConfigError
 from .checkpoints import force_weights_only
-from .configs import parse_settings, read_config
+from .configs import format_configs_once, parse_settings, read_config
 
 # What a runner needs for each stage: all of it, or (validation alone) nothing.
 _STAGE_PARTS = {
@@ -45,6 +45,7 @@ def run_config(args: argparse.Namespace, stages: tuple[str, ...]) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     setup_cache_size_limit_of_dynamo()
     force_weights_only()
+    format_configs_once()
     cfg = read_config(args.config, parse_settings(args.cfg_options))
     for stage in stages:
         parts = _STAGE_PARTS[stage]

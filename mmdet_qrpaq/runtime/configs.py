@@ -5,6 +5,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import mmengine.config.config
 from mmengine.config import Config, DictAction
 from mmengine.hub import get_config
 from mmengine.utils import is_installed
@@ -74,6 +75,30 @@ def read_config(name: str, overrides: dict[str, Any] | None = None) -> Config:
             f'config {name} defines no `model`; give the config of a detector.'
         )
     return cfg
+
+
+def format_configs_once() -> None:
+    """Keep the last config that was laid out as text, for whoever asks for it again.
+
+    mmengine lays out the config of a training four times (log, work directory, once
+    for each hook that stores it), with yapf, which takes a second each time. OneDL's
+    fork does without yapf.
+    """
+    lay_out = getattr(mmengine.config.config, 'FormatCode', None)
+    if lay_out is None or hasattr(lay_out, 'kept'):
+        return
+    kept = {}
+
+    def lay_out_once(text: str, **style: Any) -> Any:
+        key = (text, repr(style))
+        if key not in kept:
+            laid_out = lay_out(text, **style)
+            kept.clear()
+            kept[key] = laid_out
+        return kept[key]
+
+    lay_out_once.kept = kept
+    mmengine.config.config.FormatCode = lay_out_once
 
 
 def _reason(error: BaseException) -> str:

@@ -5,9 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.runtime.configs import parse_settings, read_config
+from mmdet_qrpaq.runtime.configs import (
+    format_configs_once,
+    parse_settings,
+    read_config,
+)
 from tiny_runs import TOOLS
 
 sys.path.insert(0, str(TOOLS))
@@ -97,3 +102,25 @@ def test_words_that_are_settings() -> None:
 def test_values_that_cannot_be_read(word: str) -> None:
     with pytest.raises(ConfigError, match=r'--cfg-options: expected KEY=VALUE .*got a'):
         parse_settings([word])
+
+
+def test_a_config_is_laid_out_once(monkeypatch) -> None:
+    cfg, other = Config(dict(lr=1)), Config(dict(lr=2))
+    texts = [cfg.pretty_text, other.pretty_text]
+    calls = []
+
+    def lay_out(text: str, **style) -> tuple[str, bool]:
+        calls.append(text)
+        return f'{text} laid out', True
+
+    # OneDL's mmengine has no such function.
+    monkeypatch.setattr('mmengine.config.config.FormatCode', lay_out, raising=False)
+    format_configs_once()
+    format_configs_once()
+    told = [c.pretty_text for c in (cfg, cfg, other, other, cfg)]
+    if calls:
+        assert calls == ['lr=1', 'lr=2', 'lr=1']
+        texts = [f'{call} laid out' for call in calls[:2]]
+    assert told == [*texts[:1] * 2, *texts[1:] * 2, texts[0]]
+    monkeypatch.delattr('mmengine.config.config.FormatCode')
+    format_configs_once()
