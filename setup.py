@@ -89,7 +89,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=[f'{PACKAGE}*']),
-    package_data={f'{PACKAGE}.analysis': ['*.j2']},
+    package_data={f'{PACKAGE}.analysis.report': ['*.j2']},
     # Neither mmdet nor mmcv nor mmengine: the OneDL forks install the same modules
     # under other names, and pip would put upstream on top of them.
     install_requires=[

@@ -73,7 +73,7 @@ def inference_key(config: 'Config') -> str:
 
 def count(leaves: dict[str, Path], shape: tuple[int, int]) -> dict[str, dict]:
     """Count every leaf, with its host's name; models that are alike, once."""
-    from mmdet_qrpaq.analysis.complexity import detector_complexity
+    from mmdet_qrpaq.analysis.cost.complexity import detector_complexity
     from mmdet_qrpaq.runtime.configs import read_config
 
     configs = {name: read_config(str(path)) for name, path in leaves.items()}

@@ -11,7 +11,8 @@ from .version import __version__
 check_host_versions()
 
 from . import hosts, masks, patterns, quality, routing, runtime  # noqa: E402  (after the check)
-from .analysis import routing_hook, usage_hook  # noqa: E402, F401  (hooks)
+from .analysis.queries import usage_hook  # noqa: E402, F401  (registers)
+from .analysis.routing import routing_hook  # noqa: E402, F401  (registers)
 
 __all__ = [
     '__version__',

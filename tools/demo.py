@@ -123,7 +123,7 @@ class Demo:
         tools = Path('tools/analysis')
         sources = [
             *sorted(tools.glob('*.py')),
-            *sorted(Path(PACKAGE).glob('analysis/*.py')),
+            *sorted(Path(PACKAGE).glob('analysis/**/*.py')),
         ]
         inputs = fingerprint(trained, *sources)
         model = [CONFIG, checkpoint]

@@ -15,7 +15,7 @@ from mmengine.structures import InstanceData
 from rich.progress import track
 from torch import Tensor
 
-from mmdet_qrpaq.analysis.timing import (
+from mmdet_qrpaq.analysis.cost.timing import (
     interleave,
     peak_memory,
     stopwatch,

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from mmdet_qrpaq.analysis.timing import STAGES, summary
+from mmdet_qrpaq.analysis.cost.timing import STAGES, summary
 
 MODES = dict(predict='predicting', train='training step')
 VARIED = dict(queries='queries', objects='objects in a picture')

@@ -13,8 +13,8 @@ from mmdet.structures import DetDataSample
 from mmengine.model import revert_sync_batchnorm
 from mmengine.structures import InstanceData
 
-from mmdet_qrpaq.analysis.efficiency_result import BatchCost
-from mmdet_qrpaq.analysis.timing import (
+from mmdet_qrpaq.analysis.cost.efficiency_result import BatchCost
+from mmdet_qrpaq.analysis.cost.timing import (
     StageClock,
     interleave,
     peak_memory,

@@ -13,7 +13,7 @@ from mmdet.models import DetectionTransformer
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
-from mmdet_qrpaq.analysis.timing import interleave, stopwatch, summary
+from mmdet_qrpaq.analysis.cost.timing import interleave, stopwatch, summary
 from mmdet_qrpaq.routing import Decision
 from mmdet_qrpaq.routing.policies import limit_to_capacity, score_margin
 from mmdet_qrpaq.runtime.building import build_untrained

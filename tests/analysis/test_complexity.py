@@ -8,12 +8,12 @@ from mmcv.ops import MultiScaleDeformableAttention
 from torch import nn
 
 from leaves import LEAVES
-from mmdet_qrpaq.analysis.complexity import (
+from mmdet_qrpaq.analysis.cost.complexity import (
     OWN_STAGE,
     detector_complexity,
     measure,
 )
-from mmdet_qrpaq.analysis.shapes_only import shapes_only
+from mmdet_qrpaq.analysis.cost.shapes_only import shapes_only
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.configs import read_config
 from tiny_hosts import ForcedPolicy, build_host, make_batch

@@ -6,8 +6,11 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import nn
 
-from mmdet_qrpaq.analysis.average_precision import build_evaluator, evaluate
-from mmdet_qrpaq.analysis.duplicates import precision_with_nms, suppress_duplicates
+from mmdet_qrpaq.analysis.detections.average_precision import build_evaluator, evaluate
+from mmdet_qrpaq.analysis.detections.duplicates import (
+    precision_with_nms,
+    suppress_duplicates,
+)
 from mmdet_qrpaq.analysis.trained_detector import build_dataloader
 from mmdet_qrpaq.runtime.configs import read_config
 from tiny_runs import CLASSES, CONFIG, write_dataset

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmdet_qrpaq.analysis.complexity import Complexity
-from mmdet_qrpaq.analysis.efficiency import measure_efficiency, steps
-from mmdet_qrpaq.analysis.efficiency_picture import draw_efficiency
-from mmdet_qrpaq.analysis.efficiency_result import (
+from mmdet_qrpaq.analysis.cost.complexity import Complexity
+from mmdet_qrpaq.analysis.cost.efficiency import measure_efficiency, steps
+from mmdet_qrpaq.analysis.cost.efficiency_figure import draw_efficiency
+from mmdet_qrpaq.analysis.cost.efficiency_result import (
     SCHEMA,
     BatchCost,
     Efficiency,

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from mmdet_qrpaq.analysis.matching import MatchedBatch
-from mmdet_qrpaq.analysis.object_routing import OBJECTS, ObjectRouting, draw_all
 from mmdet_qrpaq.analysis.object_sizes import BOUNDS, SIZES, object_counts
-from mmdet_qrpaq.analysis.query_routing import LayerRouting
 from mmdet_qrpaq.analysis.results import write_result
+from mmdet_qrpaq.analysis.routing.decisions import LayerRouting
+from mmdet_qrpaq.analysis.routing.objects import OBJECTS, ObjectRouting, draw_all
 
 
 class FakeLayer(nn.Module):

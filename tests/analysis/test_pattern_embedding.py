@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from mmdet_qrpaq.analysis import pattern_embedding
-from mmdet_qrpaq.analysis.pattern_capture import captured_weights
-from mmdet_qrpaq.analysis.pattern_embedding import (
+from mmdet_qrpaq.analysis.patterns import embedding as pattern_embedding
+from mmdet_qrpaq.analysis.patterns.capture import captured_weights
+from mmdet_qrpaq.analysis.patterns.embedding import (
     SCHEMA,
     chance_agreement,
     draw,
     measure,
     neighbour_agreement,
 )
-from mmdet_qrpaq.analysis.pattern_points import Point, collect_points, supercategories
+from mmdet_qrpaq.analysis.patterns.points import Point, collect_points, supercategories
 from mmdet_qrpaq.errors import ConfigError
 from tiny_hosts import build_host, build_upstream
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmdet_qrpaq.analysis import pattern_weights
 from mmdet_qrpaq.analysis.matching import MatchedBatch
-from mmdet_qrpaq.analysis.pattern_capture import captured_weights, effective_patterns
-from mmdet_qrpaq.analysis.pattern_weights import SCHEMA, PatternWeights, draw, measure
+from mmdet_qrpaq.analysis.patterns import weights as pattern_weights
+from mmdet_qrpaq.analysis.patterns.capture import captured_weights, effective_patterns
+from mmdet_qrpaq.analysis.patterns.weights import SCHEMA, PatternWeights, draw, measure
 from mmdet_qrpaq.errors import ConfigError
 from tiny_hosts import NUM_QUERIES, build_host, build_upstream, make_batch
 from tiny_runs import CLASSES, CONFIG, TOOLS, run_tool, save_untrained, write_dataset

@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from mmdet_qrpaq.analysis.average_precision import Precision, evaluate
-from mmdet_qrpaq.analysis.fewer_queries import keep_queries
-from mmdet_qrpaq.analysis.query_ablation import (
+from mmdet_qrpaq.analysis.detections.average_precision import Precision, evaluate
+from mmdet_qrpaq.analysis.queries.ablation import (
     SCHEMA,
     QueryAblation,
     _encoded_once,
     collect_numbers,
     draw,
 )
-from mmdet_qrpaq.analysis.sublayers import only_sublayers
+from mmdet_qrpaq.analysis.queries.fewer_queries import keep_queries
+from mmdet_qrpaq.analysis.queries.sublayers import only_sublayers
 from mmdet_qrpaq.analysis.trained_detector import build_dataloader
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.configs import read_config

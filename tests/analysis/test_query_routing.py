@@ -12,14 +12,14 @@ import torch
 from mmengine.hooks import LoggerHook
 from torch import nn
 
-from mmdet_qrpaq.analysis import query_routing
-from mmdet_qrpaq.analysis.query_routing import (
+from mmdet_qrpaq.analysis.routing import decisions as query_routing
+from mmdet_qrpaq.analysis.routing.decisions import (
     LayerRouting,
     RoutingStatistics,
     average_sites,
     draw_routing,
 )
-from mmdet_qrpaq.analysis.routing_hook import QueryRoutingHook, warn_of_collapse
+from mmdet_qrpaq.analysis.routing.routing_hook import QueryRoutingHook, warn_of_collapse
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.routing import EEQRDecoderLayer
 from tiny_runs import CLASSES, CONFIG, TOOLS, load_tool, run_tool, write_dataset

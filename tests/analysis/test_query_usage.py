@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from mmdet_qrpaq.analysis.matching import match
-from mmdet_qrpaq.analysis.query_usage import (
+from mmdet_qrpaq.analysis.queries.usage import (
     SCHEMA,
     QueryUsage,
     collect_numbers,

@@ -9,16 +9,16 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from mmdet_qrpaq.analysis import report
-from mmdet_qrpaq.analysis.overview import (
+from mmdet_qrpaq.analysis.detections.overview import (
     describe_models,
     draw_precision,
     evaluate_models,
 )
-from mmdet_qrpaq.analysis.report import Section, Table, make_parts
-from mmdet_qrpaq.analysis.report_measures import find_logs
-from mmdet_qrpaq.analysis.report_page import render_page
-from mmdet_qrpaq.analysis.report_tables import model_tables, precision_tables
+from mmdet_qrpaq.analysis.report import parts as report
+from mmdet_qrpaq.analysis.report.measures import find_logs
+from mmdet_qrpaq.analysis.report.page import render_page
+from mmdet_qrpaq.analysis.report.parts import Section, Table, make_parts
+from mmdet_qrpaq.analysis.report.tables import model_tables, precision_tables
 from mmdet_qrpaq.analysis.results import COUNT, fields
 from mmdet_qrpaq.analysis.trained_detector import TrainedModel
 from mmdet_qrpaq.errors import ConfigError
@@ -221,7 +221,7 @@ def test_a_failing_section_is_told_in_page_and_exit_status(
     tool, out = load_tool('analysis/report'), tmp_path / 'report.html'
     bad = Fake(RuntimeError('out of luck'))
     sections = [bad.section(), Fake().section('good')]
-    name = 'mmdet_qrpaq.analysis.report_sections.list_sections'
+    name = 'mmdet_qrpaq.analysis.report.sections.list_sections'
     monkeypatch.setattr(name, lambda *_: sections)
     with pytest.raises(SystemExit) as stop:
         tool.main(command(folder, '--out', str(out)))

@@ -12,9 +12,9 @@ import torch
 from mmcv.ops import MultiScaleDeformableAttention
 from torch import Tensor
 
-from mmdet_qrpaq.analysis.query_usage import count_query_hits
-from mmdet_qrpaq.analysis.sampling_picture import draw_sampling_points
-from mmdet_qrpaq.analysis.sampling_points import (
+from mmdet_qrpaq.analysis.queries.usage import count_query_hits
+from mmdet_qrpaq.analysis.sampling.figure import draw_sampling_points
+from mmdet_qrpaq.analysis.sampling.points import (
     find_pictures,
     most_confident,
     observe_decoder,
@@ -22,7 +22,7 @@ from mmdet_qrpaq.analysis.sampling_points import (
     sample_pictures,
     sampling_of,
 )
-from mmdet_qrpaq.analysis.sampling_result import SCHEMA, collect_numbers
+from mmdet_qrpaq.analysis.sampling.result import SCHEMA, collect_numbers
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.building import build_model
 from mmdet_qrpaq.runtime.configs import read_config

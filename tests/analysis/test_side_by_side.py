@@ -13,19 +13,19 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
 
-from mmdet_qrpaq.analysis.detection_outcomes import judge
-from mmdet_qrpaq.analysis.drawn_detections import READABLE_SIDE, draw_side_by_side
-from mmdet_qrpaq.analysis.results import write_result
-from mmdet_qrpaq.analysis.score_threshold import (
+from mmdet_qrpaq.analysis.detections.drawing import READABLE_SIDE, draw_side_by_side
+from mmdet_qrpaq.analysis.detections.outcomes import judge
+from mmdet_qrpaq.analysis.detections.score_threshold import (
     best_score_threshold,
     find_score_threshold,
 )
-from mmdet_qrpaq.analysis.side_by_side import (
+from mmdet_qrpaq.analysis.detections.side_by_side import (
     SCHEMA,
     chosen,
     collect_numbers,
     look_at_pictures,
 )
+from mmdet_qrpaq.analysis.results import write_result
 from mmdet_qrpaq.errors import ConfigError
 
 SIZE = 80  # of the stored pictures; boxes below are in its pixels

@@ -5,7 +5,7 @@ from itertools import count
 import pytest
 import torch
 
-from mmdet_qrpaq.analysis.timing import (
+from mmdet_qrpaq.analysis.cost.timing import (
     REST,
     STAGES,
     Seam,

@@ -5,7 +5,7 @@ import jsonschema
 import pytest
 
 from mmdet_qrpaq.analysis.results import write_result
-from mmdet_qrpaq.analysis.training_curves import (
+from mmdet_qrpaq.analysis.training.curves import (
     SCHEMA,
     History,
     collect_numbers,

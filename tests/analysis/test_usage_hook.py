@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from mmdet_qrpaq.analysis.pattern_capture import captured_weights, effective_patterns
-from mmdet_qrpaq.analysis.query_usage import count_query_hits
+from mmdet_qrpaq.analysis.patterns.capture import captured_weights, effective_patterns
+from mmdet_qrpaq.analysis.queries.usage import count_query_hits
+from mmdet_qrpaq.analysis.queries.usage_hook import QueryUsageHook
 from mmdet_qrpaq.analysis.trained_detector import build_dataloader, load_detector
-from mmdet_qrpaq.analysis.usage_hook import QueryUsageHook
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.configs import read_config
 from tiny_runs import CLASSES, CONFIG, run_tool, save_untrained, write_dataset

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mmdet_qrpaq.analysis.pattern_points import POINTS
-from mmdet_qrpaq.analysis.query_ablation import KEEP
-from mmdet_qrpaq.analysis.report_sections import Settings, list_sections
+from mmdet_qrpaq.analysis.patterns.points import POINTS
+from mmdet_qrpaq.analysis.queries.ablation import KEEP
+from mmdet_qrpaq.analysis.report.sections import Settings, list_sections
 from tiny_hosts import REPOSITORY
 from tiny_runs import load_tool
 

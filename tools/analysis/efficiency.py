@@ -8,7 +8,7 @@
 Parameters, FLOPs (deformable attention and routing counted), memory and time, whole and
 by stage, of any DETR of MMDetection. ``none`` in place of a checkpoint is a model with
 random weights: good for all that does not depend on what queries have learned. How it
-is measured is told by ``mmdet_qrpaq/analysis/efficiency.py``.
+is measured is told by ``mmdet_qrpaq/analysis/cost/efficiency.py``.
 """
 
 import argparse
@@ -117,9 +117,9 @@ def main(argv: list[str] | None = None) -> None:
     from output import output_files
     from sweeping.environment import device_name
 
-    from mmdet_qrpaq.analysis.efficiency import measure_efficiency, steps
-    from mmdet_qrpaq.analysis.efficiency_picture import draw_efficiency
-    from mmdet_qrpaq.analysis.efficiency_result import SCHEMA
+    from mmdet_qrpaq.analysis.cost.efficiency import measure_efficiency, steps
+    from mmdet_qrpaq.analysis.cost.efficiency_figure import draw_efficiency
+    from mmdet_qrpaq.analysis.cost.efficiency_result import SCHEMA
     from mmdet_qrpaq.analysis.results import describe_origin, write_result
     from mmdet_qrpaq.analysis.trained_detector import read_models
 

@@ -62,9 +62,9 @@ def main(argv: list[str] | None = None) -> None:
     from checks import check_data, check_fraction
     from output import output_files
 
-    from mmdet_qrpaq.analysis.pattern_capture import require_patterns
-    from mmdet_qrpaq.analysis.pattern_embedding import SCHEMA, draw, measure
-    from mmdet_qrpaq.analysis.pattern_points import supercategories
+    from mmdet_qrpaq.analysis.patterns.capture import require_patterns
+    from mmdet_qrpaq.analysis.patterns.embedding import SCHEMA, draw, measure
+    from mmdet_qrpaq.analysis.patterns.points import supercategories
     from mmdet_qrpaq.analysis.results import describe_origin, write_result
     from mmdet_qrpaq.analysis.trained_detector import build_dataloader, load_detector
     from mmdet_qrpaq.errors import check_number

@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     from checks import check_data, check_fraction
     from output import output_files
 
-    from mmdet_qrpaq.analysis.pattern_weights import SCHEMA, draw, measure
+    from mmdet_qrpaq.analysis.patterns.weights import SCHEMA, draw, measure
     from mmdet_qrpaq.analysis.results import describe_origin, write_result
     from mmdet_qrpaq.analysis.trained_detector import build_dataloader, load_detector
     from mmdet_qrpaq.runtime.configs import parse_settings, read_config

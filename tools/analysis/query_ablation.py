@@ -6,7 +6,7 @@
         --also ours CONFIG CHECKPOINT --queries 300 150 50
 
 Works on every DETR of MMDetection. What is switched off, and which queries are kept, is
-told by ``mmdet_qrpaq/analysis/sublayers.py`` and ``query_ablation.py`` beside it.
+told by ``sublayers.py`` and ``ablation.py`` in ``mmdet_qrpaq/analysis/queries``.
 """
 
 import argparse
@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> None:
     from checks import check_data
     from output import output_files
 
-    from mmdet_qrpaq.analysis.query_ablation import (
+    from mmdet_qrpaq.analysis.queries.ablation import (
         SCHEMA,
         collect_numbers,
         draw,

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from mmdet_qrpaq.analysis.query_routing import LayerRouting
+    from mmdet_qrpaq.analysis.routing.decisions import LayerRouting
 
 NAME = 'routing'
 CONVENTION = (
@@ -43,7 +43,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def render(layers: Sequence['LayerRouting']) -> Table:
     """One row a layer, then one a site."""
-    from mmdet_qrpaq.analysis.query_routing import average_sites
+    from mmdet_qrpaq.analysis.routing.decisions import average_sites
 
     table = Table(
         title=f'queries that enter, of {len(layers[0].entries)}, '
@@ -94,14 +94,14 @@ def main(argv: list[str] | None = None) -> None:
     from checks import check_data
     from output import output_files
 
-    from mmdet_qrpaq.analysis.object_routing import (
+    from mmdet_qrpaq.analysis.results import describe_origin, write_result
+    from mmdet_qrpaq.analysis.routing.objects import (
         SCHEMA,
         collect_all,
         count_routing,
         draw_all,
     )
-    from mmdet_qrpaq.analysis.results import describe_origin, write_result
-    from mmdet_qrpaq.analysis.routing_hook import warn_of_collapse
+    from mmdet_qrpaq.analysis.routing.routing_hook import warn_of_collapse
     from mmdet_qrpaq.analysis.trained_detector import build_dataloader, load_detector
     from mmdet_qrpaq.runtime.configs import parse_settings, read_config
 

@@ -6,7 +6,7 @@
         --also ours CONFIG CHECKPOINT
 
 Works on every DETR of MMDetection. What a hit is, is told by
-``mmdet_qrpaq/analysis/query_usage.py``.
+``mmdet_qrpaq/analysis/queries/usage.py``.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
     from checks import check_data, check_fraction
     from output import output_files
 
-    from mmdet_qrpaq.analysis.query_usage import (
+    from mmdet_qrpaq.analysis.queries.usage import (
         SCHEMA,
         collect_numbers,
         count_query_hits,

@@ -67,9 +67,9 @@ def main(argv: list[str] | None = None) -> None:
     from checks import check_data, check_fraction, check_writable
     from sweeping.environment import device_name
 
-    from mmdet_qrpaq.analysis.report import FAILED, make_parts
-    from mmdet_qrpaq.analysis.report_page import render_page
-    from mmdet_qrpaq.analysis.report_sections import Settings, list_sections
+    from mmdet_qrpaq.analysis.report.page import render_page
+    from mmdet_qrpaq.analysis.report.parts import FAILED, make_parts
+    from mmdet_qrpaq.analysis.report.sections import Settings, list_sections
     from mmdet_qrpaq.analysis.trained_detector import read_models
     from mmdet_qrpaq.errors import ConfigError, check_number
 

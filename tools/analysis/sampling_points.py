@@ -7,7 +7,7 @@
 
 Works on every DETR of MMDetection with deformable attention in its decoder. With query
 routing, bypassed queries are marked. What is drawn is told by
-``mmdet_qrpaq/analysis/sampling_points.py``.
+``mmdet_qrpaq/analysis/sampling/points.py``.
 """
 
 import argparse
@@ -58,13 +58,13 @@ def main(argv: list[str] | None = None) -> None:
     from output import output_files
 
     from mmdet_qrpaq.analysis.results import describe_origin, write_result
-    from mmdet_qrpaq.analysis.sampling_picture import draw_sampling_points
-    from mmdet_qrpaq.analysis.sampling_points import (
+    from mmdet_qrpaq.analysis.sampling.figure import draw_sampling_points
+    from mmdet_qrpaq.analysis.sampling.points import (
         find_pictures,
         require_deformable,
         sample_pictures,
     )
-    from mmdet_qrpaq.analysis.sampling_result import SCHEMA, collect_numbers
+    from mmdet_qrpaq.analysis.sampling.result import SCHEMA, collect_numbers
     from mmdet_qrpaq.analysis.trained_detector import build_dataloader, load_detector
     from mmdet_qrpaq.errors import check_number
     from mmdet_qrpaq.runtime.configs import parse_settings, read_config

@@ -65,15 +65,15 @@ def main(argv: list[str] | None = None) -> None:
     from checks import check_data, check_fraction
     from output import output_files
 
-    from mmdet_qrpaq.analysis.drawn_detections import draw_side_by_side
-    from mmdet_qrpaq.analysis.results import describe_origin, write_result
-    from mmdet_qrpaq.analysis.score_threshold import find_score_threshold
-    from mmdet_qrpaq.analysis.side_by_side import (
+    from mmdet_qrpaq.analysis.detections.drawing import draw_side_by_side
+    from mmdet_qrpaq.analysis.detections.score_threshold import find_score_threshold
+    from mmdet_qrpaq.analysis.detections.side_by_side import (
         SCHEMA,
         chosen,
         collect_numbers,
         look_at_pictures,
     )
+    from mmdet_qrpaq.analysis.results import describe_origin, write_result
     from mmdet_qrpaq.analysis.trained_detector import read_models
 
     thresholds = dict(

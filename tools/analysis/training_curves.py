@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     from output import output_files
 
     from mmdet_qrpaq.analysis.results import describe_origin, write_result
-    from mmdet_qrpaq.analysis.training_curves import (
+    from mmdet_qrpaq.analysis.training.curves import (
         SCHEMA,
         collect_numbers,
         draw_training_curves,

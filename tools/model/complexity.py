@@ -3,7 +3,7 @@
     python tools/model/complexity.py configs/paq_dino_r50_12e.py \\
         --baseline mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py
 
-What is counted, and how, is told by ``mmdet_qrpaq/analysis/complexity.py``.
+What is counted, and how, is told by ``mmdet_qrpaq/analysis/cost/complexity.py``.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from mmdet_qrpaq.analysis.complexity import Complexity
+    from mmdet_qrpaq.analysis.cost.complexity import Complexity
 
 CONVENTION = (
     '1 multiply-accumulate (MAC) = 2 FLOPs; papers often print MACs as FLOPs. '
@@ -109,7 +109,7 @@ def main() -> None:
 
     import checkout  # noqa: F401
 
-    from mmdet_qrpaq.analysis.complexity import detector_complexity
+    from mmdet_qrpaq.analysis.cost.complexity import detector_complexity
     from mmdet_qrpaq.analysis.results import write_json
     from mmdet_qrpaq.errors import ConfigError
     from mmdet_qrpaq.runtime.cli import require_writable_folder

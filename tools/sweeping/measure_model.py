@@ -31,9 +31,9 @@ def main() -> None:
 
     import checkout  # noqa: F401
 
-    from mmdet_qrpaq.analysis.duplicates import precision_with_nms
+    from mmdet_qrpaq.analysis.detections.duplicates import precision_with_nms
     from mmdet_qrpaq.analysis.matching import keeps_places
-    from mmdet_qrpaq.analysis.query_usage import count_query_hits
+    from mmdet_qrpaq.analysis.queries.usage import count_query_hits
     from mmdet_qrpaq.analysis.trained_detector import build_dataloader, load_detector
     from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
     from mmdet_qrpaq.runtime.configs import read_config

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from mmdet_qrpaq.analysis.training_curves import AP, History, draw_training_curves
+from mmdet_qrpaq.analysis.training.curves import AP, History, draw_training_curves
 
 
 def draw_curves(

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 
-from mmdet_qrpaq.analysis.average_precision import AP_NAMES
+from mmdet_qrpaq.analysis.detections.average_precision import AP_NAMES
 from mmdet_qrpaq.analysis.results import (
     COUNT,
     NUMBER,
@@ -21,7 +21,7 @@ from mmdet_qrpaq.analysis.results import (
     table_of,
     write_json,
 )
-from mmdet_qrpaq.analysis.training_curves import read_history
+from mmdet_qrpaq.analysis.training.curves import read_history
 from mmdet_qrpaq.errors import ConfigError
 
 from .plan import Run

@@ -1,0 +1,122 @@
+"""AP of predictions, told by a config's own evaluator.
+
+Feeds :mod:`.overview`, and :mod:`.query_ablation`, which asks for it several times over
+the same pictures.
+"""
+
+import contextlib
+import copy
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
+from torch.utils.data import DataLoader
+
+from ...errors import ConfigError
+from ..results import SHARE, fields
+
+AP_NAMES = dict(
+    AP='bbox_mAP',
+    AP50='bbox_mAP_50',
+    AP75='bbox_mAP_75',
+    APs='bbox_mAP_s',
+    APm='bbox_mAP_m',
+    APl='bbox_mAP_l',
+)
+PRECISION = fields(ap=SHARE, ap50=SHARE, ap75=SHARE)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Average precision of boxes: COCO's mean over IoU thresholds, at 0.5, at 0.75."""
+
+    ap: float
+    ap50: float
+    ap75: float
+
+
+def build_evaluator(
+    settings: dict | list[dict] | None, dataloader: DataLoader
+) -> Evaluator:
+    """Build a config's ``val_evaluator`` or ``test_evaluator``, for a loader's classes.
+
+    It writes no predictions: those of a test may lie where the config puts them.
+
+    Raises:
+        ConfigError: There is none, it measures nothing, its annotation file does not
+            exist, or tells of other pictures.
+    """
+    if not settings:
+        raise ConfigError('the config has no evaluator for these pictures; add one.')
+    settings = [settings] if isinstance(settings, dict) else settings
+    settings = [
+        {key: value for key, value in metric.items() if key != 'outfile_prefix'}
+        for metric in settings
+    ]
+    if any(metric.get('format_only') for metric in settings):
+        raise ConfigError('an evaluator with format_only gives no AP; take that away.')
+    try:
+        with quietly():
+            evaluator = Evaluator(settings)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"the evaluator's {error.filename} does not exist; mend its ann_file."
+        ) from error
+    num_images = len(dataloader.dataset)
+    for metric in evaluator.metrics:
+        known = getattr(metric, '_coco_api', None)
+        # pycocotools counts the objects of a picture it was never shown as missed.
+        if known is not None and len(known.imgs) != num_images:
+            raise ConfigError(
+                f'the evaluator knows {len(known.imgs)} pictures and the data loader '
+                f'{num_images}, so there is no AP of these; give both the same '
+                'ann_file.'
+            )
+    evaluator.dataset_meta = dataloader.dataset.metainfo
+    return evaluator
+
+
+def another(evaluator: Evaluator) -> Evaluator:
+    """Return an evaluator of other predictions that shares the annotations."""
+    metrics = [copy.copy(metric) for metric in evaluator.metrics]
+    for metric in metrics:
+        metric.results = []
+    return Evaluator(metrics)
+
+
+def evaluate(evaluator: Evaluator, num_images: int) -> Precision:
+    """Return the AP of what an evaluator has been shown.
+
+    Raises:
+        ConfigError: There are no pictures, no objects, or no AP of boxes.
+    """
+    if num_images == 0:
+        raise ConfigError('the data loader has no pictures; mend its ann_file.')
+    with quietly():
+        metrics = evaluator.evaluate(num_images)
+    values = {name.rpartition('/')[2]: value for name, value in metrics.items()}
+    names = [f'bbox_mAP{suffix}' for suffix in ('', '_50', '_75')]
+    if not set(names) <= set(values):
+        raise ConfigError(
+            'the evaluator gives no AP of boxes: use a CocoMetric with metric="bbox".'
+        )
+    if min(values[name] for name in names) < 0:
+        raise ConfigError('there is no object to find in these pictures, so no AP.')
+    return Precision(*(values[name] for name in names))
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep the tables that pycocotools prints, once a setting, off the screen."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,138 @@
+"""Query use in the log of a run: Gini at each validation, and how many patterns mix.
+
+A config asks for it with ``custom_hooks = [dict(type='QueryUsageHook')]``.
+"""
+
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from mmdet.registry import HOOKS
+from mmdet.structures import SampleList
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ...errors import ConfigError, check_number
+from ..matching import match, require_places
+from ..patterns.capture import captured_weights, effective_patterns
+from ..trained_detector import boxes_follow_resize
+from .usage import QueryUsage, count_hits
+
+
+@HOOKS.register_module()
+class QueryUsageHook(Hook):
+    """Logs how evenly any DETR uses its queries (PaQ-DETR Fig. 1, Table 6).
+
+    After a validation or test, over all processes: ``queries/gini`` and
+    ``queries/gini_confident`` (see `QueryUsage`; left out without a hit),
+    ``queries/unused`` (queries never matched) and, with patterns,
+    ``queries/effective_patterns`` (exp of the entropy of W^D's rows, mean over queries
+    and pictures). It reads what the detector says anyhow: no second forward.
+
+    Args:
+        score_threshold: Least probability of a confident hit.
+        iou_threshold: Least IoU of a correct hit.
+
+    Raises:
+        ConfigError: If a threshold is outside [0, 1], or, when a validation starts, if
+            the model is no DETR with an assigner, does not keep its queries in order,
+            or the data has no ground truth.
+    """
+
+    priority = 'NORMAL'  # before LoggerHook, which prints what it finds
+
+    def __init__(
+        self, score_threshold: float = 0.3, iou_threshold: float = 0.5
+    ) -> None:
+        thresholds = dict(score_threshold=score_threshold, iou_threshold=iou_threshold)
+        for name, value in thresholds.items():
+            check_number(f'QueryUsageHook.{name}', value, 0, 1, hint='a share')
+        self.thresholds = thresholds
+        self._listening = ExitStack()
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Start to listen to the head."""
+        self._start(runner, runner.val_dataloader.dataset)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """As before a validation."""
+        self._start(runner, runner.test_dataloader.dataset)
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: SampleList | None = None,
+    ) -> None:
+        """Match a batch's queries with its objects."""
+        logits, boxes = self._said.pop()
+        batch = match(self._head, logits.float(), boxes.float(), outputs, self._resized)
+        self._hits = self._hits + count_hits(batch, **self.thresholds)
+        for weights in self._weights:
+            effective = effective_patterns(weights)
+            sums = [effective.sum(), effective.new_tensor(effective.numel())]
+            self._effective = self._effective + torch.stack(sums)
+        self._weights.clear()
+
+    def after_test_iter(self, *args, **kwargs) -> None:
+        """As in a validation."""
+        self.after_val_iter(*args, **kwargs)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """Log what was counted."""
+        self._report(runner, 'val')
+
+    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """As after a validation."""
+        self._report(runner, 'test')
+
+    def _start(self, runner: Runner, dataset: Dataset) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self._head = getattr(model, 'bbox_head', None)
+        if not hasattr(model, 'forward_transformer') or not hasattr(
+            self._head, 'assigner'
+        ):
+            raise ConfigError(
+                'custom_hooks has a QueryUsageHook, which needs a DETR with a '
+                f'one-to-one assigner, and the model is a {type(model).__name__} '
+                'without: remove the hook or keep train_cfg in the model config.'
+            )
+        require_places(model)
+        self._resized = boxes_follow_resize(dataset)
+        self._hits: Tensor | int = 0
+        self._effective: Tensor | int = 0
+        self._said: list[tuple[Tensor, Tensor]] = []
+        self._weights: list[Tensor] = []
+        # A validation that was broken off may have left its ears open.
+        self._listening.close()
+        hear = self._head.register_forward_hook(self._hear)
+        self._listening.callback(hear.remove)
+        if getattr(model, 'pattern_query_generator', None) is not None:
+            self._weights = self._listening.enter_context(captured_weights(model))
+
+    def _hear(self, head: nn.Module, inputs: tuple, outputs: tuple) -> None:
+        self._said[:] = [(outputs[0][-1], outputs[1][-1])]
+
+    def _report(self, runner: Runner, mode: str) -> None:
+        self._listening.close()
+        if isinstance(self._hits, int):
+            return  # no pictures: the evaluator says so
+        all_reduce(self._hits)
+        numbers = QueryUsage(*self._hits.cpu().numpy()).as_dict()
+        found = dict(
+            gini=numbers['gini'],
+            gini_confident=numbers['gini_confident'],
+            unused=float(numbers['unused_queries']),  # whole ones log as null
+        )
+        if isinstance(self._effective, Tensor):
+            all_reduce(self._effective)
+            total, count = self._effective.tolist()
+            found['effective_patterns'] = total / count
+        for name, value in found.items():
+            if value is not None:
+                runner.message_hub.update_scalar(f'{mode}/queries/{name}', value)

@@ -1,0 +1,54 @@
+"""One HTML page out of the parts of a report, with everything in it.
+
+The page needs no network and no script: pictures are base64 in it. Its template is
+``report.html.j2`` beside this file; Jinja escapes whatever is put in.
+"""
+
+import base64
+import struct
+from collections.abc import Sequence
+from datetime import date
+from itertools import groupby
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from .parts import Part
+
+
+def render_page(title: str, command: str, parts: Sequence[Part]) -> str:
+    """Return the page.
+
+    Args:
+        title: Heading.
+        command: What made it.
+        parts: In order; those of one section follow each other.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters['data_uri'] = _data_uri
+    environment.globals['size_of'] = png_size
+    sections = [
+        (section, list(members))
+        for section, members in groupby(parts, lambda part: part.section)
+    ]
+    return environment.get_template('report.html.j2').render(
+        title=title,
+        command=command,
+        today=date.today().isoformat(),
+        sections=sections,
+    )
+
+
+def _data_uri(png: bytes) -> str:
+    return f'data:image/png;base64,{base64.b64encode(png).decode()}'
+
+
+def png_size(png: bytes) -> tuple[int, int]:
+    """Return width and height in pixels, so that the page does not jump."""
+    return struct.unpack('>II', png[16:24])

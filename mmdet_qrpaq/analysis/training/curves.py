@@ -1,0 +1,279 @@
+"""Loss and AP curves of training runs, from the logs that mmengine writes.
+
+Called by ``tools/analysis/training_curves.py``. A work directory holds one
+``<time>/vis_data/scalars.json`` a start; a resumed run is their union, where a later
+start replaces what an earlier one had logged beyond the point of resuming. Runs that
+are given one name are repetitions of one thing, with other seeds: they are drawn as
+their mean and range (PaQ-DETR Fig. 4 compares such curves).
+"""
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ...errors import ConfigError
+from ..results import COUNT, NUMBER, TEXT, fields, list_of, or_none
+
+# What mmengine writes below a work directory, one a start.
+LOGS = '*/vis_data/scalars.json'
+AP = 'coco/bbox_mAP'
+AP_NAMES = {AP: 'AP', f'{AP}_50': 'AP$_{50}$', f'{AP}_75': 'AP$_{75}$'}
+# The last decoder layer's matching losses, which every mmdet DETR logs.
+LOSS_NAMES = {
+    'loss': 'total (all layers)',
+    'loss_cls': 'class (last layer)',
+    'loss_bbox': 'box L1 (last layer)',
+    'loss_iou': 'box GIoU (last layer)',
+}
+# Name in the JSON -> key in the log.
+RECORDED_AP = dict(AP=AP, AP50=f'{AP}_50', AP75=f'{AP}_75')
+
+_CURVE = fields(step=list_of(COUNT), value=list_of(NUMBER))
+SCHEMA = fields(
+    step_of_ap={'enum': ['epoch', 'iteration']},
+    runs=list_of(
+        fields(
+            name=TEXT,
+            work_dir=TEXT,
+            not_finite=COUNT,
+            loss=_CURVE,
+            AP=_CURVE,
+            AP50=_CURVE,
+            AP75=_CURVE,
+        )
+    ),
+    groups=list_of(
+        fields(
+            name=TEXT,
+            num_runs=COUNT,
+            AP=fields(
+                step=list_of(COUNT),
+                mean=list_of(NUMBER),
+                low=list_of(NUMBER),
+                high=list_of(NUMBER),
+            ),
+            best_AP=or_none(NUMBER),
+        )
+    ),
+)
+
+
+@dataclass
+class History:
+    """What a run logged.
+
+    Attributes:
+        train: Records with a loss, ascending; `iter` is the number of iterations done.
+        val: Validation records, ascending; `step` is the epoch (or the iteration, for
+            runs counted in iterations).
+        by_epoch: Whether `step` of the validation records counts epochs.
+    """
+
+    train: list[dict] = field(default_factory=list)
+    val: list[dict] = field(default_factory=list)
+    by_epoch: bool = True
+
+
+def read_history(work_dir: Path) -> History:
+    """Join the logs of all starts of the run in a work directory.
+
+    Raises:
+        ConfigError: There is no log with a loss in it.
+    """
+    train: dict[int, dict] = {}
+    val: dict[int, dict] = {}
+    for log in sorted(Path(work_dir).glob(LOGS)):
+        records = _read_records(log)
+        losses = [record for record in records if 'loss' in record]
+        if losses:
+            # A resumed run counts iterations on, a fresh run from the start.
+            first = losses[0]
+            train = {n: r for n, r in train.items() if n < first['iter']}
+            begin = first.get('epoch', first['iter'])
+            val = {n: r for n, r in val.items() if n < begin}
+        train |= {record['iter']: record for record in losses}
+        val |= {
+            record['step']: record
+            for record in records
+            if 'loss' not in record and any(name in record for name in AP_NAMES)
+        }
+    if not train:
+        raise ConfigError(
+            f'{work_dir} holds no training log (<time>/vis_data/scalars.json); give '
+            'the --work-dir of a training run.'
+        )
+    by_epoch = any('epoch' in record for record in train.values())
+    return History(
+        [train[n] for n in sorted(train)], [val[n] for n in sorted(val)], by_epoch
+    )
+
+
+def _read_records(log: Path) -> list[dict]:
+    """Read one JSON record a line; a last line cut off by a kill is left out."""
+    records = []
+    for line in log.read_text().splitlines():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            continue
+    return records
+
+
+def curve(records: Sequence[dict], step: str, key: str) -> tuple[list, list]:
+    """Return steps and values of one logged number, where it is finite."""
+    points = [
+        (record[step], record[key])
+        for record in records
+        if math.isfinite(record.get(key, math.nan))
+    ]
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def not_finite(history: History) -> int:
+    """Return how many logged losses are no number: the run has diverged there."""
+    return sum(not math.isfinite(record['loss']) for record in history.train)
+
+
+def mean_and_range(
+    curves: Sequence[tuple[list, list]],
+) -> tuple[list, list, list, list]:
+    """Return steps, mean, lowest and highest of several runs' curves.
+
+    Only steps that all of them have: a mean over fewer runs would jump.
+    """
+    tables = [dict(zip(*points, strict=True)) for points in curves]
+    steps = sorted(set.intersection(*map(set, tables)))
+    values = np.array([[table[step] for step in steps] for table in tables], float)
+    values = values.reshape(len(tables), len(steps))
+    summary = (values.mean(0), values.min(0), values.max(0))
+    return steps, *(row.tolist() for row in summary)
+
+
+def group(runs: Sequence[tuple[str, History]]) -> dict[str, list[History]]:
+    """Collect the runs of each name, in order of appearance."""
+    groups = defaultdict(list)
+    for name, history in runs:
+        groups[name].append(history)
+    return dict(groups)
+
+
+def counts_epochs(runs: Sequence[tuple[str, History]]) -> bool:
+    """Tell whether the runs' AP is logged by epoch.
+
+    Raises:
+        ConfigError: By epoch in some, by iteration in others: they have no common axis.
+    """
+    kinds = {history.by_epoch for _, history in runs}
+    if len(kinds) > 1:
+        raise ConfigError(
+            'some of these runs count epochs and others iterations, so their AP curves '
+            'have no common axis; draw them apart.'
+        )
+    return kinds.pop()
+
+
+def collect_numbers(
+    runs: Sequence[tuple[str, History]], work_dirs: Sequence[Path]
+) -> dict:
+    """Return what `SCHEMA` describes."""
+    rows = []
+    for (name, history), work_dir in zip(runs, work_dirs, strict=True):
+        curves = dict(loss=curve(history.train, 'iter', 'loss'))
+        for short, key in RECORDED_AP.items():
+            curves[short] = curve(history.val, 'step', key)
+        named = {
+            k: dict(zip(('step', 'value'), c, strict=True)) for k, c in curves.items()
+        }
+        row = dict(name=name, work_dir=str(work_dir), not_finite=not_finite(history))
+        rows.append(row | named)
+    groups = []
+    for name, members in group(runs).items():
+        parts = mean_and_range([curve(h.val, 'step', AP) for h in members])
+        ap = dict(zip(('step', 'mean', 'low', 'high'), parts, strict=True))
+        best = max(ap['mean'], default=None)
+        groups.append(dict(name=name, num_runs=len(members), AP=ap, best_AP=best))
+    step_of_ap = 'epoch' if counts_epochs(runs) else 'iteration'
+    return dict(step_of_ap=step_of_ap, runs=rows, groups=groups)
+
+
+def draw_training_curves(runs: Sequence[tuple[str, History]]) -> Figure:
+    """Draw losses (left) and validation AP (right) of one run, or of several compared.
+
+    One run is shown with the parts of its loss and AP, AP50, AP75; several with their
+    total loss and AP only, those of one name as mean and range.
+
+    Args:
+        runs: Name for the legend, and what was logged, in drawing order.
+
+    Raises:
+        ConfigError: See `counts_epochs`.
+    """
+    by_epoch = counts_epochs(runs)
+    figure = Figure(figsize=(9, 3.6), layout='constrained')
+    loss_axes, ap_axes = figure.subplots(1, 2)
+    single = len(runs) == 1
+    if single:
+        _draw_one(loss_axes, ap_axes, runs[0][1])
+    else:
+        for number, (name, members) in enumerate(group(runs).items()):
+            label = name if len(members) == 1 else f'{name} ({len(members)} runs)'
+            style = dict(
+                color=f'C{number}', linestyle=('-', '--', '-.', ':')[number % 4]
+            )
+            losses = [curve(h.train, 'iter', 'loss') for h in members]
+            _draw_group(loss_axes, losses, label, **style)
+            aps = [curve(h.val, 'step', AP) for h in members]
+            _draw_group(ap_axes, aps, label, marker='o', markersize=4, **style)
+    loss_axes.set(xlabel='iteration', ylabel='training loss')
+    ap_axes.set(
+        xlabel='epoch' if by_epoch else 'iteration',
+        ylabel='validation AP' if single else 'validation AP (IoU 0.50:0.95)',
+        ylim=(0, None),
+    )
+    if diverged := dict.fromkeys(name for name, run in runs if not_finite(run)):
+        loss_axes.set_title(f'not finite at times: {", ".join(diverged)}', fontsize=9)
+    ap_axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if max(map(len, group(runs).values())) > 1:
+        ap_axes.set_title('mean of the runs of a name; shaded: range', fontsize=9)
+    for axes in (loss_axes, ap_axes):
+        axes.grid(color='0.92')
+        axes.set_axisbelow(True)
+        axes.spines[['top', 'right']].set_visible(False)
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _draw_one(loss_axes: Axes, ap_axes: Axes, history: History) -> None:
+    for axes, names, records, step, marker in (
+        (loss_axes, LOSS_NAMES, history.train, 'iter', None),
+        (ap_axes, AP_NAMES, history.val, 'step', 'o'),
+    ):
+        for key, name in names.items():
+            points = curve(records, step, key)
+            if points[0]:
+                wide = 2.2 if key in ('loss', AP) else 1.4
+                style = dict(linewidth=wide, marker=marker, markersize=4)
+                axes.plot(*points, label=name, **style)
+    # The total is some hundred times its smallest part.
+    loss_axes.set_yscale('log')
+    loss_axes.yaxis.set_major_formatter('{x:g}')
+
+
+def _draw_group(
+    axes: Axes, curves: Sequence[tuple[list, list]], label: str, **style: str | int
+) -> None:
+    steps, mean, low, high = mean_and_range(curves)
+    if steps:
+        axes.plot(steps, mean, label=label, linewidth=2.2, **style)
+        if len(curves) > 1:
+            colour = style['color']
+            axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
