@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import recording
-from command_line import run
 from rich.progress import Progress
+
+from mmdet_qrpaq.command_line import run
 
 if TYPE_CHECKING:
     from mmengine.config import Config

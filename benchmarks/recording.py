@@ -9,7 +9,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / 'benchmarks' / 'results'
 sys.path.insert(0, str(ROOT / 'tools'))
-from sweeping.environment import describe_environment  # noqa: E402, F401  (for all)
+from mmdet_qrpaq.records.provenance import describe_environment  # noqa: E402, F401  (for all)
 
 
 def out_path(parser: argparse.ArgumentParser, out: Path | None, name: str) -> Path:
@@ -25,7 +25,7 @@ def out_path(parser: argparse.ArgumentParser, out: Path | None, name: str) -> Pa
     if path.suffix != '.json':
         parser.error(f'--out {out} does not end in .json.')
 
-    from mmdet_qrpaq.runtime.cli import require_writable_folder
+    from mmdet_qrpaq.records.results import require_writable_folder
 
     require_writable_folder(str(path.parent), '--out')
     return path
@@ -53,7 +53,7 @@ def write(
         environment: As ``describe_environment`` told it at the start; at the end the
             checkout may be another.
     """
-    from mmdet_qrpaq.analysis.results import write_json
+    from mmdet_qrpaq.records.results import write_json
 
     result = dict(
         kind=kind,

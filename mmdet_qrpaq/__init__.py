@@ -2,24 +2,32 @@
 
 Importing the package registers everything into mmdet's registries, so
 ``custom_imports = dict(imports=['mmdet_qrpaq'], allow_failed_imports=False)`` is all a
-config needs.
+config needs. Only a script that is started with `__arguments_first__` among its
+names, as those in ``tools/`` are, gets the package without torch and registers when it
+knows what to do.
 """
 
-from ._compat import check_host_versions
+import sys
+
 from .version import __version__
 
-check_host_versions()
+__all__ = ['__version__', 'register']
 
-from . import hosts, masks, patterns, quality, routing, runtime  # noqa: E402  (after the check)
-from .analysis.queries import usage_hook  # noqa: E402, F401  (registers)
-from .analysis.routing import routing_hook  # noqa: E402, F401  (registers)
 
-__all__ = [
-    '__version__',
-    'hosts',
-    'masks',
-    'patterns',
-    'quality',
-    'routing',
-    'runtime',
-]
+def register() -> None:
+    """Import all that registers itself; doing so again changes nothing.
+
+    Raises:
+        ImportError: mmengine, mmcv or mmdet is missing or does not fit; the message is
+            one sentence with the command that mends it.
+    """
+    from ._compat import check_host_versions
+
+    check_host_versions()
+    from . import hosts, masks, patterns, quality, routing, runtime  # noqa: F401
+    from .analysis.queries import usage_hook  # noqa: F401
+    from .analysis.routing import routing_hook  # noqa: F401
+
+
+if not hasattr(sys.modules['__main__'], '__arguments_first__'):
+    register()

@@ -16,9 +16,11 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from command_line import add_config_options, run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from sweeping.options import add_sweep_options
+
+from mmdet_qrpaq.command_line import add_config_options, load_package, run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -63,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = parse_args(argv)
 
-    import checkout  # noqa: F401
+    load_package()
     from sweeping.command import drive, scale_of
     from sweeping.plan import plan_sweep
 

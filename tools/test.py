@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from command_line import build_parser, run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from mmdet_qrpaq.command_line import build_parser, load_package, run
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -64,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = parse_args(argv)
 
-    import checkout  # noqa: F401
+    load_package()
     from mmdet.evaluation import DumpDetResults
 
     from mmdet_qrpaq.errors import ConfigError

@@ -8,8 +8,9 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from command_line import build_parser, run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from mmdet_qrpaq.command_line import build_parser, load_package, run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = parse_args(argv)
 
-    import checkout  # noqa: F401
+    load_package()
     from mmengine.device import get_device
 
     from mmdet_qrpaq.errors import ConfigError

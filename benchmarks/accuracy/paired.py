@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import recording
-from command_line import add_config_options, run
 from studies import CONFIGS, STUDIES
 from sweeping.options import add_sweep_options
+
+from mmdet_qrpaq.command_line import add_config_options, run
 
 if TYPE_CHECKING:
     from sweeping.plan import Run
@@ -121,7 +122,7 @@ def take_over(runs: list['Run'], args: argparse.Namespace) -> None:
     """
     from sweeping.record import read_digest
 
-    from mmdet_qrpaq.analysis.results import write_json
+    from mmdet_qrpaq.records.results import write_json
 
     recorded = {}
     for study in STUDIES:

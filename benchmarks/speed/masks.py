@@ -24,7 +24,8 @@ from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import recording  # one folder up
-from command_line import run
+
+from mmdet_qrpaq.command_line import run
 
 LEAF = 'paq_deformable_detr_pp_r50_12e_masks.py'
 

@@ -29,7 +29,8 @@ from rich.progress import Progress
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import recording  # one folder up
-from command_line import run
+
+from mmdet_qrpaq.command_line import run
 
 # Leaves that differ in their method alone; the first is the host.
 FAMILIES = dict(

@@ -27,7 +27,8 @@ from rich.progress import Progress
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import recording  # one folder up
-from command_line import run
+
+from mmdet_qrpaq.command_line import run
 
 # Upstream's config, and our detector of it.
 HOSTS = dict(

@@ -14,6 +14,7 @@ from mmengine.utils.dl_utils import set_multi_processing
 from torch import distributed
 
 from ..errors import ConfigError
+from ..records.results import require_writable_folder
 from .checkpoints import force_weights_only
 from .configs import format_configs_once, parse_settings, read_config
 
@@ -35,7 +36,7 @@ def run_config(args: argparse.Namespace, stages: tuple[str, ...]) -> Config:
     """Read the config of a run and apply the common flags.
 
     Args:
-        args: What a parser of ``build_parser`` in ``tools/command_line.py`` returned.
+        args: What a parser of ``build_parser`` in `mmdet_qrpaq.command_line` returned.
         stages: ``('train', 'val')`` or ``('test',)``.
 
     Raises:
@@ -62,20 +63,6 @@ def run_config(args: argparse.Namespace, stages: tuple[str, ...]) -> Config:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
     require_writable_folder(cfg.work_dir, '--work-dir')
     return cfg
-
-
-def require_writable_folder(folder: str, flag: str) -> None:
-    """Refuse a folder that cannot be made or written; nothing is made yet.
-
-    Raises:
-        ConfigError: If it is a file, lies below one, or is not writable.
-    """
-    existing = Path(folder).absolute()
-    while not os.path.exists(existing):  # Path.exists raises where it may not look
-        existing = existing.parent
-    if not (existing.is_dir() and os.access(existing, os.W_OK)):
-        problem = 'is not writable' if existing.is_dir() else 'is no folder'
-        raise ConfigError(f'{flag} {folder}: {existing} {problem}; choose another.')
 
 
 def start_processes(cfg: Config) -> None:

@@ -9,9 +9,9 @@ from torch import nn
 
 from mmdet_qrpaq.analysis.matching import MatchedBatch
 from mmdet_qrpaq.analysis.object_sizes import BOUNDS, SIZES, object_counts
-from mmdet_qrpaq.analysis.results import write_result
 from mmdet_qrpaq.analysis.routing.decisions import LayerRouting
 from mmdet_qrpaq.analysis.routing.objects import OBJECTS, ObjectRouting, draw_all
+from mmdet_qrpaq.records.results import write_result
 
 
 class FakeLayer(nn.Module):

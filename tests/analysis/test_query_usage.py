@@ -21,8 +21,8 @@ from mmdet_qrpaq.analysis.queries.usage import (
     gini,
     lorenz_curve,
 )
-from mmdet_qrpaq.analysis.results import write_result
 from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.records.results import write_result
 
 COUNTS = st.lists(st.integers(0, 1000), min_size=1, max_size=40)
 

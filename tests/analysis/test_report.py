@@ -19,9 +19,9 @@ from mmdet_qrpaq.analysis.report.measures import find_logs
 from mmdet_qrpaq.analysis.report.page import render_page
 from mmdet_qrpaq.analysis.report.parts import Section, Table, make_parts
 from mmdet_qrpaq.analysis.report.tables import model_tables, precision_tables
-from mmdet_qrpaq.analysis.results import COUNT, fields
 from mmdet_qrpaq.analysis.trained_detector import TrainedModel
 from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.records.schema import COUNT, fields
 from mmdet_qrpaq.runtime.building import build_model
 from mmdet_qrpaq.runtime.configs import read_config
 from reference.html_page import CHROMIUM, check_in_a_browser, check_page

@@ -5,17 +5,10 @@ import json
 import jsonschema
 import pytest
 
-from mmdet_qrpaq.analysis.results import (
-    COUNT,
-    NUMBER,
-    describe_origin,
-    fields,
-    list_of,
-    or_none,
-    read_result,
-    write_result,
-)
 from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.records.provenance import describe_origin
+from mmdet_qrpaq.records.results import read_result, write_result
+from mmdet_qrpaq.records.schema import COUNT, NUMBER, fields, list_of, or_none
 
 SCHEMA = fields(hits=list_of(COUNT), gini=or_none(NUMBER))
 

@@ -25,8 +25,8 @@ from mmdet_qrpaq.analysis.detections.side_by_side import (
     collect_numbers,
     look_at_pictures,
 )
-from mmdet_qrpaq.analysis.results import write_result
 from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.records.results import write_result
 
 SIZE = 80  # of the stored pictures; boxes below are in its pixels
 BOX = [20.0, 24.0, 60.0, 64.0]

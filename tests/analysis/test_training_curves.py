@@ -4,7 +4,6 @@ import math
 import jsonschema
 import pytest
 
-from mmdet_qrpaq.analysis.results import write_result
 from mmdet_qrpaq.analysis.training.curves import (
     SCHEMA,
     History,
@@ -14,6 +13,7 @@ from mmdet_qrpaq.analysis.training.curves import (
     read_history,
 )
 from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.records.results import write_result
 
 
 def loss(iteration, value, epoch=None):

@@ -16,7 +16,7 @@ from mmdet_qrpaq.runtime.configs import (
 from tiny_runs import TOOLS
 
 sys.path.insert(0, str(TOOLS))
-from command_line import add_config_options  # noqa: E402
+from mmdet_qrpaq.command_line import add_config_options  # noqa: E402
 
 HOST = 'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py'
 

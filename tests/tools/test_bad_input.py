@@ -14,7 +14,7 @@ from mmdet_qrpaq.errors import ConfigError
 from tiny_runs import TOOLS, run_tool
 
 sys.path.insert(0, str(TOOLS))
-from command_line import run  # noqa: E402
+from mmdet_qrpaq.command_line import run  # noqa: E402
 
 
 def sentence(tool: str, arguments: list, capsys: pytest.CaptureFixture) -> str:

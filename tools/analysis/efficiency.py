@@ -16,11 +16,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from command_line import add_model_arguments, add_output_argument, run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+
+from mmdet_qrpaq.command_line import (
+    add_model_arguments,
+    add_output_argument,
+    load_package,
+    run,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -112,16 +119,16 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = parse_args(argv)
 
-    import checkout  # noqa: F401
+    load_package()
     from checks import check_data
     from output import output_files
-    from sweeping.environment import device_name
 
     from mmdet_qrpaq.analysis.cost.efficiency import measure_efficiency, steps
     from mmdet_qrpaq.analysis.cost.efficiency_figure import draw_efficiency
     from mmdet_qrpaq.analysis.cost.efficiency_result import SCHEMA
-    from mmdet_qrpaq.analysis.results import describe_origin, write_result
     from mmdet_qrpaq.analysis.trained_detector import read_models
+    from mmdet_qrpaq.records.provenance import describe_origin, device_name
+    from mmdet_qrpaq.records.results import write_result
 
     folder = Path('.') if args.checkpoint == UNTRAINED else Path(args.checkpoint).parent
     table, picture = output_files(args.out, NAME, folder)

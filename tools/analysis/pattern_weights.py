@@ -11,10 +11,17 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from command_line import add_detector_arguments, add_output_argument, run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rich.console import Console
 from rich.table import Table
+
+from mmdet_qrpaq.command_line import (
+    add_detector_arguments,
+    add_output_argument,
+    load_package,
+    run,
+)
 
 NAME = 'pattern_weights'
 
@@ -68,13 +75,14 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = parse_args(argv)
 
-    import checkout  # noqa: F401
+    load_package()
     from checks import check_data, check_fraction
     from output import output_files
 
     from mmdet_qrpaq.analysis.patterns.weights import SCHEMA, draw, measure
-    from mmdet_qrpaq.analysis.results import describe_origin, write_result
     from mmdet_qrpaq.analysis.trained_detector import build_dataloader, load_detector
+    from mmdet_qrpaq.records.provenance import describe_origin
+    from mmdet_qrpaq.records.results import write_result
     from mmdet_qrpaq.runtime.configs import parse_settings, read_config
 
     check_fraction('--score-threshold', args.score_threshold)

@@ -13,10 +13,17 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from command_line import add_model_arguments, add_output_argument, run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rich.console import Console
 from rich.table import Table
+
+from mmdet_qrpaq.command_line import (
+    add_model_arguments,
+    add_output_argument,
+    load_package,
+    run,
+)
 
 NAME = 'query_ablation'
 KEEP = ('first', 'used')
@@ -78,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = parse_args(argv)
 
-    import checkout  # noqa: F401
+    load_package()
     from checks import check_data
     from output import output_files
 
@@ -88,8 +95,9 @@ def main(argv: list[str] | None = None) -> None:
         draw,
         measure,
     )
-    from mmdet_qrpaq.analysis.results import describe_origin, write_result
     from mmdet_qrpaq.analysis.trained_detector import read_models
+    from mmdet_qrpaq.records.provenance import describe_origin
+    from mmdet_qrpaq.records.results import write_result
 
     table, picture = output_files(args.out, NAME, Path(args.checkpoint).parent)
     models = read_models(args)

@@ -15,10 +15,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from command_line import add_detector_arguments, add_output_argument, run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rich.console import Console
 from rich.table import Table
+
+from mmdet_qrpaq.command_line import (
+    add_detector_arguments,
+    add_output_argument,
+    load_package,
+    run,
+)
 
 if TYPE_CHECKING:
     from mmdet_qrpaq.analysis.routing.decisions import LayerRouting
@@ -90,11 +97,10 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = parse_args(argv)
 
-    import checkout  # noqa: F401
+    load_package()
     from checks import check_data
     from output import output_files
 
-    from mmdet_qrpaq.analysis.results import describe_origin, write_result
     from mmdet_qrpaq.analysis.routing.objects import (
         SCHEMA,
         collect_all,
@@ -103,6 +109,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     from mmdet_qrpaq.analysis.routing.routing_hook import warn_of_collapse
     from mmdet_qrpaq.analysis.trained_detector import build_dataloader, load_detector
+    from mmdet_qrpaq.records.provenance import describe_origin
+    from mmdet_qrpaq.records.results import write_result
     from mmdet_qrpaq.runtime.configs import parse_settings, read_config
 
     table, picture = output_files(args.out, NAME, Path(args.checkpoint).parent)

@@ -15,8 +15,9 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from command_line import add_model_arguments, run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from mmdet_qrpaq.command_line import add_model_arguments, load_package, run
 
 SECTIONS = (
     *('overview', 'precision', 'query_usage', 'routing', 'query_ablation'),
@@ -63,15 +64,15 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = parse_args(argv)
 
-    import checkout  # noqa: F401
+    load_package()
     from checks import check_data, check_fraction, check_writable
-    from sweeping.environment import device_name
 
     from mmdet_qrpaq.analysis.report.page import render_page
     from mmdet_qrpaq.analysis.report.parts import FAILED, make_parts
     from mmdet_qrpaq.analysis.report.sections import Settings, list_sections
     from mmdet_qrpaq.analysis.trained_detector import read_models
     from mmdet_qrpaq.errors import ConfigError, check_number
+    from mmdet_qrpaq.records.provenance import device_name
 
     check_fraction('--score-threshold', args.score_threshold)
     number = dict(low=1, whole=True)

@@ -14,8 +14,14 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from command_line import add_detector_arguments, add_output_argument, run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from mmdet_qrpaq.command_line import (
+    add_detector_arguments,
+    add_output_argument,
+    load_package,
+    run,
+)
 
 NAME = 'sampling_points'
 
@@ -53,11 +59,10 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = parse_args(argv)
 
-    import checkout  # noqa: F401
+    load_package()
     from checks import check_data
     from output import output_files
 
-    from mmdet_qrpaq.analysis.results import describe_origin, write_result
     from mmdet_qrpaq.analysis.sampling.figure import draw_sampling_points
     from mmdet_qrpaq.analysis.sampling.points import (
         find_pictures,
@@ -67,6 +72,8 @@ def main(argv: list[str] | None = None) -> None:
     from mmdet_qrpaq.analysis.sampling.result import SCHEMA, collect_numbers
     from mmdet_qrpaq.analysis.trained_detector import build_dataloader, load_detector
     from mmdet_qrpaq.errors import check_number
+    from mmdet_qrpaq.records.provenance import describe_origin
+    from mmdet_qrpaq.records.results import write_result
     from mmdet_qrpaq.runtime.configs import parse_settings, read_config
 
     for option in ('num_pictures', 'num_queries'):

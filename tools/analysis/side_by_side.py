@@ -13,8 +13,14 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from command_line import add_model_arguments, add_output_argument, run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from mmdet_qrpaq.command_line import (
+    add_model_arguments,
+    add_output_argument,
+    load_package,
+    run,
+)
 
 NAME = 'side_by_side'
 BEST = 'best'
@@ -61,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = parse_args(argv)
 
-    import checkout  # noqa: F401
+    load_package()
     from checks import check_data, check_fraction
     from output import output_files
 
@@ -73,8 +79,9 @@ def main(argv: list[str] | None = None) -> None:
         collect_numbers,
         look_at_pictures,
     )
-    from mmdet_qrpaq.analysis.results import describe_origin, write_result
     from mmdet_qrpaq.analysis.trained_detector import read_models
+    from mmdet_qrpaq.records.provenance import describe_origin
+    from mmdet_qrpaq.records.results import write_result
 
     thresholds = dict(
         score_threshold=args.score_threshold, iou_threshold=args.iou_threshold

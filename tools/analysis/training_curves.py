@@ -11,8 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from command_line import add_output_argument, run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from mmdet_qrpaq.command_line import add_output_argument, load_package, run
 
 NAME = 'curves'
 
@@ -42,10 +43,9 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = parse_args(argv)
 
-    import checkout  # noqa: F401
+    load_package()
     from output import output_files
 
-    from mmdet_qrpaq.analysis.results import describe_origin, write_result
     from mmdet_qrpaq.analysis.training.curves import (
         SCHEMA,
         collect_numbers,
@@ -53,6 +53,8 @@ def main(argv: list[str] | None = None) -> None:
         read_history,
     )
     from mmdet_qrpaq.errors import ConfigError
+    from mmdet_qrpaq.records.provenance import describe_origin
+    from mmdet_qrpaq.records.results import write_result
 
     table, picture = output_files(args.out, NAME, args.work_dirs[0])
     names = args.names or name_apart(args.work_dirs)

@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from command_line import add_config_options, run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from rich.console import Console
 from rich.table import Table
+
+from mmdet_qrpaq.command_line import add_config_options, load_package, run
 
 if TYPE_CHECKING:
     from mmdet_qrpaq.analysis.cost.complexity import Complexity
@@ -107,12 +109,11 @@ def main() -> None:
     """Counts, prints and, if asked, writes."""
     args = parse_args()
 
-    import checkout  # noqa: F401
+    load_package()
 
     from mmdet_qrpaq.analysis.cost.complexity import detector_complexity
-    from mmdet_qrpaq.analysis.results import write_json
     from mmdet_qrpaq.errors import ConfigError
-    from mmdet_qrpaq.runtime.cli import require_writable_folder
+    from mmdet_qrpaq.records.results import require_writable_folder, write_json
     from mmdet_qrpaq.runtime.configs import parse_settings, read_config
 
     shape = tuple(args.shape)

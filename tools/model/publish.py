@@ -15,8 +15,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from command_line import run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from mmdet_qrpaq.command_line import load_package, run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -37,10 +38,10 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = parse_args(argv)
 
-    import checkout  # noqa: F401
+    load_package()
 
+    from mmdet_qrpaq.records.results import require_writable_folder
     from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
-    from mmdet_qrpaq.runtime.cli import require_writable_folder
     from mmdet_qrpaq.runtime.publishing import (
         part_of,
         refuse_existing,

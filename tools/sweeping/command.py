@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmdet_qrpaq.runtime.cli import require_writable_folder
+from mmdet_qrpaq.records.results import require_writable_folder
 
 from .execution import Sweep, make_slots
 from .job import LOG

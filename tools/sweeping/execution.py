@@ -17,8 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from mmdet_qrpaq.analysis.results import write_json
 from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.records.results import write_json
 
 from .environment import describe_environment
 from .job import Job, last_checkpoint, stop

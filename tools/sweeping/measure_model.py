@@ -10,8 +10,9 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from command_line import run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from mmdet_qrpaq.command_line import load_package, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,7 +30,7 @@ def main() -> None:
     """Count over the validation set and write the numbers."""
     args = parse_args()
 
-    import checkout  # noqa: F401
+    load_package()
 
     from mmdet_qrpaq.analysis.detections.duplicates import precision_with_nms
     from mmdet_qrpaq.analysis.matching import keeps_places

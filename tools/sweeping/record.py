@@ -10,7 +10,10 @@ from typing import Any
 import jsonschema
 
 from mmdet_qrpaq.analysis.detections.average_precision import AP_NAMES
-from mmdet_qrpaq.analysis.results import (
+from mmdet_qrpaq.analysis.training.curves import read_history
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.records.results import write_json
+from mmdet_qrpaq.records.schema import (
     COUNT,
     NUMBER,
     SHARE,
@@ -19,10 +22,7 @@ from mmdet_qrpaq.analysis.results import (
     list_of,
     or_none,
     table_of,
-    write_json,
 )
-from mmdet_qrpaq.analysis.training.curves import read_history
-from mmdet_qrpaq.errors import ConfigError
 
 from .plan import Run
 from .scale import longest_side

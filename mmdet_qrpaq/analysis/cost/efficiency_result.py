@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..results import COUNT, NUMBER, TEXT, fields, list_of, or_none, table_of
+from ...records.schema import COUNT, NUMBER, TEXT, fields, list_of, or_none, table_of
 from .complexity import Complexity
 from .timing import STAGES, percentile, summary
 

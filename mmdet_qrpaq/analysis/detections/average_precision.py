@@ -17,7 +17,7 @@ from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 
 from ...errors import ConfigError
-from ..results import SHARE, fields
+from ...records.schema import SHARE, fields
 
 AP_NAMES = dict(
     AP='bbox_mAP',

@@ -13,9 +13,9 @@ from rich.progress import track
 from torch import nn
 
 from ...errors import ConfigError
+from ...records.schema import COUNT, NUMBER, TEXT, fields, list_of, or_none, table_of
 from ..class_axis import name_columns
 from ..object_sizes import object_counts
-from ..results import COUNT, NUMBER, TEXT, fields, list_of, or_none, table_of
 from ..trained_detector import TrainedModel
 from .average_precision import (
     AP_NAMES,

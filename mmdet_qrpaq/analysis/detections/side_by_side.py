@@ -14,7 +14,7 @@ from mmengine.structures import InstanceData
 from rich.progress import track
 
 from ...errors import ConfigError
-from ..results import COUNT, SHARE, TEXT, fields, list_of
+from ...records.schema import COUNT, SHARE, TEXT, fields, list_of
 from ..trained_detector import TrainedModel, box_scale, boxes_follow_resize
 from .outcomes import Outcome, judge
 

@@ -26,7 +26,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from ...errors import ConfigError
-from ..results import COUNT, NUMBER, SHARE, TEXT, fields, list_of
+from ...records.schema import COUNT, NUMBER, SHARE, TEXT, fields, list_of
 from .points import POINTS, collect_points
 
 FEWEST = 10  # points that make a picture

@@ -19,9 +19,9 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ...errors import ConfigError
+from ...records.schema import COUNT, NUMBER, SHARE, TEXT, fields, list_of, or_none
 from ..matching import matched_batches
 from ..queries.usage import confident_and_correct
-from ..results import COUNT, NUMBER, SHARE, TEXT, fields, list_of, or_none
 from .capture import captured_weights, effective_patterns, require_patterns
 
 SCHEMA = fields(

@@ -25,6 +25,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ...errors import ConfigError
+from ...records.schema import COUNT, NUMBER, TEXT, fields, list_of, or_none, table_of
 from ..detections.average_precision import (
     PRECISION,
     Precision,
@@ -32,7 +33,6 @@ from ..detections.average_precision import (
     build_evaluator,
     evaluate,
 )
-from ..results import COUNT, NUMBER, TEXT, fields, list_of, or_none, table_of
 from .fewer_queries import keep_queries, require_detr
 from .sublayers import SETTINGS, decoder_layers, only_sublayers
 from .usage import count_query_hits

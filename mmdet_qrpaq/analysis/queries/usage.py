@@ -20,8 +20,8 @@ from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from ...records.schema import COUNT, SHARE, TEXT, fields, list_of, or_none
 from ..matching import MatchedBatch, matched_batches
-from ..results import COUNT, SHARE, TEXT, fields, list_of, or_none
 
 SCHEMA = fields(
     score_threshold=SHARE,

@@ -19,9 +19,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ...errors import ConfigError
+from ...records.provenance import describe_origin
+from ...records.results import read_result, write_result
 from ...runtime.checkpoints import is_remote
 from ...version import __version__
-from ..results import describe_origin, read_result, write_result
 from ..trained_detector import TrainedModel
 
 MADE, REUSED, NOT_APPLICABLE, FAILED = 'made', 'reused', 'does not apply', 'failed'

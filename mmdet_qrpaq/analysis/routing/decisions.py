@@ -16,7 +16,7 @@ from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
 from ...errors import ConfigError
-from ..results import COUNT, NUMBER, SHARE, TEXT, fields, list_of, table_of
+from ...records.schema import COUNT, NUMBER, SHARE, TEXT, fields, list_of, table_of
 
 # A site that gives more than this share of its queries the same answer chooses none.
 COLLAPSED = 0.98

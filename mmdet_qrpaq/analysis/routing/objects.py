@@ -15,10 +15,10 @@ from matplotlib.figure import Figure, FigureBase
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ...records.schema import COUNT, SHARE, TEXT, fields, list_of, or_none
 from ..class_axis import name_columns
 from ..matching import MatchedBatch, matched_batches
 from ..object_sizes import BOUNDS, SIZES
-from ..results import COUNT, SHARE, TEXT, fields, list_of, or_none
 from .decisions import SCHEMA as LAYERS
 from .decisions import (
     LayerRouting,

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..results import COUNT, NUMBER, SHARE, TEXT, fields, list_of, or_none
+from ...records.schema import COUNT, NUMBER, SHARE, TEXT, fields, list_of, or_none
 
 YES_OR_NO = {'type': 'boolean'}
 PAIR = list_of(NUMBER)

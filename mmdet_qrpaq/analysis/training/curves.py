@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ...errors import ConfigError
-from ..results import COUNT, NUMBER, TEXT, fields, list_of, or_none
+from ...records.schema import COUNT, NUMBER, TEXT, fields, list_of, or_none
 
 # What mmengine writes below a work directory, one a start.
 LOGS = '*/vis_data/scalars.json'

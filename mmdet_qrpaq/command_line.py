@@ -1,6 +1,6 @@
 """What the command lines of the tools share: flags, and how a mistake is told.
 
-Standard library only: a tool reads its arguments before it imports anything slow.
+A tool reads its arguments before it imports anything slow, then calls `load_package`.
 """
 
 import argparse
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.error import URLError
+
+from .errors import ConfigError
 
 USER_ERROR = 2  # exit status, as argparse's
 
@@ -149,6 +151,23 @@ def add_output_argument(
     )
 
 
+def load_package() -> None:
+    """Register the package's classes, for a tool that has its arguments.
+
+    Raises:
+        SystemExit: mmengine, mmcv or mmdet is missing or does not fit; printed before.
+    """
+    import mmdet_qrpaq
+
+    try:
+        mmdet_qrpaq.register()
+    except ImportError as error:
+        if error.name is not None:  # Python's own: a bug, which keeps its traceback
+            raise
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(USER_ERROR)
+
+
 def run(main: Callable[[], None]) -> None:
     """Run a tool; a mistake of the user becomes one sentence and exit status 2.
 
@@ -178,8 +197,6 @@ def run(main: Callable[[], None]) -> None:
 
 def _user_error(error: BaseException | None) -> str | None:
     """Return the innermost sentence for the user; registries re-raise with a prefix."""
-    from mmdet_qrpaq.errors import ConfigError
-
     sentence = None
     while error is not None:
         if isinstance(error, ConfigError):

@@ -1,8 +1,12 @@
-"""Where a number comes from: commit, command, versions and hardware.
+"""Where a number comes from: command, commit, versions, hardware and inputs.
 
-Written into every record of a sweep and every result of `benchmarks/`.
+The same record stands in every result: of an analysis, of a run of a sweep, of a
+benchmark.
 """
 
+import functools
+import hashlib
+import importlib.metadata
 import os
 import platform
 import shlex
@@ -12,23 +16,25 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from ..version import __version__
+
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmdet')
 # A result that is being written anew changes no code.
 CODE = ('.', ':(exclude)benchmarks/results')
+# Tell when and how, not from what.
+CIRCUMSTANCES = ('command', 'date', 'dirty')
 
 
 def describe_environment(device: str | None = None) -> dict[str, Any]:
     """Return commit, command, versions and hardware of this process.
 
-    Args:
-        device: ``'cpu'`` where a GPU is not to be used, be there one or not.
-
     Outside of a git checkout, `commit` and `dirty` are None; changes of
     `benchmarks/results` alone do not make a checkout dirty.
-    """
-    from mmdet_qrpaq.analysis.results import installed_versions
 
+    Args:
+        device: ``'cpu'`` where a GPU is not to be used, be there one or not.
+    """
     commit = _git('rev-parse', '--short=12', 'HEAD')
     changes = _git('status', '--porcelain', '--untracked-files=no', '--', *CODE)
     return {
@@ -37,12 +43,52 @@ def describe_environment(device: str | None = None) -> dict[str, Any]:
         'dirty': None if changes is None else bool(changes),
         'command': shlex.join(['python', *sys.argv]),
         'python': platform.python_version(),
-        'versions': installed_versions(*MODULES),
+        'versions': dict(installed_versions(*MODULES), mmdet_qrpaq=__version__),
         'hardware': {
             'device': device_name(device),
             'cores': len(os.sched_getaffinity(0)),
         },
     }
+
+
+def describe_origin(**made_from: Any) -> dict[str, Any]:
+    """Return the environment, and what a result was made from.
+
+    Args:
+        made_from: What was looked at (models, split) and how (options); JSON types.
+    """
+    return dict(made_from, **describe_environment())
+
+
+def is_same_origin(kept: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Tell whether a kept result was made from just this, whenever and however."""
+    return all(
+        kept.get(key) == wanted.get(key)
+        for key in kept.keys() | wanted.keys()
+        if key not in CIRCUMSTANCES
+    )
+
+
+def hash_text(text: str) -> str:
+    """Return the first digits of the SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def hash_file(path: Path) -> str:
+    """Return the first digits of the SHA-256 of a file."""
+    total = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()[:12]
+
+
+@functools.cache
+def installed_versions(*modules: str) -> dict[str, str]:
+    """Return versions by the distributions, upstream's or forks, that have modules."""
+    owners = importlib.metadata.packages_distributions()
+    names = {owners.get(name, [name])[0] for name in modules}
+    return {name: importlib.metadata.version(name) for name in sorted(names)}
 
 
 def device_name(device: str | None = None) -> str:

@@ -1,0 +1,114 @@
+"""Files that a measurement writes, whole or not at all, and reads again.
+
+An analysis tells what it was made from, and the numbers::
+
+    {"tool": "query_usage", "origin": {"command": ..., "versions": ..., ...},
+     "numbers": {...}}
+"""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+
+
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Write a file and its folder, whole or not at all; return its path.
+
+    Args:
+        content: Text (written as UTF-8) or bytes.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f'{path.name}.tmp')
+    draft.write_bytes(data)
+    draft.replace(path)
+    return path
+
+
+def write_json(path: Path, content: dict[str, Any]) -> Path:
+    """Write a JSON file and its folder, whole or not at all; return its path.
+
+    Raises:
+        ValueError: There is a NaN or an infinity in it, which is no JSON: browsers and
+            other languages refuse it.
+    """
+    return write_whole(path, json.dumps(content, indent=1, allow_nan=False) + '\n')
+
+
+def write_result(
+    path: Path, tool: str, origin: dict[str, Any], numbers: dict, schema: dict
+) -> Path:
+    """Write an analysis, whole or not at all; return its path.
+
+    Args:
+        tool: Its name.
+        origin: See `provenance.describe_origin`.
+        numbers: JSON types only.
+        schema: JSON schema of ``numbers``.
+
+    Raises:
+        jsonschema.ValidationError: The numbers are not what the tool promises, which
+            is a mistake of the tool.
+    """
+    import jsonschema
+
+    jsonschema.validate(numbers, schema)
+    return write_json(path, dict(tool=tool, origin=origin, numbers=numbers))
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Read what `write_result` wrote.
+
+    Raises:
+        ConfigError: The file is missing or is no result.
+    """
+    try:
+        result = json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f'{path} cannot be read as a result ({error}); run the tool that makes it.'
+        ) from error
+    if not isinstance(result, dict) or not {'tool', 'origin', 'numbers'} <= set(result):
+        raise ConfigError(f'{path} is no result of a tool in tools/analysis.')
+    return result
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, without leaving anything behind.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    try:
+        if path.exists():
+            path.open('ab').close()
+        else:
+            above = next(
+                folder for folder in path.absolute().parents if folder.exists()
+            )
+            tempfile.TemporaryFile(dir=above).close()
+    except OSError as error:
+        raise ConfigError(
+            f'{path} cannot be written ({error.strerror}); choose another place.'
+        ) from error
+
+
+def require_writable_folder(folder: str, name: str) -> None:
+    """Refuse a folder that cannot be made or written; nothing is made yet.
+
+    Args:
+        name: Of the setting that names it.
+
+    Raises:
+        ConfigError: If it is a file, lies below one, or is not writable.
+    """
+    existing = Path(folder).absolute()
+    while not os.path.exists(existing):  # Path.exists raises where it may not look
+        existing = existing.parent
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        problem = 'is not writable' if existing.is_dir() else 'is no folder'
+        raise ConfigError(f'{name} {folder}: {existing} {problem}; choose another.')
