@@ -1,22 +1,16 @@
-"""Which query finds which object: the head's own one-to-one assignment, batch by batch.
+"""Which query finds which object, by the head's own one-to-one assignment."""
 
-Feeds :mod:`.query_usage` and :mod:`.object_routing`.
-"""
-
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from mmdet.structures import SampleList
-from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
 from mmengine.structures import InstanceData
-from rich.progress import track
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader
 
 from ..errors import ConfigError
-from .trained_detector import box_scale, boxes_follow_resize
+from .trained_detector import box_scale
 
 
 @dataclass
@@ -50,23 +44,15 @@ class MatchedBatch:
     num_objects: int
 
 
-@torch.no_grad()
-def matched_batches(
-    detector: nn.Module, dataloader: DataLoader, doing: str
-) -> Iterator[MatchedBatch]:
-    """Run a detector over a data set and match its queries with the objects.
-
-    Works on every mmdet DETR: it uses `extract_feat`, `forward_transformer`, the head's
-    forward and the head's own assigner.
+def require_matching(detector: nn.Module, doing: str) -> None:
+    """Refuse a detector whose queries cannot be given objects.
 
     Args:
-        detector: In eval mode, built with its `train_cfg` (it holds the assigner).
-        dataloader: Gives pictures with ground truth.
-        doing: For the progress bar.
+        doing: What needs it.
 
     Raises:
-        ConfigError: The detector is no DETR, has no assigner, does not keep its queries
-            in order, or there are no pictures.
+        ConfigError: It is no DETR, was built without its `train_cfg` (which holds the
+            assigner), or does not keep its queries in order.
     """
     require_places(detector)
     head = getattr(detector, 'bbox_head', None)
@@ -75,17 +61,6 @@ def matched_batches(
             f'{doing} needs a DETR with a one-to-one assigner, and '
             f'{type(detector).__name__} has none; keep train_cfg in the model config.'
         )
-    resized = boxes_follow_resize(dataloader.dataset)
-    empty = True
-    for batch in track(dataloader, doing):
-        empty = False
-        batch = detector.data_preprocessor(batch, False)
-        samples: SampleList = batch['data_samples']
-        features = detector.extract_feat(batch['inputs'])
-        outputs = head(**detector.forward_transformer(features, samples))
-        yield match(head, outputs[0][-1], outputs[1][-1], samples, resized)
-    if empty:
-        raise ConfigError('the data loader has no pictures; mend its ann_file.')
 
 
 def keeps_places(detector: nn.Module) -> bool:
@@ -160,3 +135,14 @@ def match(
 def _with_none(values: Tensor) -> Tensor:
     """Append one entry of zeros."""
     return torch.cat([values, values.new_zeros(1, *values.shape[1:])])
+
+
+def confident_and_correct(
+    batch: MatchedBatch, score_threshold: float, iou_threshold: float
+) -> Tensor:
+    """Return which queries find their object, are sure and are right: (bs, nq)."""
+    # Under softmax the last class is 'no object': the best may be that.
+    score, label = batch.scores.max(-1)
+    iou = bbox_overlaps(batch.boxes, batch.truth, is_aligned=True)
+    good = batch.matched & (label == batch.labels)
+    return good & (score >= score_threshold) & (iou >= iou_threshold)

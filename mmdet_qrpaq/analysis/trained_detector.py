@@ -1,9 +1,4 @@
-"""A trained detector and the pictures it is looked at with, from config + checkpoint.
-
-Called by the tools in ``tools/analysis``. Those that compare models all take them the
-same way: ``CONFIG CHECKPOINT`` and, for each further one,
-``--also NAME CONFIG CHECKPOINT``.
-"""
+"""A trained detector and the images it is looked at with, from config + checkpoint."""
 
 import argparse
 from dataclasses import dataclass
@@ -20,20 +15,23 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import ConfigError
-from ..runtime.building import build_model
+from ..runtime.building import build_model, build_untrained
 from ..runtime.checkpoints import read_checkpoint
 from ..runtime.configs import parse_settings, read_config
+from ..runtime.datasets import check_dataset, leaf_datasets
 from ..runtime.fit import require_finite, require_same_model
+
+UNTRAINED = 'none'
 
 
 @dataclass
 class TrainedModel:
-    """A trained detector with the pictures its config names; built when first used.
+    """A trained detector with the images its config names; built when first used.
 
     Attributes:
         name: In tables and legends.
         config: As the user gave it.
-        checkpoint: As the user gave it.
+        checkpoint: As the user gave it; `UNTRAINED` for random weights.
         cfg: The config, read.
         split: ``'val'`` or ``'test'``.
     """
@@ -46,8 +44,15 @@ class TrainedModel:
 
     @cached_property
     def detector(self) -> nn.Module:
-        """See `load_detector`."""
-        return load_detector(self.cfg, self.checkpoint)
+        """See `load_detector`; with random weights if it is untrained."""
+        if not self.is_untrained:
+            return load_detector(self.cfg, self.checkpoint)
+        return _to_device(revert_sync_batchnorm(build_untrained(self.cfg)))
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether it has no checkpoint: its weights are random."""
+        return self.checkpoint == UNTRAINED
 
     @cached_property
     def dataloader(self) -> DataLoader:
@@ -59,7 +64,7 @@ class TrainedModel:
         dataloader = build_dataloader(self.cfg, self.split)
         if len(dataloader.dataset) == 0:
             raise ConfigError(
-                f'{self.split}_dataloader of {self.config} has no pictures; mend its '
+                f'{self.split}_dataloader of {self.config} has no images; mend its '
                 'ann_file.'
             )
         return dataloader
@@ -75,15 +80,18 @@ class TrainedModel:
         return dict(name=self.name, config=self.config, checkpoint=self.checkpoint)
 
 
-def read_models(args: argparse.Namespace) -> list[TrainedModel]:
+def read_models(
+    args: argparse.Namespace, untrained: bool = False
+) -> list[TrainedModel]:
     """Read the configs that a command names.
 
     Args:
-        args: What a parser with ``add_model_arguments`` of ``tools/command_line.py``
-            returned.
+        args: What a parser with `command_line.add_model_arguments` returned.
+        untrained: Whether `UNTRAINED` may stand in place of a checkpoint.
 
     Raises:
-        ConfigError: A config cannot be read, or two models have one name.
+        ConfigError: A config cannot be read, two models have one name, or one has no
+            checkpoint and needs it.
     """
     named = [(args.name or Path(args.config).stem, args.config, args.checkpoint)]
     named += args.also
@@ -95,10 +103,30 @@ def read_models(args: argparse.Namespace) -> list[TrainedModel]:
             '--also NAME CONFIG CHECKPOINT.'
         )
     overrides = parse_settings(args.cfg_options)
-    return [
+    models = [
         TrainedModel(*words, read_config(words[1], overrides), args.split)
         for words in named
     ]
+    if any(model.is_untrained for model in models) and not untrained:
+        raise ConfigError(
+            f'this analysis is of trained models; give a checkpoint, not {UNTRAINED!r}.'
+        )
+    return models
+
+
+def check_data(cfg: Config, split: str) -> None:
+    """Check annotations and images of the ``val`` or ``test`` data loader, if any.
+
+    Raises:
+        ConfigError: A file is missing or unreadable, or the classes disagree.
+    """
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    loader = cfg.get(f'{split}_dataloader')
+    if not loader:
+        return
+    num_classes = (cfg.model.get('bbox_head') or {}).get('num_classes')
+    for key, leaf in leaf_datasets(loader.dataset, f'{split}_dataloader.dataset'):
+        check_dataset(leaf, key, num_classes)
 
 
 def load_detector(cfg: Config, checkpoint: str) -> nn.Module:
@@ -113,6 +141,10 @@ def load_detector(cfg: Config, checkpoint: str) -> nn.Module:
     require_same_model(detector, stored, checkpoint, str(cfg.filename))
     load_checkpoint(detector, checkpoint, map_location='cpu')
     require_finite(detector, checkpoint)
+    return _to_device(detector)
+
+
+def _to_device(detector: nn.Module) -> nn.Module:
     return detector.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
 
 

@@ -1,13 +1,12 @@
 """How evenly a detector uses its queries: hits per query, Gini, Lorenz curve.
 
-Called by ``tools/analysis/query_usage.py``; mirrors PaQ-DETR Fig. 1 and the column
-Gini of Table 6. The paper does not define 'activation'. Here a *hit* of query i is an
-object that the head's own one-to-one assigner gives to query i on the last decoder
-layer, counted over a whole data set. A hit is *confident and correct* if in addition
-the query's best class is the object's, its score is at least `score_threshold` and its
-box has at least `iou_threshold` with the object's. On two-stage hosts (DINO) a query's
-index is the rank of its encoder proposal, so hits gather on the first queries by
-construction.
+PaQ-DETR Fig. 1 and the column Gini of Table 6. The paper does not define 'activation'.
+Here a *hit* of query i is an object that the head's own one-to-one assigner gives to
+query i on the last decoder layer, counted over a whole data set. A hit is *confident
+and correct* if in addition the query's best class is the object's, its score is at
+least `score_threshold` and its box has at least `iou_threshold` with the object's. On
+two-stage hosts (DINO) a query's index is the rank of its encoder proposal, so hits
+gather on the first queries by construction.
 """
 
 from collections.abc import Sequence
@@ -16,12 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from mmdet.structures.bbox import bbox_overlaps
-from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from mmengine.dist import all_reduce
+from torch import Tensor
 
 from ...records.schema import COUNT, SHARE, TEXT, fields, list_of, or_none
-from ..matching import MatchedBatch, matched_batches
+from ...records.tables import Table, plain
+from ..matching import confident_and_correct, require_matching
+from ..one_pass import SeenBatch
+from ..trained_detector import TrainedModel
 
 SCHEMA = fields(
     score_threshold=SHARE,
@@ -89,21 +90,17 @@ class QueryUsage:
     Attributes:
         hits: Matches per query, (num_queries,), int.
         confident_hits: Those of them that are confident and correct, same shape.
-        num_images: Pictures looked at.
+        num_images: Images looked at.
         num_objects: Ground truths in them.
-        score_threshold: Least probability of a confident hit.
-        iou_threshold: Least IoU of a correct hit.
     """
 
     hits: np.ndarray
     confident_hits: np.ndarray
     num_images: int = 0
     num_objects: int = 0
-    score_threshold: float = 0.3
-    iou_threshold: float = 0.5
 
     def as_dict(self) -> dict:
-        """Return all but the thresholds, with the Gini coefficients, as JSON types."""
+        """Return all, with the Gini coefficients, as JSON types."""
         return dict(
             num_queries=len(self.hits),
             num_images=self.num_images,
@@ -116,79 +113,109 @@ class QueryUsage:
         )
 
 
-def count_query_hits(
-    detector: nn.Module,
-    dataloader: DataLoader,
-    *,
-    score_threshold: float = 0.3,
-    iou_threshold: float = 0.5,
-) -> QueryUsage:
-    """Run a detector over a data set and count which query finds which object.
+class UsageObserver:
+    """Counts which query finds which object while a detector runs.
+
+    A batch costs some additions on its own device.
 
     Args:
-        detector: In eval mode, built with its `train_cfg` (it holds the assigner).
-        dataloader: Gives pictures with ground truth.
-        score_threshold: In [0, 1].
-        iou_threshold: In [0, 1].
+        score_threshold: Least probability of a confident hit, in [0, 1].
+        iou_threshold: Least IoU of a correct hit, in [0, 1].
+    """
+
+    images = None
+
+    def __init__(self, score_threshold: float, iou_threshold: float) -> None:
+        self._thresholds = (score_threshold, iou_threshold)
+        self._hits: Tensor | int = 0
+        self.num_images = self._num_objects = 0
+
+    def see(self, batch: SeenBatch) -> None:
+        """Count a batch."""
+        matched = batch.matched
+        good = confident_and_correct(matched, *self._thresholds)
+        self._hits = self._hits + torch.stack([matched.matched, good]).sum(1)
+        self.num_images += len(matched.boxes)
+        self._num_objects += matched.num_objects
+
+    def usage(self, reduce: bool = False) -> QueryUsage:
+        """Return what was counted.
+
+        Args:
+            reduce: Sum hits over all processes, which must all call this.
+        """
+        hits = self._hits
+        if reduce:
+            all_reduce(hits)
+        return QueryUsage(*hits.cpu().numpy(), self.num_images, self._num_objects)
+
+
+def observe(
+    model: TrainedModel, score_threshold: float, iou_threshold: float
+) -> UsageObserver:
+    """Return an observer that counts hits.
 
     Raises:
-        ConfigError: The detector is no DETR, has no assigner, or there are no pictures.
+        ConfigError: The detector is no DETR, or has no assigner.
     """
-    hits, num_images, num_objects = 0, 0, 0
-    for batch in matched_batches(detector, dataloader, 'counting query hits'):
-        hits = hits + count_hits(batch, score_threshold, iou_threshold)
-        num_images += len(batch.boxes)
-        num_objects += batch.num_objects
-    matched, confident = hits.cpu().numpy()
-    return QueryUsage(
-        matched, confident, num_images, num_objects, score_threshold, iou_threshold
+    require_matching(model.detector, 'counting query hits')
+    return UsageObserver(score_threshold, iou_threshold)
+
+
+def conclude(
+    models: Sequence[TrainedModel],
+    observers: Sequence[UsageObserver],
+    score_threshold: float,
+    iou_threshold: float,
+) -> tuple[dict, Figure]:
+    """Return what `SCHEMA` describes, and the figure."""
+    numbers = dict(
+        score_threshold=score_threshold,
+        iou_threshold=iou_threshold,
+        models=[
+            dict(name=model.name, **observer.usage().as_dict())
+            for model, observer in zip(models, observers, strict=True)
+        ],
     )
+    return numbers, draw(numbers)
 
 
-def count_hits(
-    batch: MatchedBatch, score_threshold: float, iou_threshold: float
-) -> Tensor:
-    """Return the hits, and the confident and correct ones, of each query: (2, nq)."""
-    good = confident_and_correct(batch, score_threshold, iou_threshold)
-    return torch.stack([batch.matched, good]).sum(1)
-
-
-def confident_and_correct(
-    batch: MatchedBatch, score_threshold: float, iou_threshold: float
-) -> Tensor:
-    """Return which queries find their object, are sure and are right: (bs, nq)."""
-    # Under softmax the last class is 'no object': the best may be that.
-    score, label = batch.scores.max(-1)
-    iou = bbox_overlaps(batch.boxes, batch.truth, is_aligned=True)
-    good = batch.matched & (label == batch.labels)
-    return good & (score >= score_threshold) & (iou >= iou_threshold)
-
-
-def collect_numbers(usages: dict[str, QueryUsage]) -> dict:
-    """Return what `SCHEMA` describes, of models by name with common thresholds."""
-    first = next(iter(usages.values()))
-    return dict(
-        score_threshold=first.score_threshold,
-        iou_threshold=first.iou_threshold,
-        models=[dict(name=name, **usage.as_dict()) for name, usage in usages.items()],
+def tables(numbers: dict) -> list[Table]:
+    """Gini coefficients, a row a model."""
+    columns = (
+        'model',
+        'Gini, matched',
+        'Gini, confident and correct',
+        'queries never matched',
     )
+    rows = [
+        [
+            row['name'],
+            plain(row['gini'], 3),
+            plain(row['gini_confident'], 3),
+            f'{row["unused_queries"]} of {row["num_queries"]}',
+        ]
+        for row in numbers['models']
+    ]
+    caption = 'Gini coefficient: 0 all queries alike, near 1 few do all'
+    return [Table(caption, columns, rows)]
 
 
-def draw_query_usage(usages: dict[str, QueryUsage]) -> Figure:
+def draw(numbers: dict) -> Figure:
     """Draw hits per query, most used first, beside the Lorenz curves.
 
     Of one model, its matches and those of them that are confident and correct are
     drawn; of several, the latter as they compare.
 
     Args:
-        usages: Models by the name for the legend, in drawing order.
+        numbers: See `SCHEMA`.
     """
     figure = Figure(figsize=(9, 3.6), layout='constrained')
     panels = figure.subplots(1, 2, width_ratios=[1.5, 1])
-    if len(usages) == 1:
-        _draw_one(*panels, *usages.values())
+    if len(numbers['models']) == 1:
+        _draw_one(*panels, numbers)
     else:
-        _draw_several(*panels, usages)
+        _draw_several(*panels, numbers)
     bars, lorenz = panels
     lorenz.plot([0, 1], [0, 1], color='0.5', linestyle=':', label='all alike: Gini 0')
     lorenz.set(
@@ -205,53 +232,56 @@ def draw_query_usage(usages: dict[str, QueryUsage]) -> Figure:
     return figure
 
 
-def _confident(usage: QueryUsage) -> str:
+def _confident(numbers: dict) -> str:
     return (
-        f'confident and correct (score ≥ {usage.score_threshold:g}, '
-        f'IoU ≥ {usage.iou_threshold:g})'
+        f'confident and correct (score ≥ {numbers["score_threshold"]:g}, '
+        f'IoU ≥ {numbers["iou_threshold"]:g})'
     )
 
 
-def _draw_one(bars, lorenz, usage: QueryUsage) -> None:
-    ranks = np.arange(len(usage.hits) + 1)
-    order = np.argsort(-usage.hits, kind='stable')
+def _draw_one(bars, lorenz, numbers: dict) -> None:
+    (model,) = numbers['models']
+    ranks = np.arange(len(model['hits']) + 1)
+    order = np.argsort(-np.array(model['hits']), kind='stable')
     series = (
-        ('matched', usage.hits, '#9ecae1'),
-        (_confident(usage), usage.confident_hits, '#08519c'),
+        ('matched', model['hits'], '#9ecae1'),
+        (_confident(numbers), model['confident_hits'], '#08519c'),
     )
-    for name, counts, colour in series:
+    for name, hits, colour in series:
+        counts = np.array(hits)
         bars.stairs(counts[order], ranks, fill=True, color=colour, label=name)
         if counts.any():
             label = f'{name.partition(" (")[0]}: Gini {gini(counts):.2f}'
             lorenz.plot(*lorenz_curve(counts), color=colour, linewidth=2.2, label=label)
     bars.set(
-        xlabel=f'queries, most used first ({len(usage.hits)})',
+        xlabel=f'queries, most used first ({len(order)})',
         ylabel='hits',
-        title=f'{usage.num_objects} objects in {usage.num_images} pictures',
-        xlim=(0, len(usage.hits)),
+        title=f'{model["num_objects"]} objects in {model["num_images"]} images',
+        xlim=(0, len(order)),
     )
 
 
-def _draw_several(bars, lorenz, usages: dict[str, QueryUsage]) -> None:
+def _draw_several(bars, lorenz, numbers: dict) -> None:
     """Shares, not counts: the models may have seen different numbers of objects."""
+    models = numbers['models']
     styles = ('-', '--', '-.', ':')
-    for number, (name, usage) in enumerate(usages.items()):
-        counts = usage.confident_hits
+    for number, model in enumerate(models):
+        counts = np.array(model['confident_hits'])
         style = dict(color=f'C{number}', linestyle=styles[number % 4], linewidth=2)
-        share = 100 * np.sort(counts)[::-1] / max(usage.num_objects, 1)
-        bars.stairs(share, np.arange(len(counts) + 1), label=name, **style)
+        share = 100 * np.sort(counts)[::-1] / max(model['num_objects'], 1)
+        ranks = np.arange(len(counts) + 1)
+        bars.stairs(share, ranks, label=model['name'], **style)
         if counts.any():
-            label = f'{name}: Gini {gini(counts):.2f}'
+            label = f'{model["name"]}: Gini {gini(counts):.2f}'
             lorenz.plot(*lorenz_curve(counts), label=label, **style)
-    first = next(iter(usages.values()))
-    seen = {(usage.num_objects, usage.num_images) for usage in usages.values()}
-    title = _confident(first)
+    title = _confident(numbers)
+    seen = {(model['num_objects'], model['num_images']) for model in models}
     if len(seen) == 1:
-        title += f': {first.num_objects} objects in {first.num_images} pictures'
+        title += ': {} objects in {} images'.format(*seen.pop())
     bars.set_title(title, fontsize=9)
     bars.set(
         xlabel='queries, most used first',
         ylabel='hits (% of all objects)',
-        xlim=(0, max(len(usage.hits) for usage in usages.values())),
+        xlim=(0, max(len(model['hits']) for model in models)),
         ylim=(0, None),
     )

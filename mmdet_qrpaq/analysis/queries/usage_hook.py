@@ -13,14 +13,16 @@ from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
-from ...errors import ConfigError, check_number
-from ..matching import match, require_places
-from ..patterns.capture import captured_weights, effective_patterns
+from ...errors import check_number
+from ..listening import listening
+from ..matching import require_matching
+from ..one_pass import SeenBatch
+from ..patterns.capture import effective_patterns
 from ..trained_detector import boxes_follow_resize
-from .usage import QueryUsage, count_hits
+from .usage import UsageObserver
 
 
 @HOOKS.register_module()
@@ -31,7 +33,7 @@ class QueryUsageHook(Hook):
     ``queries/gini_confident`` (see `QueryUsage`; left out without a hit),
     ``queries/unused`` (queries never matched) and, with patterns,
     ``queries/effective_patterns`` (exp of the entropy of W^D's rows, mean over queries
-    and pictures). It reads what the detector says anyhow: no second forward.
+    and images). It reads what the detector says anyhow: no second forward.
 
     Args:
         score_threshold: Least probability of a confident hit.
@@ -70,14 +72,12 @@ class QueryUsageHook(Hook):
         outputs: SampleList | None = None,
     ) -> None:
         """Match a batch's queries with its objects."""
-        logits, boxes = self._said.pop()
-        batch = match(self._head, logits.float(), boxes.float(), outputs, self._resized)
-        self._hits = self._hits + count_hits(batch, **self.thresholds)
-        for weights in self._weights:
-            effective = effective_patterns(weights)
+        seen = SeenBatch(outputs, self._heard, self._model, self._dataset)
+        self._observer.see(seen)
+        if self._heard.weights is not None:
+            effective = effective_patterns(self._heard.weights)
             sums = [effective.sum(), effective.new_tensor(effective.numel())]
             self._effective = self._effective + torch.stack(sums)
-        self._weights.clear()
 
     def after_test_iter(self, *args, **kwargs) -> None:
         """As in a validation."""
@@ -93,37 +93,20 @@ class QueryUsageHook(Hook):
 
     def _start(self, runner: Runner, dataset: Dataset) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self._head = getattr(model, 'bbox_head', None)
-        if not hasattr(model, 'forward_transformer') or not hasattr(
-            self._head, 'assigner'
-        ):
-            raise ConfigError(
-                'custom_hooks has a QueryUsageHook, which needs a DETR with a '
-                f'one-to-one assigner, and the model is a {type(model).__name__} '
-                'without: remove the hook or keep train_cfg in the model config.'
-            )
-        require_places(model)
-        self._resized = boxes_follow_resize(dataset)
-        self._hits: Tensor | int = 0
+        require_matching(model, 'a QueryUsageHook in custom_hooks')
+        boxes_follow_resize(dataset)
+        self._model, self._dataset = model, dataset
+        self._observer = UsageObserver(**self.thresholds)
         self._effective: Tensor | int = 0
-        self._said: list[tuple[Tensor, Tensor]] = []
-        self._weights: list[Tensor] = []
-        # A validation that was broken off may have left its ears open.
+        # A validation that was broken off may have gone on listening.
         self._listening.close()
-        hear = self._head.register_forward_hook(self._hear)
-        self._listening.callback(hear.remove)
-        if getattr(model, 'pattern_query_generator', None) is not None:
-            self._weights = self._listening.enter_context(captured_weights(model))
-
-    def _hear(self, head: nn.Module, inputs: tuple, outputs: tuple) -> None:
-        self._said[:] = [(outputs[0][-1], outputs[1][-1])]
+        self._heard = self._listening.enter_context(listening(model))
 
     def _report(self, runner: Runner, mode: str) -> None:
         self._listening.close()
-        if isinstance(self._hits, int):
-            return  # no pictures: the evaluator says so
-        all_reduce(self._hits)
-        numbers = QueryUsage(*self._hits.cpu().numpy()).as_dict()
+        if not self._observer.num_images:
+            return  # the evaluator says so
+        numbers = self._observer.usage(reduce=True).as_dict()
         found = dict(
             gini=numbers['gini'],
             gini_confident=numbers['gini_confident'],

@@ -1,0 +1,64 @@
+"""What a detector says of itself while it runs, heard through forward hooks."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+
+@dataclass
+class Heard:
+    """What was said in the last forward pass.
+
+    Attributes:
+        logits: Of the classes, from the last decoder layer.
+        boxes: (cx, cy, w, h) in [0, 1] of the resized image, from the same.
+        weights: W^D (PaQ-DETR Eq. 5) of a model with patterns, else None.
+        entered: Which queries enter, one tensor a routed layer, in decoder order
+            (QR-DETR Eq. 6); empty where nothing is routed.
+
+    Shapes:
+        logits: (bs, nq, num_classes [+ 1]); boxes: (bs, nq, 4); weights: (bs, nq,
+        num_patterns); entered: (bs, nq), bool.
+    """
+
+    logits: Tensor | None = None
+    boxes: Tensor | None = None
+    weights: Tensor | None = None
+    entered: list[Tensor] = field(default_factory=list)
+
+
+@contextmanager
+def listening(detector: nn.Module) -> Iterator[Heard]:
+    """Keep what each forward pass says, until the next one or the end.
+
+    Args:
+        detector: Any; where it is no DETR, nothing is heard.
+    """
+    heard = Heard()
+    routed = list(getattr(detector, 'routed_layers', ()))
+    generator = getattr(detector, 'pattern_query_generator', None)
+
+    def hear_head(head: nn.Module, inputs: tuple, outputs: tuple) -> None:
+        heard.logits, heard.boxes = outputs[0][-1], outputs[1][-1]
+
+    def hear_weights(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        heard.weights = output.detach().float()
+
+    def hear_layer(layer: nn.Module, *_) -> None:
+        # Taken here: the detector clears the trace once its decoder has run.
+        if layer is routed[0]:
+            heard.entered = []
+        heard.entered.append(layer.trace.enter)
+
+    with ExitStack() as stack:
+        if hasattr(detector, 'forward_transformer'):
+            handle = detector.bbox_head.register_forward_hook(hear_head)
+            stack.callback(handle.remove)
+        if generator is not None:
+            generator = generator.weight_generator
+            stack.callback(generator.register_forward_hook(hear_weights).remove)
+        for layer in routed:
+            stack.callback(layer.register_forward_hook(hear_layer).remove)
+        yield heard

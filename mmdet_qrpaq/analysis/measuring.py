@@ -1,0 +1,86 @@
+"""Measures what sections declare: for a script one of them, for the report all.
+
+What only looks on while a model runs shares one run over the images; see `one_pass`.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from ..records.provenance import hash_file, hash_text
+from ..runtime.checkpoints import is_remote
+from .one_pass import Observer, one_pass
+from .section import Section
+from .trained_detector import TrainedModel
+
+
+def measure(
+    section: Section, models: Sequence[TrainedModel], options: dict[str, Any]
+) -> tuple[dict, Figure | None]:
+    """Return numbers and figure of one section alone.
+
+    Raises:
+        ConfigError: It does not apply.
+    """
+    observers = observers_of(section, models, options)
+    for model, observer in zip(models, observers, strict=False):
+        one_pass(model, [observer])
+    return conclude(section, models, options, observers)
+
+
+def observers_of(
+    section: Section, models: Sequence[TrainedModel], options: dict[str, Any]
+) -> list[Observer]:
+    """Return one observer for each model; none where the section needs its own run.
+
+    Raises:
+        ConfigError: The section does not apply.
+    """
+    if not hasattr(section.work, 'observe'):
+        return []
+    return [section.work.observe(model, **options) for model in models]
+
+
+def conclude(
+    section: Section,
+    models: Sequence[TrainedModel],
+    options: dict[str, Any],
+    observers: Sequence[Observer],
+) -> tuple[dict, Figure | None]:
+    """Return numbers and figure, once the observers have seen their images.
+
+    Raises:
+        ConfigError: The section does not apply.
+    """
+    if observers:
+        return section.work.conclude(models, observers, **options)
+    return section.work.measure(models, **options)
+
+
+def origin_of(
+    section: Section, models: Sequence[TrainedModel], options: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what a section's numbers are made from, as JSON types."""
+    made_from = dict(
+        models=[dict(model.origin, **fingerprint(model)) for model in models],
+        split=models[0].split,
+        options=options,
+    )
+    return json.loads(json.dumps(made_from))
+
+
+def fingerprint(model: TrainedModel) -> dict[str, str]:
+    """Return what tells a model and its data from others: hashes of their contents."""
+    settings = json.dumps(model.cfg.to_dict(), default=str, sort_keys=True)
+    weights = 'none'
+    if not model.is_untrained:
+        path = Path(model.checkpoint)
+        weights = 'not here' if is_remote(model.checkpoint) else hash_file(path)
+    annotations = Path(str(getattr(model.dataloader.dataset, 'ann_file', '')))
+    data = hash_file(annotations) if annotations.is_file() else 'unknown'
+    return dict(
+        config_hash=hash_text(settings), weights_hash=weights, annotations_hash=data
+    )

@@ -1,0 +1,157 @@
+"""One run of a model over its images, for all analyses that only look on.
+
+An observer has `images`, the positions of the images that it wants (None: all), and
+`see(batch)`, which takes a `SeenBatch`.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from mmdet.structures import SampleList
+from rich.progress import track
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from ..errors import ConfigError
+from .listening import Heard, listening
+from .matching import MatchedBatch, match
+from .trained_detector import TrainedModel, boxes_follow_resize
+
+
+@dataclass
+class SeenBatch:
+    """A batch, what the detector makes of it, and how it came to it.
+
+    Attributes:
+        samples: Predictions beside the ground truth, as evaluators take them.
+        heard: What the detector said on the way.
+        detector: Who said it.
+        dataset: Where the images are from.
+        raw: What the data loader gave.
+        images: Positions in the data set.
+        again: Predicts once more, for who changes the decoder meanwhile; backbone and
+            encoder do not run again.
+    """
+
+    samples: SampleList
+    heard: Heard
+    detector: nn.Module
+    dataset: Dataset
+    raw: dict[str, Any] | None = None
+    images: Sequence[int] = ()
+    again: Callable[[], SampleList] | None = None
+
+    @cached_property
+    def matched(self) -> MatchedBatch:
+        """Queries of the last layer with their objects; needs `require_matching`."""
+        resized = boxes_follow_resize(self.dataset)
+        logits, boxes = self.heard.logits.float(), self.heard.boxes.float()
+        head = self.detector.bbox_head
+        return match(head, logits, boxes, self.samples, resized)
+
+
+class Observer(Protocol):
+    """Looks on while a model runs over its images."""
+
+    images: Sequence[int] | None
+
+    def see(self, batch: SeenBatch) -> None:
+        """Take note of a batch."""
+
+
+@torch.no_grad()
+def one_pass(model: TrainedModel, observers: Sequence[Observer]) -> None:
+    """Run a model over its images once, and show each observer those that it wants.
+
+    A batch may hold images that an observer did not ask for.
+
+    Raises:
+        ConfigError: There are no images, or the pipeline loads no ground truth.
+    """
+    if not observers:
+        return
+    detector, dataloader = model.detector, model.dataloader
+    wanted = [None if o.images is None else set(o.images) for o in observers]
+    positions = range(len(dataloader.dataset))
+    if None not in wanted:
+        positions = sorted(set().union(*wanted))
+        dataloader = _only(dataloader, positions)
+    seen = 0
+    with listening(detector) as heard:
+        for raw in track(dataloader, f'looking at the images with {model.name}'):
+            inputs = detector.data_preprocessor(raw, False)
+            with _encoded_once(detector):
+
+                def predict(inputs: dict = inputs) -> SampleList:
+                    samples = [copy.copy(s) for s in inputs['data_samples']]
+                    inputs = dict(inputs, data_samples=samples)
+                    return detector(**inputs, mode='predict')
+
+                samples = predict()
+                images = positions[seen : seen + len(samples)]
+                batch = SeenBatch(
+                    samples,
+                    copy.copy(heard),
+                    detector,
+                    model.dataloader.dataset,
+                    raw,
+                    images,
+                    predict,
+                )
+                for observer, wants in zip(observers, wanted, strict=True):
+                    if wants is None or wants & set(images):
+                        observer.see(batch)
+            seen += len(samples)
+    if not seen:
+        raise ConfigError('the data loader has no images; mend its ann_file.')
+
+
+def spread(number: int, total: int) -> list[int]:
+    """Return positions of images spread evenly over a data set, at most `number`."""
+    number = min(number, total)
+    places = np.linspace(0, total - 1, number).round()
+    return places.astype(int).tolist()
+
+
+def _only(dataloader: DataLoader, positions: Sequence[int]) -> DataLoader:
+    """Return a loader of some images, otherwise like another."""
+    return DataLoader(
+        Subset(dataloader.dataset, positions),
+        # A sampler of whole batches leaves the loader itself without a size.
+        batch_size=dataloader.batch_size or dataloader.batch_sampler.batch_size,
+        collate_fn=dataloader.collate_fn,
+        num_workers=dataloader.num_workers,
+    )
+
+
+@contextmanager
+def _encoded_once(detector: nn.Module) -> Iterator[None]:
+    """Keep what backbone and encoder make of a batch: nearly all the work."""
+    names = [(detector.backbone, 'forward')]
+    if hasattr(detector, 'forward_encoder'):
+        names.append((detector, 'forward_encoder'))
+    for owner, name in names:
+        setattr(owner, name, _once(getattr(owner, name)))
+    try:
+        yield
+    finally:
+        for owner, name in names:
+            delattr(owner, name)
+
+
+def _once(function: Callable) -> Callable:
+    """Return a function that runs on its first call and then repeats the answer."""
+    answers = []
+
+    def answer(*args, **kwargs):
+        if not answers:
+            answers.append(function(*args, **kwargs))
+        return answers[0]
+
+    return answer
