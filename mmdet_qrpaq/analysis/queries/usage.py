@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ...records.schema import COUNT, SHARE, TEXT, fields, list_of, or_none
 from ...records.tables import Table, plain
-from ..matching import confident_and_correct, require_matching
+from ..matching import MatchedBatch, confident_and_correct, require_matching
 from ..one_pass import SeenBatch
 from ..trained_detector import TrainedModel
 
@@ -83,6 +83,14 @@ def _gini_or_none(counts: np.ndarray) -> float | None:
     return gini(counts) if counts.any() else None
 
 
+def count_hits(
+    batch: MatchedBatch, score_threshold: float, iou_threshold: float
+) -> Tensor:
+    """Return the hits, and the confident and correct ones, of each query: (2, nq)."""
+    good = confident_and_correct(batch, score_threshold, iou_threshold)
+    return torch.stack([batch.matched, good]).sum(1)
+
+
 @dataclass
 class QueryUsage:
     """Hits per query over a data set.
@@ -128,7 +136,7 @@ class UsageObserver:
     def __init__(self, score_threshold: float, iou_threshold: float) -> None:
         self._thresholds = (score_threshold, iou_threshold)
         self._hits: Tensor | int = 0
-        self.num_images = self._num_objects = 0
+        self.num_images = self.num_objects = 0
 
     def see(self, batch: SeenBatch) -> None:
         """Count a batch."""
@@ -136,7 +144,7 @@ class UsageObserver:
         good = confident_and_correct(matched, *self._thresholds)
         self._hits = self._hits + torch.stack([matched.matched, good]).sum(1)
         self.num_images += len(matched.boxes)
-        self._num_objects += matched.num_objects
+        self.num_objects += matched.num_objects
 
     def usage(self, reduce: bool = False) -> QueryUsage:
         """Return what was counted.
@@ -147,7 +155,7 @@ class UsageObserver:
         hits = self._hits
         if reduce:
             all_reduce(hits)
-        return QueryUsage(*hits.cpu().numpy(), self.num_images, self._num_objects)
+        return QueryUsage(*hits.cpu().numpy(), self.num_images, self.num_objects)
 
 
 def observe(
