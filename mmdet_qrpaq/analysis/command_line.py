@@ -44,6 +44,9 @@ def main(section: Section, description: str, argv: list[str] | None = None) -> N
     models = read_models(args, untrained=section.untrained)
     for model in models:
         check_data(model.cfg, model.split)
+    # All of them now: a wrong checkpoint is told before the first is measured.
+    for model in models:
+        model.dataloader, model.detector  # noqa: B018
     options = section.choose(**vars(args))
     origin = describe_origin(**origin_of(section, models, options))
     numbers, figure = measure(section, models, options)

@@ -61,11 +61,19 @@ def conclude(
 
 
 def origin_of(
-    section: Section, models: Sequence[TrainedModel], options: dict[str, Any]
+    section: Section,
+    models: Sequence[TrainedModel],
+    options: dict[str, Any],
+    hashes: dict[str, dict[str, str]] | None = None,
 ) -> dict[str, Any]:
-    """Return what a section's numbers are made from, as JSON types."""
+    """Return what a section's numbers are made from, as JSON types.
+
+    Args:
+        hashes: What `fingerprint` returns, by the model's name, where it is known.
+    """
+    hashes = hashes or {model.name: fingerprint(model) for model in models}
     made_from = dict(
-        models=[dict(model.origin, **fingerprint(model)) for model in models],
+        models=[dict(model.origin, **hashes[model.name]) for model in models],
         split=models[0].split,
         options=options,
     )

@@ -1,0 +1,104 @@
+"""The command line of the report."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ... import command_line
+from ...errors import ConfigError
+from ...records.results import check_writable, write_whole
+from ..section import IOU_THRESHOLD, SCORE_THRESHOLD, count, share
+from .sections import SECTIONS, SHORTER
+
+
+def parse_args(description: str, argv: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command_line.add_model_arguments(parser)
+    names = [section.name for section in SECTIONS]
+    parser.add_argument(
+        '--only',
+        nargs='+',
+        choices=names,
+        metavar='SECTION',
+        help=f'only these: {", ".join(names)}',
+    )
+    for name, what in (('score', SCORE_THRESHOLD), ('iou', IOU_THRESHOLD)):
+        parser.add_argument(
+            f'--{name}-threshold',
+            type=share,
+            help=f"{what}, in every section that has one (each section's own)",
+        )
+    number = SHORTER['side_by_side']['num_images']
+    parser.add_argument(
+        '--num-images',
+        '--num-pictures',
+        type=count,
+        default=number,
+        help=f'images side by side ({number})',
+    )
+    parser.add_argument(
+        '--repeats', type=count, default=20, help='timed predictions of a model (20)'
+    )
+    parser.add_argument('--title', help='heading of the page (the names of the models)')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='FILE.html',
+        help='file to write (report.html beside the checkpoint)',
+    )
+    return parser.parse_args(argv)
+
+
+def main(description: str, argv: list[str] | None = None) -> None:
+    """Measure what applies, write the page and say where.
+
+    Args:
+        description: For ``--help``.
+        argv: Words of the command line; None are those of this process.
+
+    Raises:
+        ConfigError: An option, config, checkpoint or data cannot work.
+        SystemExit: An analysis failed; the page is written all the same.
+    """
+    args = parse_args(description, argv)
+    out = args.out or Path(args.checkpoint).parent / 'report.html'
+    if out.suffix != '.html':
+        raise ConfigError(f'--out is {out}, which does not end in .html; add that.')
+    check_writable(out)
+    command_line.load_package()
+
+    from ..trained_detector import check_data, read_models
+    from .page import render_page
+    from .parts import FAILED, make_parts
+
+    models = read_models(args)
+    for model in models:
+        check_data(model.cfg, model.split)
+    # All of them now: a wrong checkpoint is told before the first is measured.
+    for model in models:
+        model.dataloader, model.detector  # noqa: B018
+    chosen = {
+        name: value
+        for name, value in vars(args).items()
+        if name.endswith('_threshold') and value is not None
+    }
+    more = dict(SHORTER, efficiency=dict(repeats=args.repeats))
+    more['side_by_side'] = dict(num_images=args.num_images)
+    sections = [
+        (section, section.choose(**chosen, **more.get(section.name, {})))
+        for section in SECTIONS
+        if args.only is None or section.name in args.only
+    ]
+    parts = []
+    for part in make_parts(sections, models, out.parent / f'{out.stem}_files'):
+        print(f'  {part.status}' + (f': {part.sentence}' if part.sentence else ''))
+        parts.append(part)
+    title = args.title or f'Analysis of {", ".join(model.name for model in models)}'
+    print(write_whole(out, render_page(title, ' '.join(sys.argv), parts)))
+    failed = [part.title for part in parts if part.status == FAILED]
+    if failed:
+        print(f'error: failed: {", ".join(failed)}; see above.', file=sys.stderr)
+        sys.exit(1)
