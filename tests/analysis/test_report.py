@@ -2,32 +2,26 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from matplotlib.figure import Figure
 
-from mmdet_qrpaq.analysis.detections.overview import (
-    describe_models,
-    draw_precision,
-    evaluate_models,
-)
+from mmdet_qrpaq.analysis.report import command as report_command
 from mmdet_qrpaq.analysis.report import parts as report
-from mmdet_qrpaq.analysis.report.measures import find_logs
 from mmdet_qrpaq.analysis.report.page import render_page
-from mmdet_qrpaq.analysis.report.parts import Section, Table, make_parts
-from mmdet_qrpaq.analysis.report.tables import model_tables, precision_tables
+from mmdet_qrpaq.analysis.report.parts import make_parts
+from mmdet_qrpaq.analysis.section import Section
 from mmdet_qrpaq.analysis.trained_detector import TrainedModel
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.records.schema import COUNT, fields
+from mmdet_qrpaq.records.tables import Table
 from mmdet_qrpaq.runtime.building import build_model
 from mmdet_qrpaq.runtime.configs import read_config
 from reference.html_page import CHROMIUM, check_in_a_browser, check_page
-from tiny_runs import CLASSES, CONFIG, TOOLS, load_tool, write_dataset
-
-sys.path[:0] = [str(TOOLS / 'analysis'), str(TOOLS)]
+from tiny_runs import CLASSES, CONFIG, write_dataset
 
 METHODS = """\
 _base_ = [{base!r}]
@@ -65,7 +59,9 @@ def models(folder):
 
 
 class Fake:
-    """A section that counts how often it is measured, and does what it is told."""
+    """The work of a section, which counts its calls and does what it is told."""
+
+    SCHEMA = fields(answer=COUNT)
 
     def __init__(self, outcome=None):
         self.outcome, self.calls = outcome, []
@@ -78,20 +74,46 @@ class Fake:
         figure.subplots().plot([0, 1])
         return dict(answer=42), figure
 
-    def section(self, name='fake', **changes):
+    def tables(self, numbers):
+        rows = [['x & y', str(numbers['answer'])]]
+        return [Table('Answers', ('model', 'n'), rows, notes=['As it <is>.'])]
+
+    def section(self, name='fake', options=None, **changes):
         settings = dict(
             name=name,
             title=f'Section {name}',
             how='Asked <twice>.',
             shows='A line that rises from left to right.',
-            measure=self.measure,
-            schema=fields(answer=COUNT),
-            tables=lambda numbers: [
-                Table('Answers', ('model', 'n'), [['x & y', str(numbers['answer'])]])
-            ],
-            options=dict(threshold=0.5),
+            module='',
         )
-        return Section(**settings | changes)
+        made = type('Made', (Section,), dict(work=self))(**settings | changes)
+        return made, options or dict(threshold=0.5)
+
+
+class Watching(Fake):
+    """One that looks on."""
+
+    measure = None
+
+    def __init__(self, outcome=None, fails_at=None):
+        super().__init__(outcome)
+        self.fails_at = fails_at
+
+    def observe(self, model, **options):
+        if self.outcome is not None:
+            raise self.outcome
+        self.calls.append(model.name)
+        seen = []
+
+        def see(batch):
+            if self.fails_at == len(seen):
+                raise RuntimeError('no more')
+            seen.append([sample.img_id for sample in batch.samples])
+
+        return SimpleNamespace(images=None, see=see, seen=seen)
+
+    def conclude(self, models, observers, **options):
+        return dict(answer=sum(map(len, (o.seen for o in observers)))), None
 
 
 def parts_of(sections, models, folder):
@@ -117,7 +139,15 @@ def test_one_that_fails_or_does_not_apply_leaves_the_others_alone(models, tmp_pa
     files = sorted(path.name for path in (tmp_path / 'files').iterdir())
     assert files == ['good.json', 'good.png']
     page = check_page(render_page('A & B', 'report.py --x <y>', parts))
-    for words in ('A & B', 'report.py --x <y>', 'Asked <twice>.', 'x & y', '42'):
+    told = (
+        'A & B',
+        'report.py --x <y>',
+        'Asked <twice>.',
+        'x & y',
+        '42',
+        'As it <is>.',
+    )
+    for words in told:
         assert words in page.text
     assert 'Failed: KeyError' in page.text.replace('\n', ' ')
     assert page.text.count('Does not apply: no patterns.') == 2
@@ -144,6 +174,54 @@ def test_results_are_kept_while_their_origin_is_the_same(models, tmp_path):
     models[0].cfg.model.test_cfg.max_per_img = 7
     assert run() == (report.MADE, 1)
     assert run() == (report.REUSED, 0)
+
+
+def test_sections_that_look_on_share_one_run_and_fail_alone(models, tmp_path):
+    one, bad, late = Watching(), Watching(ConfigError('not it.')), Watching(fails_at=1)
+    alone, runs = Watching(), []
+    for model in models:
+        model.cfg.val_dataloader.batch_size = 2
+        forward = model.detector.forward
+
+        def count(*args, forward=forward, **kwargs):
+            runs.append(1)
+            return forward(*args, **kwargs)
+
+        model.detector.forward = count
+    sections = [
+        one.section('one', shows=''),
+        bad.section('bad', shows=''),
+        late.section('late', shows=''),
+        alone.section('alone', each=True, shows=''),
+    ]
+    parts = parts_of(sections, models, tmp_path)
+    assert [(part.section.name, part.status) for part in parts] == [
+        ('one', report.MADE),
+        ('bad', report.NOT_APPLICABLE),
+        ('late', report.FAILED),
+        ('alone', report.MADE),
+        ('alone', report.MADE),
+    ]
+    assert len(runs) == 2 * 2  # models, batches of three images
+    assert parts[2].sentence == 'RuntimeError: no more'
+    numbers = [json.loads(p.file.read_text())['numbers'] for p in parts if p.tables]
+    assert [n['answer'] for n in numbers] == [4, 2, 2]  # batches seen
+
+
+def test_what_a_script_has_left_is_taken_over(models, tmp_path):
+    model, fake = models[0], Fake()
+    shutil.copy(model.checkpoint, tmp_path / 'weights.pth')
+    model.checkpoint = str(tmp_path / 'weights.pth')
+    # As the script does it: beside the checkpoint.
+    (made,) = parts_of([fake.section()], [model], tmp_path)
+    (part,) = parts_of([fake.section()], [model], tmp_path / 'report_files')
+    assert (part.status, part.file) == (report.REUSED, made.file)
+    assert part.figure and part.tables and len(fake.calls) == 1
+    # Other options are another measurement.
+    other = fake.section(options=dict(threshold=0.6))
+    (part,) = parts_of([other], [model], tmp_path / 'report_files')
+    assert part.status == report.MADE
+    assert part.file.parent == tmp_path / 'report_files'
 
 
 @pytest.mark.parametrize('changed', ['weights', 'annotations'])
@@ -180,9 +258,9 @@ CHEAP = ['overview', 'precision', 'query_usage', 'routing', 'curves', 'side_by_s
 
 
 def test_report_of_two_models_through_the_command(folder, tmp_path, capsys):
-    tool, out = load_tool('analysis/report'), tmp_path / 'new' / 'report.html'
+    out = tmp_path / 'new' / 'report.html'
     options = ['--out', str(out), '--num-pictures', '2', '--only', *CHEAP]
-    tool.main(command(folder, *options))
+    report_command.main('', command(folder, *options))
     page = check_page(out.read_text())
     files = out.parent / 'report_files'
     text = ' '.join(page.text.split())
@@ -209,7 +287,7 @@ def test_report_of_two_models_through_the_command(folder, tmp_path, capsys):
     assert '[4/7] Query routing of host' in printed
     # Nothing is measured twice.
     before = {path: path.stat().st_mtime_ns for path in files.iterdir()}
-    tool.main(command(folder, *options))
+    report_command.main('', command(folder, *options))
     assert {path: path.stat().st_mtime_ns for path in files.iterdir()} == before
     if CHROMIUM:
         check_in_a_browser(out, tmp_path, images=4, sections=len(CHEAP))
@@ -218,13 +296,13 @@ def test_report_of_two_models_through_the_command(folder, tmp_path, capsys):
 def test_a_failing_section_is_told_in_page_and_exit_status(
     folder, tmp_path, monkeypatch, capsys
 ):
-    tool, out = load_tool('analysis/report'), tmp_path / 'report.html'
+    out = tmp_path / 'report.html'
     bad = Fake(RuntimeError('out of luck'))
     sections = [bad.section(), Fake().section('good')]
-    name = 'mmdet_qrpaq.analysis.report.sections.list_sections'
-    monkeypatch.setattr(name, lambda *_: sections)
+    sections = [section for section, _ in sections]
+    monkeypatch.setattr(report_command, 'SECTIONS', sections)
     with pytest.raises(SystemExit) as stop:
-        tool.main(command(folder, '--out', str(out)))
+        report_command.main('', command(folder, '--out', str(out)))
     assert stop.value.code == 1
     assert 'error: failed: Section fake' in capsys.readouterr().err
     page = check_page(out.read_text())
@@ -232,59 +310,37 @@ def test_a_failing_section_is_told_in_page_and_exit_status(
     assert len(page.images) == 1
 
 
-def test_there_is_no_ap_of_some_of_the_evaluators_pictures(models):
-    models[0].cfg.val_dataloader.dataset.indices = 2
-    with pytest.raises(ConfigError, match='knows 3 pictures and the data loader 2'):
-        evaluate_models(models[:1])
+@pytest.mark.parametrize(
+    ('words', 'sentence'),
+    [
+        (['--num-pictures', '0'], 'must be a whole number from 1, got 0'),
+        (['--score-threshold', '2'], 'must be between 0 and 1, got 2'),
+        (['--score-threshold', 'nan'], 'must be between 0 and 1, got nan'),
+    ],
+)
+def test_options_outside_their_range(words, sentence, capsys):
+    with pytest.raises(SystemExit) as stop:
+        report_command.main('', ['a.py', 'a.pth', *words])
+    assert stop.value.code == 2 and sentence in capsys.readouterr().err
 
 
-def test_a_class_that_never_occurs_is_named_and_has_no_ap(models, tmp_path):
-    annotations = json.loads(Path(models[0].dataloader.dataset.ann_file).read_text())
-    squares = [a for a in annotations['annotations'] if a['category_id'] == 1]
-    path = tmp_path / 'squares.json'
-    path.write_text(json.dumps(annotations | dict(annotations=squares)))
-    cfg = models[0].cfg
-    cfg.val_dataloader.dataset.ann_file = cfg.val_evaluator.ann_file = str(path)
-    model = TrainedModel('host', models[0].config, models[0].checkpoint, cfg)
-    (row,) = evaluate_models([model])['models']
-    assert row['classes']['disc'] is None and row['classes']['square'] is not None
-    assert row['AP']['APm'] is None and row['AP']['APs'] is not None
-    _, data = model_tables(describe_models([model]))
-    assert data.caption == 'Data of host: 3 objects in 3 pictures; never there: disc'
+def test_a_threshold_reaches_every_section_that_has_one(monkeypatch, folder, tmp_path):
+    asked = {}
 
+    def note(sections, *_):
+        asked.update({section.name: options for section, options in sections})
+        return iter(())
 
-def test_classes_of_different_data_are_not_mixed_up():
-    def row(name, num_images, **classes):
-        ap = dict.fromkeys(('AP', 'AP50', 'AP75', 'APs', 'APm', 'APl'), 0.5)
-        more = dict(num_images=num_images, AP_with_nms=0.5)
-        return dict(name=name, AP=ap, classes=classes, **more)
-
-    models = [row('a', 3, cat=0.1, dog=0.2), row('b', 3, cat=0.3, dog=0.4)]
-    _, both = precision_tables(dict(models=models))
-    assert both.columns == ['model', 'cat', 'dog'] and len(both.rows) == 2
-    axes = draw_precision(dict(models=models)).axes[0]
-    assert [t.get_text() for t in axes.get_xticklabels()][6:] == ['cat', 'dog']
-
-    models.append(row('c', 4, dog=0.5, cat=0.6))
-    _, both, other = precision_tables(dict(models=models))
-    assert len(both.rows) == 2
-    assert other.columns == ['model', 'dog', 'cat']
-    assert [cells[0] for cells in other.rows] == ['c']
-    axes = draw_precision(dict(models=models)).axes[0]
-    assert len(axes.get_xticklabels()) == 6
-    assert axes.get_title(loc='left') == '3 and 4 pictures'
-
-
-def test_curves_of_a_training_that_went_on_are_drawn_anew(models, tmp_path):
-    models[0].checkpoint = str(tmp_path / 'epoch_4.pth')
-    assert find_logs(models[:1]) == {'host': None}
-    log = tmp_path / '20300101_000000' / 'vis_data' / 'scalars.json'
-    log.parent.mkdir(parents=True)
-    log.write_text('{"loss": 1.0}')
-    before = find_logs(models[:1])
-    assert before['host']['folder'] == str(tmp_path)
-    log.write_text('{"loss": 1.0}\n{"loss": 0.5}')
-    assert find_logs(models[:1]) != before
+    monkeypatch.setattr(report, 'make_parts', note)
+    out = ['--out', str(tmp_path / 'r.html'), '--score-threshold', '0.1']
+    report_command.main('', command(folder, *out))
+    own = {s.name: s.choose() for s in report_command.SECTIONS}
+    having = {name for name, options in own.items() if 'score_threshold' in options}
+    assert len(having) >= 4
+    for name, options in asked.items():
+        if name in having:
+            assert options['score_threshold'] == 0.1
+        assert options.keys() == own[name].keys()
 
 
 @pytest.mark.parametrize(
@@ -292,8 +348,6 @@ def test_curves_of_a_training_that_went_on_are_drawn_anew(models, tmp_path):
     [
         (['--out', 'report.json'], 'does not end in .html'),
         (['--out', '/proc/x/report.html'], 'cannot be written'),
-        (['--num-pictures', '0'], '--num-pictures is 0'),
-        (['--score-threshold', '2'], 'between 0 and 1'),
         (['--also', 'host', 'x.py', 'x.pth'], "two models have the name 'host'"),
         (['--also', 'x', 'x.py', 'x.pth'], 'config x.py does not exist'),
     ],
@@ -303,5 +357,5 @@ def test_what_cannot_work_is_told_before_anything_is_measured(
 ):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=words):
-        load_tool('analysis/report').main(command(folder, *more))
+        report_command.main('', command(folder, *more))
     assert not list(tmp_path.iterdir())

@@ -1,16 +1,18 @@
 """What the analysis tools refuse before their work, and how runs are told apart."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
+from mmdet_qrpaq.analysis.command_line import main, parse_args
+from mmdet_qrpaq.analysis.detections.section import SIDE_BY_SIDE
+from mmdet_qrpaq.analysis.queries.section import USAGE
+from mmdet_qrpaq.analysis.routing.section import ROUTING
 from mmdet_qrpaq.analysis.trained_detector import read_models
+from mmdet_qrpaq.analysis.training.section import CURVES
 from mmdet_qrpaq.errors import ConfigError
-from tiny_runs import CLASSES, CONFIG, TOOLS, load_tool, write_dataset
-
-sys.path.insert(0, str(TOOLS / 'analysis'))
+from tiny_runs import CLASSES, CONFIG, write_dataset
 
 NO_CHECKPOINT = 'none.pth'  # every refusal below comes before it is missed
 
@@ -27,7 +29,7 @@ def config(tmp_path: Path, dataset: Path) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize('tool', ['query_usage', 'side_by_side'])
+@pytest.mark.parametrize('section', [USAGE, SIDE_BY_SIDE])
 @pytest.mark.parametrize(
     ('damage', 'words'),
     [
@@ -36,25 +38,28 @@ def config(tmp_path: Path, dataset: Path) -> str:
         (lambda root: None, f'{NO_CHECKPOINT} does not exist'),
     ],
 )
-def test_data_is_checked_before_the_checkpoint(config, dataset, tool, damage, words):
+def test_data_is_checked_before_the_checkpoint(config, dataset, section, damage, words):
     damage(dataset)
     with pytest.raises(ConfigError, match=words):
-        load_tool(f'analysis/{tool}').main([config, NO_CHECKPOINT])
+        main(section, '', [config, NO_CHECKPOINT])
 
 
 @pytest.mark.parametrize(
-    ('tool', 'option'),
+    ('section', 'option'),
     [
-        ('query_usage', '--score-threshold'),
-        ('query_usage', '--iou-threshold'),
-        ('side_by_side', '--score-threshold'),
-        ('side_by_side', '--iou-threshold'),
+        (USAGE, '--score-threshold'),
+        (USAGE, '--iou-threshold'),
+        (SIDE_BY_SIDE, '--score-threshold'),
+        (SIDE_BY_SIDE, '--iou-threshold'),
     ],
 )
 @pytest.mark.parametrize('value', ['7', '-3', 'nan'])
-def test_thresholds_outside_their_range(tool, option, value):
-    with pytest.raises(ConfigError, match=f'{option} must be between 0 and 1'):
-        load_tool(f'analysis/{tool}').main(['c.py', NO_CHECKPOINT, option, value])
+def test_thresholds_outside_their_range(section, option, value, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(section, '', ['c.py', NO_CHECKPOINT, f'{option}={value}'])
+    assert stop.value.code == 2
+    told = capsys.readouterr().err
+    assert f'{option}: must be' in told and f'between 0 and 1, got {value}' in told
 
 
 def log(work_dir: Path, loss: float) -> str:
@@ -79,26 +84,24 @@ def test_results_that_cannot_be_written(tmp_path, name, words):
     (tmp_path / 'folder.png').mkdir()
     out = ['--out', str(tmp_path / name)]
     with pytest.raises(ConfigError, match=words):
-        load_tool('analysis/training_curves').main(['nowhere', *out])
-    for tool in ('side_by_side', 'query_usage', 'query_routing'):
+        main(CURVES, '', ['nowhere', *out])
+    for section in (SIDE_BY_SIDE, USAGE, ROUTING):
         with pytest.raises(ConfigError, match=words):
-            load_tool(f'analysis/{tool}').main(['c.py', NO_CHECKPOINT, *out])
+            main(section, '', ['c.py', NO_CHECKPOINT, *out])
     assert (tmp_path / 'file').read_text() == 'kept'
 
 
 def test_refused_run_leaves_no_folder(tmp_path):
     with pytest.raises(ConfigError, match='no training log'):
-        load_tool('analysis/training_curves').main(
-            [str(tmp_path), '--out', str(tmp_path / 'new' / 'x.json')]
-        )
+        main(CURVES, '', [str(tmp_path), '--out', str(tmp_path / 'new' / 'x.json')])
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize('second', ['run', 'other'])
 def test_runs_are_named_apart(tmp_path, second):
-    tool, out = load_tool('analysis/training_curves'), tmp_path / 'new' / 'curves.json'
+    out = tmp_path / 'new' / 'curves.json'
     paths = [log(tmp_path / 'a' / 'run', 2.0), log(tmp_path / 'b' / second, 1.0)]
-    tool.main([*paths, '--out', str(out)])
+    main(CURVES, '', [*paths, '--out', str(out)])
     result = json.loads(out.read_text())
     assert result['origin']['work_dirs'] == paths
     names = paths if second == 'run' else ['run', 'other']
@@ -111,14 +114,13 @@ def test_runs_are_named_apart(tmp_path, second):
 def test_every_run_needs_a_name(tmp_path):
     path = log(tmp_path / 'run', 2.0)
     with pytest.raises(ConfigError, match='2 names for 1 work directories'):
-        load_tool('analysis/training_curves').main([path, '--names', 'a', 'b'])
+        main(CURVES, '', [path, '--names', 'a', 'b'])
 
 
 def test_models_are_read_in_order_with_common_changes(config):
-    tool = load_tool('analysis/query_usage')
     words = [config, 'a.pth', '--also', 'ours', config, 'b.pth']
     words += ['--cfg-options', 'model.num_queries=7', '--split', 'test']
-    models = read_models(tool.parse_args(words))
+    models = read_models(parse_args(USAGE, '', words))
     assert [(m.name, m.checkpoint, m.split) for m in models] == [
         ('tiny', 'a.pth', 'test'),
         ('ours', 'b.pth', 'test'),
@@ -129,4 +131,4 @@ def test_models_are_read_in_order_with_common_changes(config):
 def test_two_models_of_one_name_are_refused(config):
     words = [config, 'a.pth', '--also', 'tiny', config, 'b.pth']
     with pytest.raises(ConfigError, match="two models have the name 'tiny'"):
-        load_tool('analysis/side_by_side').main(words)
+        main(SIDE_BY_SIDE, '', words)

@@ -71,8 +71,8 @@ def main(description: str, argv: list[str] | None = None) -> None:
     command_line.load_package()
 
     from ..trained_detector import check_data, read_models
+    from . import parts as report
     from .page import render_page
-    from .parts import FAILED, make_parts
 
     models = read_models(args)
     for model in models:
@@ -93,12 +93,12 @@ def main(description: str, argv: list[str] | None = None) -> None:
         if args.only is None or section.name in args.only
     ]
     parts = []
-    for part in make_parts(sections, models, out.parent / f'{out.stem}_files'):
+    for part in report.make_parts(sections, models, out.parent / f'{out.stem}_files'):
         print(f'  {part.status}' + (f': {part.sentence}' if part.sentence else ''))
         parts.append(part)
     title = args.title or f'Analysis of {", ".join(model.name for model in models)}'
     print(write_whole(out, render_page(title, ' '.join(sys.argv), parts)))
-    failed = [part.title for part in parts if part.status == FAILED]
+    failed = [part.title for part in parts if part.status == report.FAILED]
     if failed:
         print(f'error: failed: {", ".join(failed)}; see above.', file=sys.stderr)
         sys.exit(1)
