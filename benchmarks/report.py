@@ -23,9 +23,8 @@ from pathlib import Path
 from typing import Any
 
 __arguments_first__ = True
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-from benchmarks.recording import describe_environment, out_path, write
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.recording import ROOT, describe_environment, out_path, write
 from mmdet_qrpaq.command_line import load_package, run
 
 # Of these sections no two runs give the same.
