@@ -13,7 +13,7 @@ from mmdet.structures import DetDataSample
 from mmengine.model import revert_sync_batchnorm
 from mmengine.structures import InstanceData
 
-from mmdet_qrpaq.analysis.cost.efficiency_result import BatchCost
+from mmdet_qrpaq.analysis.cost.model_cost import BatchCost
 from mmdet_qrpaq.analysis.cost.timing import (
     StageClock,
     interleave,

@@ -22,6 +22,7 @@ class Option:
         help: For the command line; the default is added.
         type: Turns a word into a value; see `share` and `count`.
         settings: More for `add_argument`: choices, nargs, metavar.
+        formerly: Name of a flag that still works and is not told.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Option:
     help: str
     type: Callable[[str], Any] = str
     settings: tuple[tuple[str, Any], ...] = ()
+    formerly: str = ''
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
         """Add the flag to a command line."""
@@ -42,6 +44,15 @@ class Option:
             type=self.type,
             **dict(self.settings),
         )
+        if self.formerly:
+            parser.add_argument(
+                f'--{self.formerly}',
+                dest=self.name,
+                default=argparse.SUPPRESS,
+                help=argparse.SUPPRESS,
+                type=self.type,
+                **dict(self.settings),
+            )
 
 
 @dataclass(frozen=True)
@@ -104,14 +115,16 @@ def share(text: str) -> float:
     return value
 
 
-def count(text: str) -> int:
-    """Read a whole number from 1.
+def count(text: str, least: int = 1) -> int:
+    """Read a whole number from 1, or from `least`.
 
     Raises:
         argparse.ArgumentTypeError: It is none.
     """
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'must be a whole number from 1, got {text}')
+    if not text.isdigit() or int(text) < least:
+        raise argparse.ArgumentTypeError(
+            f'must be a whole number from {least}, got {text}'
+        )
     return int(text)
 
 

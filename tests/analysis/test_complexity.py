@@ -10,8 +10,8 @@ from torch import nn
 from leaves import LEAVES
 from mmdet_qrpaq.analysis.cost.complexity import (
     OWN_STAGE,
+    complexity_of,
     detector_complexity,
-    measure,
 )
 from mmdet_qrpaq.analysis.cost.shapes_only import shapes_only
 from mmdet_qrpaq.errors import ConfigError
@@ -33,7 +33,7 @@ def test_convolution_and_linear_layer_by_hand():
         model['backbone'](torch.zeros(1, 3, 8, 6))
         model['neck'](torch.zeros(2, 5))
 
-    counted = measure(model, run)
+    counted = complexity_of(model, run)
     # 4 x 3 outputs x 4 channels, each 3 * 3 * 3 MACs; 2 FLOPs a MAC, bias free.
     # 2 rows x 7 outputs, each 5 MACs.
     assert counted.flops == dict(backbone=2 * 12 * 4 * 27, neck=2 * 2 * 7 * 5)
@@ -68,7 +68,7 @@ def test_deformable_attention_by_hand():
         + queries * samples * dim  # sum over samples, weighted by attention
         + queries * dim * dim  # output_proj
     )
-    assert measure(nn.ModuleDict({'encoder': attention}), run).flops == {
+    assert complexity_of(nn.ModuleDict({'encoder': attention}), run).flops == {
         'encoder': 2 * macs
     }
 
@@ -81,7 +81,7 @@ def test_ordinary_attention_by_hand():
     # Three input projections, scores, mix, output projection.
     macs = 3 * length * dim * dim + 2 * length * length * dim + length * dim * dim
     for need_weights in (True, False):
-        counted = measure(
+        counted = complexity_of(
             nn.ModuleDict({'decoder': attention}),
             lambda weights=need_weights: attention(x, x, x, need_weights=weights),
         )
@@ -104,7 +104,7 @@ def test_work_belongs_to_the_owner_of_the_innermost_module():
             self.x @ self.level_embed
 
     model = Detector()
-    counted = measure(model, model)
+    counted = complexity_of(model, model)
     assert counted.flops == {
         'decoder': 2 * 2 * 2,
         'bbox_head': 2 * 2 * 5,
@@ -115,22 +115,22 @@ def test_work_belongs_to_the_owner_of_the_innermost_module():
 
 def test_counting_leaves_no_trace():
     model = nn.ModuleDict({'neck': nn.Linear(2, 2)})
-    first = measure(model, lambda: model['neck'](torch.zeros(1, 2)))
+    first = complexity_of(model, lambda: model['neck'](torch.zeros(1, 2)))
     assert not model['neck']._forward_hooks and not model['neck']._forward_pre_hooks
     assert torch.backends.mha.get_fastpath_enabled()
-    assert measure(model, lambda: model['neck'](torch.zeros(1, 2))) == first
+    assert complexity_of(model, lambda: model['neck'](torch.zeros(1, 2))) == first
 
 
 def test_gradients_are_asked_for_again_afterwards():
     model = nn.ModuleDict({'neck': nn.Linear(2, 2), 'backbone': nn.Linear(2, 2)})
     model['backbone'].requires_grad_(False)
-    measure(model, lambda: model['neck'](torch.zeros(1, 2)))
+    complexity_of(model, lambda: model['neck'](torch.zeros(1, 2)))
     assert [p.requires_grad for p in model.parameters()] == [True, True, False, False]
 
 
 def test_what_only_training_needs_is_told():
     detector = build_host('deformable', 'qr_exit')
-    counted = measure(detector, lambda: None)
+    counted = complexity_of(detector, lambda: None)
     exit_heads = sum(p.numel() for p in detector.exit_heads.parameters())
     assert counted.training_params == exit_heads > 0
     assert counted.total_params == sum(p.numel() for p in detector.parameters())
@@ -146,10 +146,10 @@ def test_counts_do_not_need_the_numbers(host, method):
     def run() -> None:
         detector(**batch, mode='tensor')
 
-    counted = measure(detector, run)
+    counted = complexity_of(detector, run)
     fixed = (detector.backbone, detector.neck, detector.encoder)
     with shapes_only(*fixed):
-        assert measure(detector, run) == counted
+        assert complexity_of(detector, run) == counted
     assert min(counted.flops[part] for part in ('backbone', 'neck', 'encoder')) > 0
 
 
@@ -159,7 +159,9 @@ def test_bypassed_queries_save_their_share_by_hand():
     counted = []
     for share in (1, 0.5):
         detector.change_routing(policy=ForcedPolicy(share))
-        counted.append(measure(detector, lambda: detector(**batch, mode='tensor')))
+        counted.append(
+            complexity_of(detector, lambda: detector(**batch, mode='tensor'))
+        )
     every, half = (one.flops['decoder'] for one in counted)
 
     layer = detector.routed_layers[0]
@@ -201,10 +203,10 @@ def test_paq_dino_stays_within_the_papers_budget(report):
     # Table 7: 42.0 -> 43.8 M parameters, 'less than +5 % FLOPs'.
     assert 0 < report['difference']['params'] <= 1.9e6
     assert 0 < report['difference']['flops_percent'] <= 5
-    # A small picture gives the decoder's fixed work too much weight. Leave it out:
+    # A small image gives the decoder's fixed work too much weight. Leave it out:
     # the generator's work is a * area + c, that of the remaining stages A * area, and
     # (a * area + c) / (A * area) only falls with the area. Hence a bound for every
-    # larger picture, 800 x 1333 included.
+    # larger image, 800 x 1333 included.
     stages = report['model']['stages']
     growing = sum(stages[name]['flops'] for name in ('backbone', 'neck', 'encoder'))
     assert stages['pattern_query_generator']['flops'] <= 0.05 * growing
@@ -233,7 +235,7 @@ def test_counts_are_those_of_a_known_detector(report):
 
 
 @pytest.mark.parametrize('shape', [(0, 5), (64, 64)])
-def test_picture_of_a_bad_size(shape):
+def test_image_of_a_bad_size(shape):
     with pytest.raises(ConfigError, match=f'{shape[0]} x {shape[1]}'):
         detector_complexity(read_config(UPSTREAM), shape)
 

@@ -1,31 +1,27 @@
-"""What models cost: ratios by hand, real pictures, and the command."""
+"""What models cost: ratios by hand, real images, and the command."""
 
 import json
-import sys
+from types import SimpleNamespace
 
 import jsonschema
 import numpy as np
 import pytest
 import torch
 
+from mmdet_qrpaq.analysis.command_line import main, parse_args
 from mmdet_qrpaq.analysis.cost.complexity import Complexity
-from mmdet_qrpaq.analysis.cost.efficiency import measure_efficiency, steps
-from mmdet_qrpaq.analysis.cost.efficiency_figure import draw_efficiency
-from mmdet_qrpaq.analysis.cost.efficiency_result import (
-    SCHEMA,
-    BatchCost,
-    Efficiency,
-    ModelCost,
-)
+from mmdet_qrpaq.analysis.cost.efficiency import SCHEMA, measure, tables
+from mmdet_qrpaq.analysis.cost.model_cost import BatchCost, ModelCost
+from mmdet_qrpaq.analysis.cost.section import EFFICIENCY
 from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.records.provenance import device_name
+from mmdet_qrpaq.records.tables import print_table
 from tiny_hosts import ForcedPolicy, build_host, build_upstream, make_batch
-from tiny_runs import CLASSES, CONFIG, TOOLS, run_tool, write_dataset
-
-sys.path.insert(0, str(TOOLS / 'analysis'))
+from tiny_runs import CLASSES, CONFIG, run_script, write_dataset
 
 
-class Pictures:
-    """As a data set packs them: three pictures, two of one size."""
+class Images:
+    """As a data set packs them: three images, two of one size."""
 
     def __init__(self) -> None:
         self.items = [
@@ -38,8 +34,14 @@ class Pictures:
     def __getitem__(self, index: int) -> dict:
         sample = self.items[index]['data_samples'][0].clone()
         sample.set_metainfo(dict(img_path=f'folder/{index}.png'))
-        picture = (self.items[index]['inputs'][0].abs() * 50).byte()
-        return dict(inputs=picture, data_samples=sample)
+        image = (self.items[index]['inputs'][0].abs() * 50).byte()
+        return dict(inputs=image, data_samples=sample)
+
+
+def model(name: str, detector: torch.nn.Module) -> SimpleNamespace:
+    """As much of a `TrainedModel` as is asked of it."""
+    dataloader = SimpleNamespace(dataset=Images())
+    return SimpleNamespace(name=name, detector=detector.eval(), dataloader=dataloader)
 
 
 def cost(params: int, flops: list[int], peak: int, seconds: list[list[float]]):
@@ -61,7 +63,7 @@ def test_ratios_by_hand():
         flops=1.0,
         batches=[dict(peak_bytes=2.0, seconds=dict(median=1.5, quartiles=[1.0, 1.5]))],
     )
-    numbers = Efficiency({}, [host, ours]).as_dict()['models']
+    numbers = [host.as_dict(host), ours.as_dict(host)]
     assert numbers[0]['flops'] == dict(mean=1500, std=500)
     assert numbers[1]['flops'] == dict(mean=1500, std=0)
     assert numbers[0]['flops_by_stage']['decoder'] == dict(mean=1, std=0)
@@ -76,58 +78,53 @@ def test_ratios_by_hand():
 
 
 @pytest.fixture(scope='module')
-def measured() -> Efficiency:
+def measured() -> tuple:
     """Two equal upstream models and a routed one that skips half of its work."""
-    routed = build_host('deformable', 'qr').eval()
+    routed = build_host('deformable', 'qr')
     routed.change_routing(policy=ForcedPolicy(0.5, 0.5))
-    detectors = dict(
-        host=build_upstream('deformable').eval(),
-        same=build_upstream('deformable').eval(),
-        routed=routed,
-    )
-    counted = []
-    result = measure_efficiency(
-        detectors,
-        Pictures(),
-        batch_sizes=(1, 2),
-        repeats=3,
-        hardware='a machine',
-        advance=lambda: counted.append(1),
-    )
-    assert len(counted) == steps(3, 3, 2, 3)
-    return result
+    models = [
+        model('host', build_upstream('deformable')),
+        model('same', build_upstream('deformable')),
+        model('routed', routed),
+    ]
+    return measure(models, num_images=8, batch_sizes=(1, 2), repeats=3)
 
 
 def test_equal_models_cost_the_same(measured):
-    host, same, _ = measured.models
-    assert [one.flops for one in host.counted] == [one.flops for one in same.counted]
-    ratios = same.ratios(host)
+    host, same, _ = measured[0]['models']
+    assert host['flops_by_picture'] == same['flops_by_picture']
+    assert host['flops_by_stage'] == same['flops_by_stage']
+    ratios = same['ratios']
     assert ratios['flops'] == ratios['params'] == 1
     assert [batch['peak_bytes'] for batch in ratios['batches']] == [1, 1]
 
 
-def test_larger_pictures_and_batches_cost_more(measured):
-    for model in measured.models:
-        first, second, third = (one.total_flops for one in model.counted)
+def test_larger_images_and_batches_cost_more(measured):
+    for cost in measured[0]['models']:
+        first, second, third = cost['flops_by_picture']
         assert first == second < third
-        assert model.batches[0].peak_bytes < model.batches[1].peak_bytes
+        assert cost['batches'][0]['peak_bytes'] < cost['batches'][1]['peak_bytes']
 
 
 def test_routing_is_counted_as_done(measured):
-    host, _, routed = measured.models
-    assert routed.ratios(host)['flops'] < 1
-    for ours, theirs in zip(routed.counted, host.counted, strict=True):
-        assert ours.flops['decoder'] < theirs.flops['decoder']
-        assert ours.flops['encoder'] == theirs.flops['encoder']
+    host, _, routed = measured[0]['models']
+    assert routed['ratios']['flops'] < 1
+    for ours, theirs in zip(
+        routed['flops_by_picture'], host['flops_by_picture'], strict=True
+    ):
+        assert ours < theirs
+    ours, theirs = routed['flops_by_stage'], host['flops_by_stage']
+    assert ours['decoder']['mean'] < theirs['decoder']['mean']
+    assert ours['encoder'] == theirs['encoder']
 
 
-def test_the_result_is_what_its_schema_says_and_can_be_drawn(measured):
-    numbers = measured.as_dict()
+def test_the_result_is_what_its_schema_says_and_is_drawn(measured):
+    numbers, figure = measured
     jsonschema.validate(json.loads(json.dumps(numbers)), SCHEMA)
     protocol = numbers['protocol']
-    assert protocol['hardware'] == 'a machine' and protocol['repeats'] == 3
+    assert protocol['hardware'] == device_name(protocol['device'])
+    assert protocol['repeats'] == 3
     assert protocol['pictures'][2] == dict(name='2.png', height=96, width=96)
-    figure = draw_efficiency(measured)
     figure.canvas.draw()
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     host = numbers['models'][0]
@@ -139,38 +136,80 @@ def test_the_result_is_what_its_schema_says_and_can_be_drawn(measured):
     assert widths == pytest.approx(1000 * sum(stages))
 
 
+def test_a_row_has_all_that_a_model_and_a_batch_size_cost(measured):
+    numbers, _ = measured
+    (table,) = tables(numbers)
+    assert [row[0] for row in table.rows] == ['host'] * 2 + ['same'] * 2 + [
+        'routed'
+    ] * 2
+    same = numbers['models'][1]
+    assert table.rows[3][1] == f'{same["params"] / 1e6:.2f} (1.000)'
+    assert table.rows[3][3] == '2'
+    memory = same['batches'][1]['peak_bytes'] / 1e6
+    assert table.rows[3][4] == f'{memory:.1f} (1.000)'
+    # Where the first model needs none, there is no ratio.
+    same['ratios']['batches'][1]['peak_bytes'] = None
+    assert tables(numbers)[0].rows[3][4] == f'{memory:.1f}'
+
+
 @pytest.mark.parametrize(
     ('options', 'words'),
     [
-        (dict(repeats=1), '--repeats is 1'),
-        (dict(batch_sizes=(1, 0)), '--batch-sizes is 0'),
-        (dict(num_pictures=0), '--num-pictures is 0'),
+        (['--repeats', '1'], '--repeats: must be a whole number from 2, got 1'),
+        (['--batch-sizes', '1', '0'], '--batch-sizes: must be a whole number from 1'),
+        (['--num-images', '0'], '--num-images: must be a whole number from 1, got 0'),
     ],
 )
-def test_bad_options(options, words):
-    detectors = dict(host=build_upstream('deformable').eval())
-    with pytest.raises(ConfigError, match=words):
-        measure_efficiency(detectors, Pictures(), **options)
+def test_bad_options(options, words, capsys):
+    with pytest.raises(SystemExit) as end:
+        parse_args(EFFICIENCY, '', ['c.py', 'none', *options])
+    assert end.value.code == 2 and words in capsys.readouterr().err
 
 
-def test_other_detectors_and_empty_data_sets_are_refused():
+def test_a_flag_of_old_still_works_and_is_not_told(capsys):
+    words = ['c.py', 'none', '--num-pictures', '3']
+    assert parse_args(EFFICIENCY, '', words).num_images == 3
+    assert parse_args(EFFICIENCY, '', words[:2]).num_images == 8
+    with pytest.raises(SystemExit):
+        parse_args(EFFICIENCY, '', ['--help'])
+    told = capsys.readouterr().out
+    assert '--num-images' in told and 'pictures' not in told
+
+
+def test_other_detectors_are_refused():
     with pytest.raises(ConfigError, match='a Linear, which is no DETR'):
-        measure_efficiency(dict(odd=torch.nn.Linear(1, 1)), Pictures())
-    with pytest.raises(ConfigError, match='at least one picture'):
-        measure_efficiency(dict(host=build_upstream('deformable').eval()), [])
+        measure([model('odd', torch.nn.Linear(1, 1))], 1, [1], 2)
 
 
-def test_the_command(tmp_path, capsys):
+@pytest.fixture
+def config(tmp_path):
     root = write_dataset(tmp_path / 'data', num_train=0, num_val=2)
-    config = tmp_path / 'tiny.py'
-    config.write_text(CONFIG.format(classes=CLASSES, root=str(root)))
+    path = tmp_path / 'tiny.py'
+    path.write_text(CONFIG.format(classes=CLASSES, root=str(root)))
+    return path
+
+
+def test_empty_data_sets_are_refused(config, tmp_path):
+    annotations = tmp_path / 'data' / 'val.json'
+    content = json.loads(annotations.read_text())
+    annotations.write_text(json.dumps(dict(content, images=[], annotations=[])))
+    with pytest.raises(ConfigError, match='no images'):
+        main(EFFICIENCY, '', [str(config), 'none'])
+
+
+def test_the_command(config, tmp_path, capsys):
     out = tmp_path / 'new' / 'cost.json'
     options = ['--also', 'again', config, 'none', '--repeats', '2', '--out', out]
-    run_tool('analysis/efficiency', config, 'none', *options)
+    run_script('analysis/efficiency', config, 'none', *options)
+    told = capsys.readouterr().out
     result = json.loads(out.read_text())
     assert [model['name'] for model in result['numbers']['models']] == ['tiny', 'again']
+    assert result['origin']['options'] == dict(num_images=8, batch_sizes=[1], repeats=2)
     ratios = result['numbers']['models'][1]['ratios']
     assert ratios['flops'] == ratios['params'] == 1
     assert np.isfinite(ratios['batches'][0]['seconds']['median'])
     assert out.with_suffix('.png').stat().st_size > 10_000
-    assert 'GFLOPs' in capsys.readouterr().out
+    for table in tables(result['numbers']):
+        print_table(table)
+    printed = capsys.readouterr().out
+    assert 'GFLOPs' in printed and printed in told

@@ -5,6 +5,7 @@ from itertools import count
 import pytest
 import torch
 
+from mmdet_qrpaq.analysis.cost.model_cost import BatchCost
 from mmdet_qrpaq.analysis.cost.timing import (
     REST,
     STAGES,
@@ -12,7 +13,6 @@ from mmdet_qrpaq.analysis.cost.timing import (
     StageClock,
     interleave,
     peak_memory,
-    percentile,
     prediction_seams,
     summary,
     training_seams,
@@ -101,8 +101,8 @@ def test_every_stage_of_a_training_step_is_met(method):
     # A mark a second: the head's forward has one, nothing inside it is watched.
     num_exits = len(getattr(detector, 'routed_layers', []))
     assert stages['head'] == 1 + bool(num_exits)
-    # Two pictures: every decoder layer, the encoder, every exit head.
-    if method != 'paq':  # which matches all pictures at once, too
+    # Two images: every decoder layer, the encoder, every exit head.
+    if method != 'paq':  # which matches all images at once, too
         assert stages['matching'] == 2 * (len(detector.decoder.layers) + 1 + num_exits)
 
 
@@ -114,8 +114,9 @@ def batch_of(batch: dict) -> dict:
 def test_percentiles_by_hand():
     # 95 % of the way over four gaps is 3.8: between 40 and 100.
     values = [40, 10, 100, 20, 30]
-    assert percentile(values, 50) == 30
-    assert percentile(values, 95) == pytest.approx(40 + 0.8 * 60)
+    batch = BatchCost(1, 0, [dict(decoder=value) for value in values]).as_dict()
+    assert batch['p50'] == 30
+    assert batch['p95'] == pytest.approx(40 + 0.8 * 60)
     assert summary(values) == dict(median=30, quartiles=[20, 40])
 
 

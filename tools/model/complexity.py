@@ -1,9 +1,10 @@
-"""Print parameters and FLOPs of a DETR config, deformable attention counted.
+"""Print parameters and FLOPs of a detector for one image, by stage, on the CPU.
 
     python tools/model/complexity.py configs/paq_dino_r50_12e.py \\
         --baseline mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py
 
-What is counted, and how, is told by ``mmdet_qrpaq/analysis/cost/complexity.py``.
+Deformable attention is counted; nothing is downloaded. What is counted, and how, is
+told by `mmdet_qrpaq/analysis/cost/complexity.py`.
 """
 
 import argparse
@@ -13,10 +14,8 @@ from typing import TYPE_CHECKING
 
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from rich.console import Console
-from rich.table import Table
-
 from mmdet_qrpaq.command_line import add_config_options, load_package, run
+from mmdet_qrpaq.records.tables import Table, print_table
 
 if TYPE_CHECKING:
     from mmdet_qrpaq.analysis.cost.complexity import Complexity
@@ -28,11 +27,9 @@ CONVENTION = (
 
 
 def parse_args() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description='Parameters and FLOPs of a detector for one picture, by stage, '
-        'deformable attention counted. Runs on the CPU; downloads nothing.',
-        epilog=CONVENTION,
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         'config', help='config file, or package::path such as mmdet::dino/NAME.py'
@@ -43,7 +40,7 @@ def parse_args() -> argparse.Namespace:
         nargs=2,
         default=(800, 1333),
         metavar=('HEIGHT', 'WIDTH'),
-        help='size of the picture in pixels (default: 800 1333)',
+        help='size of the image in pixels (800 1333)',
     )
     parser.add_argument(
         '--baseline', metavar='CONFIG', help='a second config, without --cfg-options'
@@ -54,101 +51,87 @@ def parse_args() -> argparse.Namespace:
 
 
 def relative(value: int, base: int) -> float | None:
-    """Difference in percent; None where the base has nothing."""
+    """Return the difference in percent; None where the base has nothing."""
     return 100 * (value - base) / base if base else None
 
 
-def comparison(ours: 'Complexity', base: 'Complexity') -> dict[str, float | None]:
-    """Absolute and relative difference of the totals."""
-    return {
-        'params': ours.total_params - base.total_params,
-        'params_percent': relative(ours.total_params, base.total_params),
-        'flops': ours.total_flops - base.total_flops,
-        'flops_percent': relative(ours.total_flops, base.total_flops),
-    }
+def tabulate(caption: str, models: 'list[Complexity]') -> Table:
+    """Return a table with a row a stage, and the total.
 
-
-def render(ours: 'Complexity', base: 'Complexity | None') -> Table:
-    """One row for each stage, one for the total; four columns a unit if compared."""
-    table = Table()
-    table.add_column('stage', no_wrap=True)
+    Args:
+        models: One; or two, which then are compared.
+    """
+    columns = ['stage']
     for unit in ('params M', 'GFLOPs'):
-        more = () if base is None else ('baseline', 'difference', '%')
-        for column in (unit, *more):
-            table.add_column(column, justify='right')
+        columns += [unit, 'baseline', 'difference', '%'][: 4 if models[1:] else 1]
 
-    def add(name: str, *counts: list[int], style: str | None = None) -> None:
-        """``counts``: ours and perhaps the baseline's, for parameters and FLOPs."""
-        cells = []
-        for pair, unit in zip(counts, (1e6, 1e9), strict=True):
-            cells += [f'{value / unit:.3f}' for value in pair]
-            if base is not None:
-                percent = relative(*pair)
-                cells.append(f'{(pair[0] - pair[1]) / unit:+.3f}')
+    def row(name: str, *counts: list[int]) -> list[str]:
+        cells = [name]
+        for values, unit in zip(counts, (1e6, 1e9), strict=True):
+            cells += [f'{value / unit:.3f}' for value in values]
+            if models[1:]:
+                percent = relative(*values)
+                cells.append(f'{(values[0] - values[1]) / unit:+.3f}')
                 cells.append('-' if percent is None else f'{percent:+.2f}')
-        table.add_row(name, *cells, style=style)
+        return cells
 
-    models = [ours] if base is None else [ours, base]
-    for stage in dict.fromkeys(s for m in models for s in [*m.params, *m.flops]):
-        add(
+    rows = [
+        row(
             stage,
             [m.params.get(stage, 0) for m in models],
             [m.flops.get(stage, 0) for m in models],
         )
-    table.add_section()
-    add(
-        'total',
-        [m.total_params for m in models],
-        [m.total_flops for m in models],
-        style='bold',
-    )
-    return table
+        for stage in dict.fromkeys(s for m in models for s in [*m.params, *m.flops])
+    ]
+    params = [model.total_params for model in models]
+    flops = [model.total_flops for model in models]
+    macs = ', '.join(f'{total / 2e9:.2f}' for total in flops)
+    notes = (f'GMACs in the same order: {macs}.', CONVENTION)
+    return Table(caption, columns, [*rows, row('total', params, flops)], notes=notes)
 
 
 def main() -> None:
-    """Counts, prints and, if asked, writes."""
+    """Count, print and, if asked, write."""
     args = parse_args()
-
     load_package()
+
+    from rich.progress import track
 
     from mmdet_qrpaq.analysis.cost.complexity import detector_complexity
     from mmdet_qrpaq.errors import ConfigError
-    from mmdet_qrpaq.records.results import require_writable_folder, write_json
+    from mmdet_qrpaq.records.results import check_writable, write_json
     from mmdet_qrpaq.runtime.configs import parse_settings, read_config
 
-    shape = tuple(args.shape)
     if args.out:
         if args.out.suffix != '.json':
             raise ConfigError(f'--out {args.out} does not end in .json; add that.')
-        require_writable_folder(str(args.out.absolute().parent), '--out')
-    # Piped output has no width of its own; a table must not wrap there.
-    console = Console(width=None if sys.stdout.isatty() else 120)
+        check_writable(args.out)
     # Read both first: a wrong name of the second is told before the first runs.
-    configs = {args.config: read_config(args.config, parse_settings(args.cfg_options))}
+    configs = [read_config(args.config, parse_settings(args.cfg_options))]
+    caption = f'{args.config} at {args.shape[0]} x {args.shape[1]}'
     if args.baseline:
-        configs['baseline'] = read_config(args.baseline)
-    counted = []
-    with console.status(f'counting {shape[0]} x {shape[1]} on the CPU, some 5 s each'):
-        for config in configs.values():
-            counted.append(detector_complexity(config, shape))
-    ours, base = counted[0], counted[1] if args.baseline else None
-
-    console.print(f'{args.config} at {shape[0]} x {shape[1]}', highlight=False)
-    if base is not None:
-        console.print(f'baseline: {args.baseline}', highlight=False)
-    console.print(render(ours, base))
-    macs = ', '.join(f'{model.total_flops / 2e9:.2f}' for model in counted)
-    console.print(f'GMACs in the same order: {macs}.', highlight=False)
-    console.print(CONVENTION, highlight=False)
-
-    if args.out:
-        report = {'shape': shape, 'convention': CONVENTION}
-        report['model'] = {'config': args.config, **ours.as_dict()}
-        if base is not None:
-            report['baseline'] = {'config': args.baseline, **base.as_dict()}
-            report['difference'] = comparison(ours, base)
-        write_json(args.out, report)
-        console.print(f'written: {args.out}', highlight=False)
+        configs.append(read_config(args.baseline))
+        caption += f'; baseline: {args.baseline}'
+    shape = tuple(args.shape)
+    models = [
+        detector_complexity(config, shape)
+        for config in track(configs, 'counting, some 5 s each')
+    ]
+    print_table(tabulate(caption, models))
+    if args.out is None:
+        return
+    ours, base = models[0], models[-1]
+    report = {'shape': shape, 'convention': CONVENTION}
+    report['model'] = {'config': args.config, **ours.as_dict()}
+    if args.baseline:
+        report['baseline'] = {'config': args.baseline, **base.as_dict()}
+        report['difference'] = {
+            'params': ours.total_params - base.total_params,
+            'params_percent': relative(ours.total_params, base.total_params),
+            'flops': ours.total_flops - base.total_flops,
+            'flops_percent': relative(ours.total_flops, base.total_flops),
+        }
+    print(f'written: {write_json(args.out, report)}')
 
 
 if __name__ == '__main__':

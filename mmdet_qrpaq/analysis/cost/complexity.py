@@ -1,22 +1,22 @@
 """Parameters and FLOPs of any MMDetection DETR, stage by stage.
 
-Called by ``tools/model/complexity.py``; PaQ-DETR Table 7 is the table it mirrors.
+PaQ-DETR Table 7 is the table it mirrors.
 
 What is counted:
 
 - Convention: one multiply-accumulate (MAC) is two FLOPs. Most detection papers
   print MACs under the name FLOPs, so both are reported; ratios are the same.
 - Convolutions, linear layers and matrix products, attention's two included, are
-  counted by ``torch.utils.flop_counter``.
+  counted by `torch.utils.flop_counter`.
 - Deformable attention is counted on mmcv's PyTorch path, which runs on the CPU:
   its linear layers as above; 4 MACs for each bilinearly sampled number (four
-  corners) in ``aten.grid_sampler_2d``; and 1 MAC for each of them in the sum
+  corners) in `aten.grid_sampler_2d`; and 1 MAC for each of them in the sum
   weighted by attention, which is element-wise and so added per layer here.
 - Element-wise work is not counted: normalisation, activations, softmax, biases,
   residual sums, pooling, interpolation, top-k.
-- One picture, one inference pass up to the raw head outputs; training-only parts
+- One image, one inference pass up to the raw head outputs; training-only parts
   (denoising queries, losses) cost nothing. Every parameter counts once, frozen
-  ones too, and those that only training needs (``training_params`` of all); buffers
+  ones too, and those that only training needs (`training_params` of all); buffers
   do not.
 
 A stage is a direct child of the detector. Work belongs to the stage that owns the
@@ -43,7 +43,7 @@ from ...errors import ConfigError
 from ...runtime.building import build_model
 from .shapes_only import shapes_only
 
-# What these do depends on the shape of a picture alone, whatever it shows.
+# What these do depends on the shape of an image alone, whatever it shows.
 FIXED_STAGES = ('backbone', 'neck', 'encoder')
 # Parameters and work that sit directly on the detector.
 OWN_STAGE = '(detector itself)'
@@ -54,6 +54,8 @@ class Complexity:
     """Parameters and FLOPs by stage, in the order of the detector's children.
 
     Attributes:
+        params: Of each stage that has any.
+        flops: Two per multiply-accumulate, of each stage that does any.
         training_params: How many of the parameters a checkpoint for testing may lack.
     """
 
@@ -71,7 +73,7 @@ class Complexity:
         return sum(self.flops.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-ready: totals first, then the stages."""
+        """Return JSON types: totals first, then the stages."""
         return {
             'params': self.total_params,
             'training_params': self.training_params,
@@ -90,7 +92,7 @@ class Complexity:
 def grid_sample_flops(
     value: Size, grid: Size, mode: int, *_: Any, out_shape: Size, **__: Any
 ) -> int:
-    """4 MACs per output of a bilinear ``grid_sample``, none when nearest."""
+    """Return 4 MACs per output of a bilinear `grid_sample`, none when nearest."""
     return 2 * 4 * prod(out_shape) if mode == 0 else 0
 
 
@@ -98,7 +100,7 @@ def grid_sample_flops(
 def stage_hooks(
     model: nn.Module, counter: FlopCounterMode, flops: Counter
 ) -> Iterator[None]:
-    """Charge what ``counter`` sees to the stage of the innermost running module."""
+    """Charge what `counter` sees to the stage of the innermost running module."""
     running, charged = [OWN_STAGE], 0
 
     def charge() -> None:
@@ -162,9 +164,9 @@ def plain_attention() -> Iterator[None]:
 
 @contextmanager
 def without_gradients(model: nn.Module) -> Iterator[None]:
-    """Parameters ask for no gradient.
+    """Let parameters ask for no gradient.
 
-    ``torch.no_grad`` is not enough: pieces of a split parameter (the queries of a
+    `torch.no_grad` is not enough: pieces of a split parameter (the queries of a
     one-stage Deformable-DETR) still claim to need one, which the counter trips over.
     """
     asking = [p for p in model.parameters() if p.requires_grad]
@@ -178,8 +180,8 @@ def without_gradients(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def measure(model: nn.Module, run: Callable[[], object]) -> Complexity:
-    """Count what ``run()`` makes the modules of ``model`` do.
+def complexity_of(model: nn.Module, run: Callable[[], object]) -> Complexity:
+    """Count what `run()` makes the modules of `model` do.
 
     Args:
         model: A module on the CPU.
@@ -216,25 +218,25 @@ def measure(model: nn.Module, run: Callable[[], object]) -> Complexity:
 
 
 def detector_complexity(config: Config, shape: tuple[int, int]) -> Complexity:
-    """Build the detector of a config on the CPU and count one picture.
+    """Build the detector of a config on the CPU and count one image.
 
-    Nothing is downloaded: weights are loaded by ``init_weights``, which counting
+    Nothing is downloaded: weights are loaded by `init_weights`, which counting
     does not need. The memory of the encoder is all zeros, to be quick, so work that
-    depends on the picture's content (query routing) is counted for untrained queries
-    that have seen nothing; `measure` on a real picture counts what is really done.
+    depends on the image's content (query routing) is counted for untrained queries
+    that have seen nothing; `complexity_of` on a real image counts what is really done.
 
     Args:
-        config: With a ``model`` and, for lazy parts, ``custom_imports``.
-        shape: Height and width of the picture in pixels.
+        config: With a `model` and, for lazy parts, `custom_imports`.
+        shape: Height and width of the image in pixels.
 
     Raises:
-        ConfigError: The picture has no size, or is too small for the detector; or the
+        ConfigError: The image has no size, or is too small for the detector; or the
             detector cannot be built or is no DETR.
     """
     if min(shape) < 1:
         raise ConfigError(
-            f'the picture must be at least 1 x 1, got {shape[0]} x {shape[1]}; '
-            'give --shape HEIGHT WIDTH'
+            f'an image of {shape[0]} x {shape[1]} cannot be counted; it must have at '
+            'least 1 x 1 pixels.'
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # routers with other weights let others enter
@@ -253,14 +255,14 @@ def detector_complexity(config: Config, shape: tuple[int, int]) -> Complexity:
             scale_factor=(1.0, 1.0),
         )
     )
-    picture = torch.rand(1, 3, *shape, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, 3, *shape, generator=torch.Generator().manual_seed(0))
     fixed = [part for name, part in model.named_children() if name in FIXED_STAGES]
     try:
         with shapes_only(*fixed):
-            return measure(model, lambda: model(picture, [sample], mode='tensor'))
+            return complexity_of(model, lambda: model(image, [sample], mode='tensor'))
     except RuntimeError as error:
         # A two-stage detector, for one, needs as many positions as queries.
         raise ConfigError(
-            f'{type(model).__name__} cannot run a picture of {shape[0]} x {shape[1]} '
-            f'({error}); give a larger --shape'
+            f'{type(model).__name__} cannot run an image of {shape[0]} x {shape[1]} '
+            f'({error}); give a larger one.'
         ) from error

@@ -1,32 +1,37 @@
-"""What detectors cost on real pictures: parameters, FLOPs, memory, time, in ratios.
+"""What detectors cost on real images: parameters, FLOPs, memory, time, in ratios.
 
-Called by ``tools/analysis/efficiency.py``; QR-DETR Table 3 and PaQ-DETR Table 7 are the
-tables it mirrors. Protocol:
+QR-DETR Table 3 and PaQ-DETR Table 7 are the tables it mirrors. Protocol:
 
-- All models see the same pictures, through the pipeline of the first one's config, and
+- All models see the same images, through the pipeline of the first one's config, and
   are compared with the first one.
-- FLOPs are counted picture by picture as :mod:`.complexity` tells, so that routing
-  counts with the queries that do enter.
-- Time is that of ``test_step``: a batch of loaded pictures in, boxes in pixels out.
-  Each repetition takes the next batch and runs all models on it, in an order drawn
-  anew; a ratio is that of two times of one repetition. The first ones warm up.
+- FLOPs are counted image by image as `complexity` tells, so that routing counts with
+  the queries that do enter.
+- Time is that of `test_step`: a batch of loaded images in, boxes in pixels out. Each
+  repetition takes the next batch and runs all models on it, in an order drawn anew; a
+  ratio is that of two times of one repetition. The first ones warm up.
 - Memory is what a prediction takes beside the weights, the most of all batches.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
+from matplotlib.figure import Figure
 from mmdet.models import DetectionTransformer
 from mmengine.dataset import pseudo_collate
+from rich.progress import track
 from torch import nn
-from torch.utils.data import Dataset
 
-from ...errors import ConfigError, check_number
-from .complexity import Complexity, measure
-from .efficiency_result import BatchCost, Efficiency, ModelCost
+from ...errors import ConfigError
+from ...records.provenance import device_name
+from ...records.schema import COUNT, NUMBER, TEXT, fields, list_of, or_none, table_of
+from ...records.tables import Table
+from ..one_pass import spread
+from ..trained_detector import TrainedModel
+from .complexity import Complexity, complexity_of
+from .efficiency_figure import draw
+from .model_cost import BatchCost, ModelCost
 from .timing import (
     MEMORY_CONVENTION,
     StageClock,
@@ -36,150 +41,210 @@ from .timing import (
 )
 
 WARM_UP = 2
-
-
-def steps(
-    num_models: int, num_pictures: int, num_batch_sizes: int, repeats: int
-) -> int:
-    """How often `measure_efficiency` calls ``advance``."""
-    timed = num_batch_sizes * (num_models + WARM_UP + repeats)
-    return num_models * num_pictures + timed
+QUARTILES = fields(median=NUMBER, quartiles=list_of(NUMBER))
+MEAN = fields(mean=NUMBER, std=NUMBER)
+SCHEMA = fields(
+    protocol=fields(
+        device=TEXT,
+        hardware=TEXT,
+        threads=COUNT,
+        dtype=TEXT,
+        pictures=list_of(fields(name=TEXT, height=COUNT, width=COUNT)),
+        warm_up=COUNT,
+        repeats=COUNT,
+        memory=TEXT,
+    ),
+    models=list_of(
+        fields(
+            name=TEXT,
+            detector=TEXT,
+            params=COUNT,
+            training_params=COUNT,
+            flops=MEAN,
+            flops_by_stage=table_of(MEAN),
+            flops_by_picture=list_of(COUNT),
+            weight_bytes=COUNT,
+            batches=list_of(
+                fields(
+                    batch_size=COUNT,
+                    peak_bytes=COUNT,
+                    p50=NUMBER,
+                    p95=NUMBER,
+                    stages=table_of(NUMBER),
+                    seconds=list_of(NUMBER),
+                )
+            ),
+            ratios=fields(
+                params=NUMBER,
+                flops=NUMBER,
+                batches=list_of(fields(peak_bytes=or_none(NUMBER), seconds=QUARTILES)),
+            ),
+        )
+    ),
+)
 
 
 @torch.no_grad()
-def measure_efficiency(
-    detectors: Mapping[str, nn.Module],
-    dataset: Dataset,
-    *,
-    num_pictures: int = 8,
-    batch_sizes: Sequence[int] = (1,),
-    repeats: int = 20,
-    hardware: str = 'unknown',
-    advance: Callable[[], object] = lambda: None,
-) -> Efficiency:
-    """Measure detectors on pictures spread evenly over a data set.
+def measure(
+    models: Sequence[TrainedModel],
+    num_images: int,
+    batch_sizes: Sequence[int],
+    repeats: int,
+) -> tuple[dict, Figure]:
+    """Measure detectors on images spread evenly over the data set of the first.
 
     Args:
-        detectors: By name, in eval mode, all on one device. The first is compared with.
-        dataset: Gives pictures as a test pipeline packs them.
-        num_pictures: At least 1; fewer are taken if there are fewer.
-        batch_sizes: Pictures in a batch; taken again where there are too few.
+        models: All on one device. The first is compared with.
+        num_images: At least 1; fewer are taken if there are fewer.
+        batch_sizes: Images in a batch; taken again where there are too few.
         repeats: Timed batches of each size, at least 2.
-        hardware: What the numbers were measured on, for the record.
-        advance: Called after each of `steps`.
+
+    Returns:
+        What `SCHEMA` describes, and the figure.
 
     Raises:
-        ConfigError: A detector is no DETR, an option cannot work, or there is no
-            picture.
+        ConfigError: A detector is no DETR, or there is no image.
     """
-    for name, value, low in (
-        ('--num-pictures', num_pictures, 1),
-        ('--repeats', repeats, 2),
-        *(('--batch-sizes', size, 1) for size in batch_sizes),
-    ):
-        check_number(name, value, low, whole=True, hint=f'at least {low}')
-    for name, detector in detectors.items():
-        if not isinstance(detector, DetectionTransformer):
+    for model in models:
+        if not isinstance(model.detector, DetectionTransformer):
             raise ConfigError(
-                f'{name} is a {type(detector).__name__}, which is no DETR of mmdet, '
-                'so that its stages are unknown; give the config of a DETR.'
+                f'{model.name} is a {type(model.detector).__name__}, which is no DETR '
+                'of mmdet, so that its stages are unknown; give the config of a DETR.'
             )
-    num_pictures = min(num_pictures, len(dataset))
-    if num_pictures < 1:
-        raise ConfigError('efficiency needs at least one picture; mend the ann_file.')
-    chosen = np.linspace(0, len(dataset) - 1, num_pictures).round().astype(int)
-    pictures = [dataset[int(index)] for index in chosen]
-    device = next(next(iter(detectors.values())).parameters()).device
-
-    counted = {
-        name: _count(detector, pictures, advance)
-        for name, detector in detectors.items()
-    }
-    batches = {name: [] for name in detectors}
-    for size in batch_sizes:
-        timed = _time(detectors, pictures, size, repeats, device, advance)
-        for name, cost in timed.items():
-            batches[name].append(cost)
-    return Efficiency(
+    dataset = models[0].dataloader.dataset
+    images = [dataset[index] for index in spread(num_images, len(dataset))]
+    device = next(models[0].detector.parameters()).device
+    counted = [_count(model, images) for model in models]
+    timed = [_time(models, images, size, repeats, device) for size in batch_sizes]
+    costs = [
+        ModelCost(
+            model.name,
+            type(model.detector).__name__,
+            counted[place],
+            _weight_bytes(model.detector),
+            [costs[place] for costs in timed],
+        )
+        for place, model in enumerate(models)
+    ]
+    numbers = dict(
         protocol=dict(
             device=device.type,
-            hardware=hardware,
+            hardware=device_name(device.type),
             threads=torch.get_num_threads(),
             dtype=str(torch.get_default_dtype()).removeprefix('torch.'),
-            pictures=[_describe(picture) for picture in pictures],
+            pictures=[_describe(image) for image in images],
             warm_up=WARM_UP,
             repeats=repeats,
             memory=MEMORY_CONVENTION[device.type],
         ),
-        models=[
-            ModelCost(
-                name,
-                type(detector).__name__,
-                counted[name],
-                sum(
-                    tensor.nbytes
-                    for tensor in (*detector.parameters(), *detector.buffers())
-                ),
-                batches[name],
-            )
-            for name, detector in detectors.items()
-        ],
+        models=[cost.as_dict(costs[0]) for cost in costs],
     )
+    return numbers, draw(numbers)
 
 
-def _describe(picture: dict) -> dict[str, Any]:
-    """Name and size, as the network sees it, of one item of a data set."""
-    meta = picture['data_samples'].metainfo
+def _weight_bytes(detector: nn.Module) -> int:
+    tensors = (*detector.parameters(), *detector.buffers())
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def _describe(image: dict) -> dict[str, Any]:
+    """Return name and size, as the network sees it, of one item of a data set."""
+    meta = image['data_samples'].metainfo
     height, width = meta['img_shape'][:2]
     name = str(meta.get('img_path') or meta.get('img_id')).rpartition('/')[2]
     return dict(name=name, height=height, width=width)
 
 
-def _count(
-    detector: nn.Module, pictures: Sequence[dict], advance: Callable[[], object]
-) -> list[Complexity]:
-    """Parameters and FLOPs of each picture, on the CPU, where all is counted."""
+def _count(model: TrainedModel, images: Sequence[dict]) -> list[Complexity]:
+    """Return parameters and FLOPs of each image; on the CPU, where all is counted."""
+    batches = [pseudo_collate([image]) for image in images]
+    detector = model.detector
     device = next(detector.parameters()).device
     detector.cpu()
-    counted = []
-    for picture in pictures:
-        batch = pseudo_collate([picture])
-        counted.append(measure(detector, partial(detector.test_step, batch)))
-        advance()
-    detector.to(device)
-    return counted
+    try:
+        return [
+            complexity_of(detector, partial(detector.test_step, batch))
+            for batch in track(batches, f'counting FLOPs of {model.name}')
+        ]
+    finally:
+        detector.to(device)
 
 
 def _time(
-    detectors: Mapping[str, nn.Module],
-    pictures: Sequence[dict],
+    models: Sequence[TrainedModel],
+    images: Sequence[dict],
     size: int,
     repeats: int,
     device: torch.device,
-    advance: Callable[[], object],
-) -> dict[str, BatchCost]:
-    """Memory and time of all models with batches of one size, interleaved."""
-    count = len(pictures)
-    # Each picture leads once.
+) -> list[BatchCost]:
+    """Return memory and time of each model with batches of one size, interleaved."""
+    count = len(images)
+    # Each image leads once.
     batches = [
-        pseudo_collate([pictures[(first + offset) % count] for offset in range(size)])
+        pseudo_collate([images[(first + offset) % count] for offset in range(size)])
         for first in range(count)
     ]
-    clocks = {name: StageClock(device) for name in detectors}
-    seconds = {name: [] for name in detectors}
-    for repeat, order in enumerate(interleave(list(detectors), WARM_UP + repeats)):
-        batch = batches[repeat % count]
-        for name in order:
-            detector, clock = detectors[name], clocks[name]
+    detectors = [model.detector for model in models]
+    clocks = [StageClock(device) for _ in models]
+    seconds = [[] for _ in models]
+    orders = interleave(range(len(models)), WARM_UP + repeats)
+    title = f'taking times, batch {size}'
+    for repeat, order in enumerate(track(orders, title, total=WARM_UP + repeats)):
+        for place in order:
+            detector, clock = detectors[place], clocks[place]
+            run = partial(detector.test_step, batches[repeat % count])
             with clock.watch(prediction_seams(detector)):
-                stages = clock.time(partial(detector.test_step, batch))
+                stages = clock.time(run)
             if repeat >= WARM_UP:
-                seconds[name].append(stages)
-        advance()
-    peaks = {}
-    for name, detector in detectors.items():
-        # Everything is allocated anew for each batch; the largest one counts.
-        runs = [partial(detector.test_step, batch) for batch in batches]
-        peaks[name] = max(peak_memory(run, device) for run in runs)
-        advance()
-    return {name: BatchCost(size, peaks[name], seconds[name]) for name in detectors}
+                seconds[place].append(stages)
+    # Everything is allocated anew for each batch; the largest one counts.
+    peaks = [
+        max(peak_memory(partial(detector.test_step, b), device) for b in batches)
+        for detector in track(detectors, f'taking memory, batch {size}')
+    ]
+    return [BatchCost(size, *pair) for pair in zip(peaks, seconds, strict=True)]
+
+
+def tables(numbers: dict) -> list[Table]:
+    """Return costs, a row a model and batch size, with ratios to the first model."""
+    rows = []
+    for model in numbers['models']:
+        flops, ratios = model['flops'], model['ratios']
+        for batch, ratio in zip(model['batches'], ratios['batches'], strict=True):
+            times, memory = ratio['seconds'], ratio['peak_bytes']
+            low, high = times['quartiles']
+            rows.append(
+                [
+                    model['name'],
+                    f'{model["params"] / 1e6:.2f} ({ratios["params"]:.3f})',
+                    f'{flops["mean"] / 1e9:.4g} ± {flops["std"] / 1e9:.2g} '
+                    f'({ratios["flops"]:.3f})',
+                    str(batch['batch_size']),
+                    f'{batch["peak_bytes"] / 1e6:.1f}'
+                    + ('' if memory is None else f' ({memory:.3f})'),
+                    f'{1000 * batch["p50"]:.4g}',
+                    f'{1000 * batch["p95"]:.4g}',
+                    f'{times["median"]:.3f} ({low:.3f}–{high:.3f})',
+                ]
+            )
+    protocol = numbers['protocol']
+    caption = (
+        f'In brackets: times the first model. {protocol["hardware"]}, '
+        f'{protocol["device"]}, {protocol["threads"]} threads, {protocol["dtype"]}, '
+        f'{len(protocol["pictures"])} images, {protocol["repeats"]} repetitions'
+    )
+    columns = (
+        'model',
+        'parameters, M',
+        'GFLOPs',
+        'batch',
+        'memory, MB',
+        'p50, ms',
+        'p95, ms',
+        'time, ratio (quartiles)',
+    )
+    notes = (
+        'FLOPs: 2 for each multiply-accumulate, mean and standard deviation over the '
+        'images; papers often print half of it, MACs, under that name.',
+    )
+    return [Table(caption, columns, rows, notes=notes)]

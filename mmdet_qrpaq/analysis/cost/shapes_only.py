@@ -1,7 +1,6 @@
 """Runs modules for the shapes alone, which is all that FLOPs depend on.
 
-Called by :mod:`.complexity`, which then needs seconds instead of a minute for a
-detector at full size.
+A detector at full size then needs seconds instead of a minute.
 """
 
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 
 class _ShapesOnly(TorchDispatchMode):
-    """While ``depth`` is above 0, what is computed in floating point is zero.
+    """While `depth` is above 0, what is computed in floating point is zero.
 
     All elements are one number in memory, so large tensors take neither time nor space.
     Integers, masks and views are what they would be.
@@ -50,7 +49,7 @@ class _ShapesOnly(TorchDispatchMode):
 
 @contextmanager
 def shapes_only(*modules: nn.Module) -> Iterator[None]:
-    """Calls of ``modules``, on the CPU, give zeros of the right shape."""
+    """Let calls of `modules`, on the CPU, give zeros of the right shape."""
     mode = _ShapesOnly()
 
     def enter(*_: Any) -> None:

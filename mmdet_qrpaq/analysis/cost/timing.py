@@ -1,21 +1,24 @@
 """Time and memory of a detector, whole and by stage, on CPU and CUDA.
 
-Called by :mod:`.efficiency` and by ``benchmarks/speed``. A stage is a seam of mmdet's
-DETRs, i.e. a method; the box branches that a decoder calls belong to the decoder here.
+A stage is a seam of mmdet's DETRs, i.e. a method; the box branches that a decoder calls
+belong to the decoder here. `torch.utils.benchmark.Timer` serves for none of it: each of
+its measurements runs the statement twice more, just before, which undoes the
+interleaving; it drops what the call returns, and knows neither stages nor memory.
 """
 
 import os
 import random
-import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.benchmark import timer
 
 # Time that belongs to no stage that is watched: masks, positions, flattening.
 REST = 'rest'
@@ -51,7 +54,7 @@ class Seam(NamedTuple):
 
 
 def prediction_seams(detector: nn.Module) -> list[Seam]:
-    """The stages of a prediction of any DETR of mmdet, see `STAGES`."""
+    """Return the stages of a prediction of any DETR of mmdet, see `STAGES`."""
     seams = [
         Seam(detector.data_preprocessor, 'forward', 'preprocessing'),
         Seam(detector.backbone, 'forward', 'backbone'),
@@ -68,7 +71,7 @@ def prediction_seams(detector: nn.Module) -> list[Seam]:
 
 
 def training_seams(detector: nn.Module) -> list[Seam]:
-    """The stages of `DetectionTransformer.loss`, see `STAGES`.
+    """Return the stages of `DetectionTransformer.loss`, see `STAGES`.
 
     Matching is the one-to-one assigners' and, with it, the one-to-many assigner's.
     """
@@ -117,12 +120,12 @@ class StageClock:
         self._marks: list[tuple[Any, str]] = []
 
     def _switch(self) -> None:
-        """From now on, time is that of the innermost running stage."""
+        """Give time, from now on, to the innermost running stage."""
         self._marks.append((self.mark(), self._running[-1]))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time spent inside is that of a stage."""
+        """Give the time spent inside to a stage."""
         self._running.append(name)
         self._switch()
         try:
@@ -133,7 +136,7 @@ class StageClock:
 
     @contextmanager
     def watch(self, seams: Sequence[Seam]) -> Iterator[None]:
-        """Calls of these methods are stages."""
+        """Make stages of the calls of these methods."""
 
         def timed(method: Callable, stage: str) -> Callable:
             def call(*args, **kwargs):
@@ -150,7 +153,10 @@ class StageClock:
             yield
 
     def time(self, run: Callable[[], object]) -> dict[str, float]:
-        """Seconds of each stage of a call, whose result is dropped; together: all."""
+        """Return the seconds of each stage of a call, whose result is dropped.
+
+        Together they are all of its time.
+        """
         self._marks, self._running = [], [REST]
         self.synchronise()
         self._switch()
@@ -174,17 +180,14 @@ def _seconds_between(start: torch.cuda.Event, end: torch.cuda.Event) -> float:
 
 
 def stopwatch(function: Callable, *args, **kwargs) -> tuple[float, object]:
-    """Seconds and result of a call, with the GPU's work finished before and after."""
-    synchronise = torch.cuda.synchronize if torch.cuda.is_available() else int
-    synchronise()
-    start = time.perf_counter()
+    """Return seconds and result of a call, the GPU's work done before and after."""
+    start = timer()
     result = function(*args, **kwargs)
-    synchronise()
-    return time.perf_counter() - start, result
+    return timer() - start, result
 
 
 def interleave(turns: Sequence[Turn], repeats: int) -> Iterator[list[Turn]]:
-    """All turns once in each repetition, in an order drawn anew.
+    """Yield all turns once in each repetition, in an order drawn anew.
 
     A slow minute of the machine then hits all of them.
     """
@@ -194,24 +197,13 @@ def interleave(turns: Sequence[Turn], repeats: int) -> Iterator[list[Turn]]:
 
 
 def summary(values: Sequence[float]) -> dict[str, Any]:
-    """Median and quartiles of at least two values."""
-    low, median, high = statistics.quantiles(values, n=4, method='inclusive')
+    """Return median and quartiles."""
+    low, median, high = np.percentile(values, [25, 50, 75]).tolist()
     return dict(median=median, quartiles=[low, high])
 
 
-def percentile(values: Sequence[float], percent: int) -> float:
-    """The value that ``percent`` % of at least two values do not exceed.
-
-    Linear between the two nearest values, as NumPy's.
-
-    Args:
-        percent: From 1 to 99.
-    """
-    return statistics.quantiles(values, n=100, method='inclusive')[percent - 1]
-
-
 def peak_memory(run: Callable[[], object], device: torch.device | str) -> int:
-    """Bytes that a call needs at a time, see `MEMORY_CONVENTION`."""
+    """Return the bytes that a call needs at a time, see `MEMORY_CONVENTION`."""
     if torch.device(device).type == 'cuda':
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()

@@ -1,6 +1,6 @@
-"""The numbers of an efficiency measurement: by model, in ratios, as JSON.
+"""What models cost, as JSON: parameters, FLOPs, memory, time, in ratios to the first.
 
-Filled by :mod:`.efficiency`, drawn by :mod:`.efficiency_picture`.
+`efficiency.SCHEMA` describes it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,56 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ...records.schema import COUNT, NUMBER, TEXT, fields, list_of, or_none, table_of
 from .complexity import Complexity
-from .timing import STAGES, percentile, summary
-
-SPREAD = fields(median=NUMBER, quartiles=list_of(NUMBER))
-MEAN = fields(mean=NUMBER, std=NUMBER)
-SCHEMA = fields(
-    protocol=fields(
-        device=TEXT,
-        hardware=TEXT,
-        threads=COUNT,
-        dtype=TEXT,
-        pictures=list_of(fields(name=TEXT, height=COUNT, width=COUNT)),
-        warm_up=COUNT,
-        repeats=COUNT,
-        memory=TEXT,
-    ),
-    models=list_of(
-        fields(
-            name=TEXT,
-            detector=TEXT,
-            params=COUNT,
-            training_params=COUNT,
-            flops=MEAN,
-            flops_by_stage=table_of(MEAN),
-            flops_by_picture=list_of(COUNT),
-            weight_bytes=COUNT,
-            batches=list_of(
-                fields(
-                    batch_size=COUNT,
-                    peak_bytes=COUNT,
-                    p50=NUMBER,
-                    p95=NUMBER,
-                    stages=table_of(NUMBER),
-                    seconds=list_of(NUMBER),
-                )
-            ),
-            ratios=fields(
-                params=NUMBER,
-                flops=NUMBER,
-                batches=list_of(fields(peak_bytes=or_none(NUMBER), seconds=SPREAD)),
-            ),
-        )
-    ),
-)
-
-
-def mean_and_spread(values: Sequence[float]) -> dict[str, float]:
-    """Mean and standard deviation, of these values and no larger set."""
-    return dict(mean=float(np.mean(values)), std=float(np.std(values)))
+from .timing import STAGES, summary
 
 
 @dataclass(frozen=True)
@@ -66,6 +18,7 @@ class BatchCost:
     """Calls of one model with batches of one size: predictions, or training steps.
 
     Attributes:
+        batch_size: Images in a batch.
         peak_bytes: Beside the weights.
         stages: Seconds of each stage, for each repetition.
     """
@@ -90,12 +43,13 @@ class BatchCost:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON types; stages as medians."""
+        """Return JSON types; stages as medians."""
+        p50, p95 = np.percentile(self.seconds, [50, 95]).tolist()
         return dict(
             batch_size=self.batch_size,
             peak_bytes=self.peak_bytes,
-            p50=percentile(self.seconds, 50),
-            p95=percentile(self.seconds, 95),
+            p50=p50,
+            p95=p95,
             stages=self.stage_medians,
             seconds=self.seconds,
         )
@@ -106,9 +60,11 @@ class ModelCost:
     """What one model costs.
 
     Attributes:
+        name: In tables and legends.
         detector: Name of its class.
-        counted: Parameters and FLOPs, for each picture.
+        counted: Parameters and FLOPs, for each image.
         weight_bytes: Parameters and buffers.
+        batches: For each batch size.
     """
 
     name: str
@@ -119,11 +75,11 @@ class ModelCost:
 
     @property
     def flops(self) -> dict[str, float]:
-        """Mean and spread over the pictures."""
-        return mean_and_spread([one.total_flops for one in self.counted])
+        """Mean and standard deviation over the images."""
+        return _mean_and_spread([one.total_flops for one in self.counted])
 
     def ratios(self, base: 'ModelCost') -> dict[str, Any]:
-        """This model's numbers over those of another, of the same run."""
+        """Return this model's numbers over those of another, of the same run."""
         batches = []
         for ours, theirs in zip(self.batches, base.batches, strict=True):
             pairs = zip(ours.seconds, theirs.seconds, strict=True)
@@ -139,7 +95,7 @@ class ModelCost:
         )
 
     def as_dict(self, base: 'ModelCost') -> dict[str, Any]:
-        """JSON types, with the ratios to another model."""
+        """Return JSON types, with the ratios to another model."""
         stages = dict.fromkeys(stage for one in self.counted for stage in one.flops)
         return dict(
             name=self.name,
@@ -148,7 +104,7 @@ class ModelCost:
             training_params=self.counted[0].training_params,
             flops=self.flops,
             flops_by_stage={
-                stage: mean_and_spread(
+                stage: _mean_and_spread(
                     [one.flops.get(stage, 0) for one in self.counted]
                 )
                 for stage in stages
@@ -160,15 +116,6 @@ class ModelCost:
         )
 
 
-@dataclass(frozen=True)
-class Efficiency:
-    """What several models cost on the same pictures, and how it was measured."""
-
-    protocol: dict[str, Any]
-    models: Sequence[ModelCost]
-
-    def as_dict(self) -> dict[str, Any]:
-        """As `SCHEMA` has it; ratios are those to the first model."""
-        base = self.models[0]
-        models = [model.as_dict(base) for model in self.models]
-        return dict(protocol=self.protocol, models=models)
+def _mean_and_spread(values: Sequence[float]) -> dict[str, float]:
+    """Return mean and standard deviation, of these values and no larger set."""
+    return dict(mean=float(np.mean(values)), std=float(np.std(values)))
