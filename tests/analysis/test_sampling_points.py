@@ -1,7 +1,7 @@
 """Sampling points: a naive bilinear sum with them gives what the module gives."""
 
 import json
-import sys
+from types import SimpleNamespace
 from unittest import mock
 
 import cv2
@@ -10,26 +10,30 @@ import numpy as np
 import pytest
 import torch
 from mmcv.ops import MultiScaleDeformableAttention
-from torch import Tensor
+from torch import Tensor, nn
 
-from mmdet_qrpaq.analysis.queries.usage import count_query_hits
-from mmdet_qrpaq.analysis.sampling.figure import draw_sampling_points
-from mmdet_qrpaq.analysis.sampling.points import (
-    find_pictures,
-    most_confident,
-    observe_decoder,
+from mmdet_qrpaq.analysis.command_line import main, parse_args
+from mmdet_qrpaq.analysis.listening import listening
+from mmdet_qrpaq.analysis.queries.usage import observe
+from mmdet_qrpaq.analysis.sampling.attention import (
     require_deformable,
-    sample_pictures,
     sampling_of,
+    taking_samples,
 )
-from mmdet_qrpaq.analysis.sampling.result import SCHEMA, collect_numbers
+from mmdet_qrpaq.analysis.sampling.points import (
+    SCHEMA,
+    find_images,
+    measure,
+    most_confident,
+    tables,
+)
+from mmdet_qrpaq.analysis.sampling.section import SAMPLING
 from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.records.tables import print_table
 from mmdet_qrpaq.runtime.building import build_model
 from mmdet_qrpaq.runtime.configs import read_config
 from tiny_hosts import NUM_QUERIES, ForcedPolicy, build_host, build_upstream, make_batch
-from tiny_runs import CLASSES, CONFIG, TOOLS, run_tool, save_untrained, write_dataset
-
-sys.path.insert(0, str(TOOLS / 'analysis'))
+from tiny_runs import CLASSES, CONFIG, run_script, save_untrained, write_dataset
 
 SIZES = [(4, 5), (2, 3)]
 
@@ -100,7 +104,7 @@ def test_routed_queries_are_followed_in_place():
 
     with torch.no_grad():
         expected = predict()
-        with observe_decoder(detector) as observed:
+        with listening(detector) as heard, taking_samples(detector) as taken:
             assert torch.allclose(predict(), expected, atol=1e-5)
     assert [layer.settings for layer in detector.routed_layers] == settings
     assert not any(
@@ -108,13 +112,15 @@ def test_routed_queries_are_followed_in_place():
         for layer in detector.routed_layers
     )
     enter = ForcedPolicy(0.4)(torch.zeros(1, NUM_QUERIES, 2)).enter
-    for entry in observed:
-        assert torch.equal(entry['enter'], enter)
-        assert entry['points'].shape == (1, NUM_QUERIES, 8, 4, 4, 2)
+    assert len(heard.entered) == len(taken) == len(settings)
+    for entered, (points, weights) in zip(heard.entered, taken, strict=True):
+        assert torch.equal(entered, enter)
+        assert points.shape == (1, NUM_QUERIES, 8, 4, 4, 2)
+        assert weights.shape == (1, NUM_QUERIES, 8, 4, 4)
 
 
-class Pictures:
-    """Two pictures with padding to come; files are twice as large as the network's."""
+class Images:
+    """Two images with padding to come; files are twice as large as the network's."""
 
     metainfo = dict(classes=('a', 'b', 'c'))
 
@@ -139,32 +145,43 @@ class Pictures:
                 ori_shape=(120, 180),
             )
         )
-        picture = (batch['inputs'][0].abs() * 50).byte()
-        return dict(inputs=picture, data_samples=sample)
+        image = (batch['inputs'][0].abs() * 50).byte()
+        return dict(inputs=image, data_samples=sample)
+
+
+def follow(detector: nn.Module, dataset: Images, **options) -> tuple:
+    """Measure as much of a `TrainedModel` as is asked of it."""
+    dataloader = SimpleNamespace(dataset=dataset)
+    model = SimpleNamespace(
+        detector=detector, dataloader=dataloader, classes=dataset.metainfo['classes']
+    )
+    return measure([model], **SAMPLING.choose(**options))
 
 
 @pytest.mark.parametrize('name', ['dino', 'deformable', 'deformable_refine'])
 def test_boxes_and_scores_are_those_of_the_prediction(name, tmp_path):
     detector = build_upstream(name).eval()
-    dataset = Pictures(tmp_path)
+    dataset = Images(tmp_path)
     batch = dataset[1]
     with torch.no_grad():
         found = detector.test_step(
             dict(inputs=[batch['inputs']], data_samples=[batch['data_samples']])
         )[0].pred_instances
-    (picture,) = sample_pictures(detector, dataset, [1], num_queries=2)
-    assert picture.name == 'y.png' and len(picture.layers) == 3
-    assert picture.scores[0] == pytest.approx(found.scores[0].item(), abs=1e-6)
-    assert picture.labels[0] == 'abc'[found.labels[0]]
-    last = picture.layers[-1]
-    # Predictions are clipped to the picture.
-    box = last.boxes[0].clone()
+    numbers, _ = follow(detector, dataset, images=['y.png'], num_queries=2)
+    (image,) = numbers['pictures']
+    assert image['name'] == 'y.png' and len(image['layers']) == 3
+    first = image['queries'][0]
+    assert first['score'] == pytest.approx(found.scores[0].item(), abs=1e-6)
+    assert first['label'] == 'abc'[found.labels[0]]
+    last = image['layers'][-1]['queries']
+    # Predictions are clipped to the image.
+    box = torch.tensor(last[0]['box'])
     box[0::2].clamp_(0, 180)
     box[1::2].clamp_(0, 120)
     assert torch.allclose(box, found.bboxes[0], atol=1e-2)
     # A new model looks around the centre of the reference it starts from; in file
-    # pixels that is inside the picture.
-    centre = last.points.mean((1, 2, 3))
+    # pixels that is inside the image.
+    centre = torch.tensor([query['points'] for query in last]).mean(1)
     assert ((centre > 0) & (centre < torch.tensor([180, 120]))).all()
 
 
@@ -184,20 +201,19 @@ def test_bypassed_queries_do_not_look(tmp_path):
     detector.change_routing(policy=ForcedPolicy(0.5))
     enter = ForcedPolicy(0.5)(torch.zeros(1, NUM_QUERIES, 2)).enter[0]
     chosen = [int(enter.nonzero()[0]), int((~enter).nonzero()[0])]
-    pictures = sample_pictures(detector, Pictures(tmp_path), [0], queries=chosen)
-    numbers = collect_numbers(pictures, NUM_QUERIES)
+    numbers, figure = follow(detector, Images(tmp_path), num_images=1, queries=chosen)
     jsonschema.validate(json.loads(json.dumps(numbers)), SCHEMA)
-    (picture,) = numbers['pictures']
-    assert [query['index'] for query in picture['queries']] == chosen
+    assert numbers['num_queries'] == NUM_QUERIES
+    (image,) = numbers['pictures']
+    assert [query['index'] for query in image['queries']] == chosen
     samples = 8 * 4 * 4
-    for layer in picture['layers']:
+    for layer in image['layers']:
         assert layer['num_entered'] == int(enter.sum())
         inside, outside = layer['queries']
         assert (inside['entered'], outside['entered']) == (True, False)
         assert len(inside['points']) == len(inside['weights']) == samples
         looks = layer['site'] == 'self_attn'
         assert len(outside['points']) == (samples if looks else 0)
-    figure = draw_sampling_points(pictures, NUM_QUERIES)
     figure.canvas.draw()
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert sorted(texts) == ['bypassed', 'bypassed', 'bypassed self-attention']
@@ -215,28 +231,44 @@ def test_what_has_no_sampling_points_is_told(tmp_path):
     with pytest.raises(ConfigError, match="regroup='concat'"):
         require_deformable(routed)
     with pytest.raises(ConfigError, match="regroup='concat'"):
-        count_query_hits(routed, [])
-    detector, dataset = build_upstream('deformable').eval(), Pictures(tmp_path)
-    with pytest.raises(ConfigError, match='queries 0 to 11'):
-        sample_pictures(detector, dataset, [0], queries=[12])
-    with pytest.raises(ConfigError, match='at least one picture'):
-        sample_pictures(detector, dataset, [])
-    assert find_pictures(dataset, ['y.png']) == [1]
-    with pytest.raises(ConfigError, match='no picture z.png; .* x.png'):
-        find_pictures(dataset, ['z.png'])
+        observe(SimpleNamespace(detector=routed), 0.3, 0.5)
+    detector, dataset = build_upstream('deformable').eval(), Images(tmp_path)
+    for queries in ([12], [0, -1]):
+        with pytest.raises(ConfigError, match='queries 0 to 11'):
+            follow(detector, dataset, queries=queries)
+    assert find_images(dataset, ['y.png']) == [1]
+    with pytest.raises(ConfigError, match='no image z.png; .* x.png'):
+        find_images(dataset, ['z.png'])
 
 
-def test_pictures_of_one_name_are_told_apart():
+@pytest.mark.parametrize('option', ['--num-images', '--num-pictures', '--num-queries'])
+def test_at_least_one_image_and_one_query(option, capsys):
+    words = ['c.py', 'c.pth', option]
+    assert parse_args(SAMPLING, '', [*words, '5'])
+    with pytest.raises(SystemExit) as end:
+        parse_args(SAMPLING, '', [*words, '0'])
+    assert end.value.code == 2
+    assert f'{option}: must be a whole number from 1, got 0' in capsys.readouterr().err
+
+
+def test_the_first_images_are_followed_in_order(tmp_path):
+    detector, dataset = build_upstream('deformable').eval(), Images(tmp_path)
+    for number, names in ((1, ['x.png']), (5, ['x.png', 'y.png'])):
+        numbers, _ = follow(detector, dataset, num_images=number)
+        assert [image['name'] for image in numbers['pictures']] == names
+
+
+def test_images_of_one_name_are_told_apart():
     paths = ['data/a/1.png', 'data/b/1.png', 'data/b/11.png']
     dataset = mock.MagicMock()
     dataset.__len__.return_value = len(paths)
     dataset.get_data_info = lambda index: dict(img_path=paths[index])
-    assert find_pictures(dataset, ['b/1.png', '11.png', paths[0]]) == [1, 2, 0]
+    assert find_images(dataset, ['b/1.png', '11.png', paths[0]]) == [1, 2, 0]
     with pytest.raises(ConfigError, match='1.png is data/a/1.png and data/b/1.png'):
-        find_pictures(dataset, ['1.png'])
+        find_images(dataset, ['1.png'])
 
 
-def test_the_command(tmp_path):
+def test_the_command(tmp_path, capsys):
     root = write_dataset(tmp_path / 'data', num_train=0, num_val=2)
     config = tmp_path / 'tiny.py'
     config.write_text(CONFIG.format(classes=CLASSES, root=str(root)))
@@ -244,11 +276,17 @@ def test_the_command(tmp_path):
     detector = save_untrained(config, checkpoint)
     out = tmp_path / 'points.json'
     options = ['--images', 'val_1.png', '--queries', '2', '--out', out]
-    run_tool('analysis/sampling_points', config, checkpoint, *options)
-    (picture,) = json.loads(out.read_text())['numbers']['pictures']
-    assert picture['name'] == 'val_1.png' and picture['queries'][0]['index'] == 2
+    run_script('analysis/sampling_points', config, checkpoint, *options)
+    told = capsys.readouterr().out
+    numbers = json.loads(out.read_text())['numbers']
+    (image,) = numbers['pictures']
+    assert image['name'] == 'val_1.png' and image['queries'][0]['index'] == 2
+    for table in tables(numbers):
+        print_table(table)
+    printed = capsys.readouterr().out
+    assert 'val_1.png' in printed and printed in told
     assert out.with_suffix('.png').stat().st_size > 10_000
     detector.level_embed.data[0, 0] = float('nan')
     torch.save(dict(state_dict=detector.state_dict()), checkpoint)
     with pytest.raises(ConfigError, match=r'tiny.pth holds NaN .*first level_embed'):
-        run_tool('analysis/sampling_points', config, checkpoint, *options)
+        main(SAMPLING, '', [str(word) for word in (config, checkpoint, *options)])

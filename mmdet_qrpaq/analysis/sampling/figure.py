@@ -1,63 +1,64 @@
-"""Draws sampling points over pictures: a row a query, a column a decoder layer."""
+"""Draws sampling points over images: a row a query, a column a decoder layer."""
 
 from collections.abc import Sequence
 
+import mmcv
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-
-from ..detections.drawing import read_picture
-from .result import LayerSampling, PictureSampling
 
 CELL = 2.1  # inches
 LARGEST_POINT = 30
 WORDS = dict(layer='layer', self_attn='self-attention', cross_attn='cross-attention')
 
 
-def draw_sampling_points(
-    pictures: Sequence[PictureSampling], num_queries: int
-) -> Figure:
+def draw(numbers: dict, paths: Sequence[str]) -> Figure:
     """Draw the samples of each chosen query, larger and brighter with their weight.
 
     With it the box that the query predicts after the layer: grey and dashed where it
     bypassed what the layer routes.
 
     Args:
-        num_queries: Of the model.
-
-    Raises:
-        ConfigError: The file of a picture cannot be read.
+        numbers: See `points.SCHEMA`.
+        paths: Of the images.
     """
-    images = [read_picture(picture.path) for picture in pictures]
+    images = numbers['pictures']
+    pixels = [mmcv.imread(path, channel_order='rgb') for path in paths]
     ratios = [
-        image.shape[0] / image.shape[1]
-        for picture, image in zip(pictures, images, strict=True)
-        for _ in picture.queries
+        shown.shape[0] / shown.shape[1]
+        for image, shown in zip(images, pixels, strict=True)
+        for _ in image['queries']
     ]
-    columns = len(pictures[0].layers)
+    columns = len(images[0]['layers'])
     figure = Figure(
-        figsize=(CELL * columns + 1.4, CELL * sum(ratios) + 0.45 * len(pictures) + 0.6),
+        figsize=(CELL * columns + 1.4, CELL * sum(ratios) + 0.45 * len(images) + 0.6),
         layout='constrained',
     )
     grid = iter(
         figure.subplots(len(ratios), columns, squeeze=False, height_ratios=ratios)
     )
     heaviest = max(
-        float(layer.weights.max()) for picture in pictures for layer in picture.layers
+        weight
+        for image in images
+        for layer in image['layers']
+        for query in layer['queries']
+        for weight in [*query['weights'], 0]
     )
     points = None
-    for picture, image in zip(pictures, images, strict=True):
-        for row, query in enumerate(picture.queries):
+    for image, shown in zip(images, pixels, strict=True):
+        for row, query in enumerate(image['queries']):
             cells = next(grid)
             for number, (axes, layer) in enumerate(
-                zip(cells, picture.layers, strict=True)
+                zip(cells, image['layers'], strict=True)
             ):
-                points = _draw_cell(axes, image, layer, row, heaviest) or points
+                points = _draw_cell(axes, shown, layer, row, heaviest) or points
                 if row == 0:
-                    axes.set_title(_describe(layer, number, num_queries), fontsize=8)
+                    title = _describe(layer, number, numbers['num_queries'])
+                    axes.set_title(title, fontsize=8)
             cells[0].set_ylabel(
-                f'query {query}\n{picture.labels[row]} {picture.scores[row]:.2f}',
+                f'query {query["index"]}\n{query["label"]} {query["score"]:.2f}',
                 fontsize=8,
             )
     if points is not None:
@@ -68,29 +69,30 @@ def draw_sampling_points(
             shrink=min(1, 3 / figure.get_figheight()),
             aspect=18,
         )
-    names = ', '.join(picture.name for picture in pictures)
+    names = ', '.join(image['name'] for image in images)
     figure.suptitle(f'Sampling points of cross-attention: {names}', fontsize=9)
     return figure
 
 
-def _describe(layer: LayerSampling, number: int, num_queries: int) -> str:
-    if layer.site is None:
+def _describe(layer: dict, number: int, num_queries: int) -> str:
+    if layer['site'] is None:
         return f'layer {number}'
     return (
-        f'layer {number}, routes {WORDS[layer.site]}:\n'
-        f'{layer.num_entered} of {num_queries} enter'
+        f'layer {number}, routes {WORDS[layer["site"]]}:\n'
+        f'{layer["num_entered"]} of {num_queries} enter'
     )
 
 
 def _draw_cell(
-    axes: Axes, image: np.ndarray, layer: LayerSampling, row: int, heaviest: float
-):
-    """Picture, box and samples of one query in one layer; return the samples drawn."""
-    height, width = image.shape[:2]
-    axes.imshow(image, alpha=0.75, extent=(0, width, height, 0))
+    axes: Axes, shown: np.ndarray, layer: dict, row: int, heaviest: float
+) -> PathCollection | None:
+    """Draw image, box and samples of a query in a layer; return the samples drawn."""
+    query = layer['queries'][row]
+    height, width = shown.shape[:2]
+    axes.imshow(shown, alpha=0.75, extent=(0, width, height, 0))
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
-    left, top, right, bottom = layer.boxes[row].tolist()
-    bypassed = layer.entered is not None and not layer.entered[row]
+    left, top, right, bottom = query['box']
+    bypassed = query['entered'] is False
     style = dict(color='0.8', linestyle='--') if bypassed else dict(color='#00e000')
     axes.add_patch(
         Rectangle((left, top), right - left, bottom - top, fill=False, lw=1.4, **style)
@@ -99,18 +101,18 @@ def _draw_cell(
         axes.text(
             0.03,
             0.97,
-            'bypassed' if layer.site != 'self_attn' else 'bypassed self-attention',
+            'bypassed' if layer['site'] != 'self_attn' else 'bypassed self-attention',
             transform=axes.transAxes,
             va='top',
             fontsize=7,
             color='white',
             bbox=dict(facecolor='0.3', edgecolor='none', pad=1.5),
         )
-    if not layer.looks(row):
+    if not query['points']:
         return None
-    weights = layer.weights[row].flatten().numpy()
+    weights = np.array(query['weights'])
     order = weights.argsort()  # the heaviest on top
-    x, y = layer.points[row].flatten(0, -2).numpy()[order].T
+    x, y = np.array(query['points'])[order].T
     weights = weights[order]
     return axes.scatter(
         x,
