@@ -22,6 +22,7 @@ class Option:
         help: For the command line; the default is added.
         type: Turns a word into a value; see `share` and `count`.
         settings: More for `add_argument`: choices, nargs, metavar.
+        formerly: Name of a flag that still works and is not told.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Option:
     help: str
     type: Callable[[str], Any] = str
     settings: tuple[tuple[str, Any], ...] = ()
+    formerly: str = ''
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
         """Add the flag to a command line."""
@@ -42,6 +44,15 @@ class Option:
             type=self.type,
             **dict(self.settings),
         )
+        if self.formerly:
+            parser.add_argument(
+                f'--{self.formerly}',
+                dest=self.name,
+                default=argparse.SUPPRESS,
+                help=argparse.SUPPRESS,
+                type=self.type,
+                **dict(self.settings),
+            )
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,12 @@ class Section:
       `observe(model, **options)`, which returns an observer (see `one_pass`), and
       `conclude(models, observers, **options)`, which returns numbers and figure.
 
-    A `ConfigError` of these means that the analysis does not apply.
+    and, where it matters which models come together, `settle(models, **options)`,
+    which looks at all of them before anything is measured and returns the options as
+    they suit them. It may be asked more than once.
+
+    A `ConfigError` of these means that the analysis does not apply. Where the subject
+    is runs, `models` are of class `Run`.
 
     Attributes:
         name: Of the tool and of its files.
@@ -68,6 +84,8 @@ class Section:
         options: What a user can choose.
         each: Whether models are looked at one by one.
         untrained: Whether `none` may stand in place of a checkpoint.
+        subject: What it is about, `'models'` or `'runs'`: trained detectors, or the
+            logs of trainings; see `training_runs`.
     """
 
     name: str
@@ -78,6 +96,7 @@ class Section:
     options: tuple[Option, ...] = ()
     each: bool = False
     untrained: bool = False
+    subject: str = 'models'
 
     @property
     def work(self) -> ModuleType:

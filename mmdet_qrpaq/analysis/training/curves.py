@@ -1,10 +1,9 @@
 """Loss and AP curves of training runs, from the logs that mmengine writes.
 
-Called by ``tools/analysis/training_curves.py``. A work directory holds one
-``<time>/vis_data/scalars.json`` a start; a resumed run is their union, where a later
-start replaces what an earlier one had logged beyond the point of resuming. Runs that
-are given one name are repetitions of one thing, with other seeds: they are drawn as
-their mean and range (PaQ-DETR Fig. 4 compares such curves).
+A resumed run is the union of the logs of its starts, where a later start replaces what
+an earlier one had logged beyond the point of resuming. Runs of one name are repetitions
+of one thing, with other seeds: they are drawn as their mean and range (PaQ-DETR Fig. 4
+compares such curves).
 """
 
 import json
@@ -20,12 +19,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ...errors import ConfigError
+from ...records.metrics import AP_NAMES
 from ...records.schema import COUNT, NUMBER, TEXT, fields, list_of, or_none
+from ...records.tables import Table, percent
+from ..training_runs import Run
 
-# What mmengine writes below a work directory, one a start.
-LOGS = '*/vis_data/scalars.json'
-AP = 'coco/bbox_mAP'
-AP_NAMES = {AP: 'AP', f'{AP}_50': 'AP$_{50}$', f'{AP}_75': 'AP$_{75}$'}
+# Name in the JSON -> key in the log.
+RECORDED = {name: f'coco/{AP_NAMES[name]}' for name in ('AP', 'AP50', 'AP75')}
+AP = RECORDED['AP']
+AP_LABELS = dict(zip(RECORDED.values(), ('AP', 'AP$_{50}$', 'AP$_{75}$'), strict=True))
 # The last decoder layer's matching losses, which every mmdet DETR logs.
 LOSS_NAMES = {
     'loss': 'total (all layers)',
@@ -33,8 +35,8 @@ LOSS_NAMES = {
     'loss_bbox': 'box L1 (last layer)',
     'loss_iou': 'box GIoU (last layer)',
 }
-# Name in the JSON -> key in the log.
-RECORDED_AP = dict(AP=AP, AP50=f'{AP}_50', AP75=f'{AP}_75')
+# Validations that a table shows: more make it too wide.
+MOST_STEPS = 10
 
 _CURVE = fields(step=list_of(COUNT), value=list_of(NUMBER))
 SCHEMA = fields(
@@ -83,14 +85,14 @@ class History:
 
 
 def read_history(work_dir: Path) -> History:
-    """Join the logs of all starts of the run in a work directory.
+    """Join the logs of all starts of a run.
 
     Raises:
         ConfigError: There is no log with a loss in it.
     """
     train: dict[int, dict] = {}
     val: dict[int, dict] = {}
-    for log in sorted(Path(work_dir).glob(LOGS)):
+    for log in Run('', Path(work_dir)).logs:
         records = _read_records(log)
         losses = [record for record in records if 'loss' in record]
         if losses:
@@ -103,7 +105,7 @@ def read_history(work_dir: Path) -> History:
         val |= {
             record['step']: record
             for record in records
-            if 'loss' not in record and any(name in record for name in AP_NAMES)
+            if 'loss' not in record and any(name in record for name in AP_LABELS)
         }
     if not train:
         raise ConfigError(
@@ -180,14 +182,33 @@ def counts_epochs(runs: Sequence[tuple[str, History]]) -> bool:
     return kinds.pop()
 
 
-def collect_numbers(
-    runs: Sequence[tuple[str, History]], work_dirs: Sequence[Path]
-) -> dict:
-    """Return what `SCHEMA` describes."""
+def measure(runs: Sequence[Run]) -> tuple[dict, Figure]:
+    """Return what `SCHEMA` describes, and the figure.
+
+    Raises:
+        ConfigError: There are no runs, or one has no log, or see `counts_epochs`.
+    """
+    if not runs:
+        raise ConfigError(
+            'there is no training log (<time>/vis_data/scalars.json) beside the '
+            'checkpoints.'
+        )
+    histories = [(run.name, read_history(run.work_dir)) for run in runs]
+    numbers = describe(histories, [run.work_dir for run in runs])
+    return numbers, draw_training_curves(histories)
+
+
+def describe(runs: Sequence[tuple[str, History]], work_dirs: Sequence[Path]) -> dict:
+    """Return what `SCHEMA` describes.
+
+    Args:
+        runs: Name and what was logged.
+        work_dirs: Where.
+    """
     rows = []
     for (name, history), work_dir in zip(runs, work_dirs, strict=True):
         curves = dict(loss=curve(history.train, 'iter', 'loss'))
-        for short, key in RECORDED_AP.items():
+        for short, key in RECORDED.items():
             curves[short] = curve(history.val, 'step', key)
         named = {
             k: dict(zip(('step', 'value'), c, strict=True)) for k, c in curves.items()
@@ -202,6 +223,29 @@ def collect_numbers(
         groups.append(dict(name=name, num_runs=len(members), AP=ap, best_AP=best))
     step_of_ap = 'epoch' if counts_epochs(runs) else 'iteration'
     return dict(step_of_ap=step_of_ap, runs=rows, groups=groups)
+
+
+def tables(numbers: dict) -> list[Table]:
+    """AP by epoch, a row a name."""
+    groups, unit = numbers['groups'], numbers['step_of_ap']
+    steps = sorted({step for row in groups for step in row['AP']['step']})
+    # From the last one back.
+    every = -(-len(steps) // MOST_STEPS) or 1
+    steps = steps[::-1][::every][::-1]
+    rows = []
+    for row in groups:
+        values = dict(zip(row['AP']['step'], row['AP']['mean'], strict=True))
+        shown = [*(values.get(step) for step in steps), row['best_AP']]
+        rows.append([row['name'], str(row['num_runs']), *map(percent, shown)])
+    caption = f'Validation AP, %, by {unit}; mean of the runs of a name'
+    columns = ['name', 'runs', *map(str, steps), 'best']
+    notes = [
+        f'{run["name"]} ({run["work_dir"]}): {run["not_finite"]} logged losses are '
+        'not finite, so the run has diverged.'
+        for run in numbers['runs']
+        if run['not_finite']
+    ]
+    return [Table(caption, columns, rows, notes=notes)]
 
 
 def draw_training_curves(runs: Sequence[tuple[str, History]]) -> Figure:
@@ -255,7 +299,7 @@ def draw_training_curves(runs: Sequence[tuple[str, History]]) -> Figure:
 def _draw_one(loss_axes: Axes, ap_axes: Axes, history: History) -> None:
     for axes, names, records, step, marker in (
         (loss_axes, LOSS_NAMES, history.train, 'iter', None),
-        (ap_axes, AP_NAMES, history.val, 'step', 'o'),
+        (ap_axes, AP_LABELS, history.val, 'step', 'o'),
     ):
         for key, name in names.items():
             points = curve(records, step, key)

@@ -1,0 +1,12 @@
+"""The analysis of trainings, declared."""
+
+from ..section import Section
+
+CURVES = Section(
+    name='curves',
+    title='Convergence',
+    how='From the logs of the trainings. After PaQ-DETR Fig. 4.',
+    shows='Left: training loss. Right: validation AP.',
+    module='training.curves',
+    subject='runs',
+)
