@@ -101,7 +101,7 @@ def settle(
     Raises:
         ConfigError: The models see other images.
     """
-    select = select or SELECT[len(models) == 1]
+    select = select or ('differing' if len(models) > 1 else 'spread')
     datasets = [model.dataloader.dataset for model in models]
     total = len(datasets[0])
     if any(len(dataset) != total for dataset in datasets):

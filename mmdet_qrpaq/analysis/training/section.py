@@ -5,7 +5,8 @@ from ..section import Section
 CURVES = Section(
     name='curves',
     title='Convergence',
-    how='From the logs of the trainings. After PaQ-DETR Fig. 4.',
+    how='From the logs that trainings leave beside their checkpoints. After PaQ-DETR '
+    'Fig. 4.',
     shows='Left: training loss. Right: validation AP.',
     module='training.curves',
     subject='runs',
