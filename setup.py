@@ -73,6 +73,8 @@ FRAMEWORK = {
 FRAMEWORK['lite'] = [
     re.sub('^mmcv>', 'mmcv-lite>', entry) for entry in FRAMEWORK['upstream']
 ]
+# What only the analyses need; their tools name it where it is missing.
+ANALYSIS = ['jinja2', 'jsonschema', 'matplotlib>=3.7', 'rich', 'scikit-learn']
 # What the embedded data set is made of.
 DATA = ['scikit-image', 'scikit-learn']
 
@@ -93,21 +95,17 @@ setup(
     # Neither mmdet nor mmcv nor mmengine: the OneDL forks install the same modules
     # under other names, and pip would put upstream on top of them.
     install_requires=[
-        'jinja2',
-        'jsonschema',
-        'matplotlib>=3.7',
         'numpy',
         'pillow',
         'pycocotools',
         'pyyaml',
-        'rich',
-        'scikit-learn',
         'scipy',
     ],
     extras_require={
         **FRAMEWORK,
+        'analysis': ANALYSIS,
         'data': DATA,
-        'test': [*DATA, 'hypothesis', 'pytest', 'pytest-xdist', 'ruff'],
+        'test': [*ANALYSIS, *DATA, 'hypothesis', 'pytest', 'pytest-xdist', 'ruff'],
     },
     cmdclass={'build_py': BuildWithMim},
     classifiers=[

@@ -15,6 +15,10 @@ from .errors import ConfigError
 
 USER_ERROR = 2  # exit status, as argparse's
 
+# Modules that an extra of this package brings, where mmengine does not.
+EXTRAS = dict.fromkeys(
+    ('jinja2', 'jsonschema', 'matplotlib', 'rich', 'sklearn'), 'analysis'
+)
 _RANK_VARIABLES = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
 
 
@@ -201,6 +205,11 @@ def _user_error(error: BaseException | None) -> str | None:
     while error is not None:
         if isinstance(error, ConfigError):
             sentence = str(error)
+        elif isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+            sentence = (
+                f'this needs {error.name}, which is not installed; '
+                f"pip install 'mmdet_qrpaq[{EXTRAS[error.name]}]'."
+            )
         elif isinstance(error, URLError) and sentence is None:
             sentence = (
                 f'pretrained weights cannot be downloaded ({error.reason}); connect to '

@@ -277,6 +277,30 @@ def test_leaf_names_are_unique():
     assert len(names) == len(set(names))
 
 
+def test_leaf_names_follow_the_grammar():
+    """`configs/README.md` names every word that a leaf's name has."""
+    grammar = (CONFIGS / 'README.md').read_text()
+    words = {
+        part: re.findall('`([^`]+)`', cells)
+        for part, cells in re.findall(r'^\| ([A-Z]+) \| (.+?) \|', grammar, re.M)
+    }
+
+    def one_of(part: str) -> str:
+        return '|'.join(map(re.escape, words[part]))
+
+    name = (
+        f'(?:(?:{one_of("METHOD")})_)?(?:{one_of("HOST")})_(?:{one_of("BACKBONE")})'
+        f'(?:_(?:{one_of("QUERIES")}))?_(?:{one_of("SCHEDULE")})'
+        f'(?:_(?:{one_of("DATA")}))?(?:_masks)?'
+    )
+
+    def check(path):
+        part = r'_\w+' if path.parent.name == 'ablations' else ''
+        assert re.fullmatch(name + part, path.stem)
+
+    check_each(check, [(path,) for path in sorted(LEAVES.values())])
+
+
 def rows(page: str) -> dict[str, tuple[str, str]]:
     """Link and expected AP of the configs in the tables of a page."""
     found = re.findall(
