@@ -28,14 +28,14 @@ class Run:
     work_dir: Path
 
     @property
-    def logs(self) -> list[Path]:
-        """One a start, in order."""
-        return sorted(self.work_dir.glob('*/vis_data/scalars.json'))
-
-    @property
     def log_size(self) -> int:
         """Bytes of all logs; they tell a training that went on from what it was."""
-        return sum(log.stat().st_size for log in self.logs)
+        return sum(log.stat().st_size for log in logs_of(self.work_dir))
+
+
+def logs_of(work_dir: Path) -> list[Path]:
+    """Return the logs of a run, one a start, in order."""
+    return sorted(work_dir.glob('*/vis_data/scalars.json'))
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:

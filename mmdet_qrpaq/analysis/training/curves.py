@@ -1,16 +1,11 @@
 """Loss and AP curves of training runs, from the logs that mmengine writes.
 
-A resumed run is the union of the logs of its starts, where a later start replaces what
-an earlier one had logged beyond the point of resuming. Runs of one name are repetitions
-of one thing, with other seeds: they are drawn as their mean and range (PaQ-DETR Fig. 4
-compares such curves).
+Runs of one name are repetitions of one thing, with other seeds: they are drawn as their
+mean and range (PaQ-DETR Fig. 4 compares such curves).
 """
 
-import json
-import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ...errors import ConfigError
-from ...records.metrics import AP_NAMES
 from ...records.schema import COUNT, NUMBER, TEXT, fields, list_of, or_none
 from ...records.tables import Table, percent
 from ..training_runs import Run
+from .history import AP, RECORDED, History, curve, not_finite, read_history
 
-# Name in the JSON -> key in the log.
-RECORDED = {name: f'coco/{AP_NAMES[name]}' for name in ('AP', 'AP50', 'AP75')}
-AP = RECORDED['AP']
 AP_LABELS = dict(zip(RECORDED.values(), ('AP', 'AP$_{50}$', 'AP$_{75}$'), strict=True))
 # The last decoder layer's matching losses, which every mmdet DETR logs.
 LOSS_NAMES = {
@@ -66,82 +58,6 @@ SCHEMA = fields(
         )
     ),
 )
-
-
-@dataclass
-class History:
-    """What a run logged.
-
-    Attributes:
-        train: Records with a loss, ascending; `iter` is the number of iterations done.
-        val: Validation records, ascending; `step` is the epoch (or the iteration, for
-            runs counted in iterations).
-        by_epoch: Whether `step` of the validation records counts epochs.
-    """
-
-    train: list[dict] = field(default_factory=list)
-    val: list[dict] = field(default_factory=list)
-    by_epoch: bool = True
-
-
-def read_history(work_dir: Path) -> History:
-    """Join the logs of all starts of a run.
-
-    Raises:
-        ConfigError: There is no log with a loss in it.
-    """
-    train: dict[int, dict] = {}
-    val: dict[int, dict] = {}
-    for log in Run('', Path(work_dir)).logs:
-        records = _read_records(log)
-        losses = [record for record in records if 'loss' in record]
-        if losses:
-            # A resumed run counts iterations on, a fresh run from the start.
-            first = losses[0]
-            train = {n: r for n, r in train.items() if n < first['iter']}
-            begin = first.get('epoch', first['iter'])
-            val = {n: r for n, r in val.items() if n < begin}
-        train |= {record['iter']: record for record in losses}
-        val |= {
-            record['step']: record
-            for record in records
-            if 'loss' not in record and any(name in record for name in AP_LABELS)
-        }
-    if not train:
-        raise ConfigError(
-            f'{work_dir} holds no training log (<time>/vis_data/scalars.json); give '
-            'the --work-dir of a training run.'
-        )
-    by_epoch = any('epoch' in record for record in train.values())
-    return History(
-        [train[n] for n in sorted(train)], [val[n] for n in sorted(val)], by_epoch
-    )
-
-
-def _read_records(log: Path) -> list[dict]:
-    """Read one JSON record a line; a last line cut off by a kill is left out."""
-    records = []
-    for line in log.read_text().splitlines():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            continue
-    return records
-
-
-def curve(records: Sequence[dict], step: str, key: str) -> tuple[list, list]:
-    """Return steps and values of one logged number, where it is finite."""
-    points = [
-        (record[step], record[key])
-        for record in records
-        if math.isfinite(record.get(key, math.nan))
-    ]
-    return [x for x, _ in points], [y for _, y in points]
-
-
-def not_finite(history: History) -> int:
-    """Return how many logged losses are no number: the run has diverged there."""
-    return sum(not math.isfinite(record['loss']) for record in history.train)
 
 
 def mean_and_range(
