@@ -9,6 +9,7 @@ dashed in the ground truth of a single model.
 from collections.abc import Sequence
 
 import cv2
+import mmcv
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -17,7 +18,6 @@ from mmdet.visualization import DetLocalVisualizer, get_palette
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from ..images import read_image
 from .outcomes import Outcome, Scene
 
 # Boxes and labels need about this many pixels on the shorter side to be readable.
@@ -102,7 +102,7 @@ def _title(num_models: int, score_threshold: str, iou_threshold: float) -> str:
 
 def _draw_strip(visualizer: DetLocalVisualizer, scene: Scene) -> np.ndarray:
     """Return (h, panels w, 3), RGB: ground truth left, then the models."""
-    image = read_image(scene.file)
+    image = mmcv.imread(scene.file, channel_order='rgb')
     scale = max(1.0, READABLE_SIDE / min(image.shape[:2]))
     image = cv2.resize(image, None, fx=scale, fy=scale)
     classes = visualizer.dataset_meta['classes']

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from ..images import read_image
+from ..detections.drawing import read_picture
 from .result import LayerSampling, PictureSampling
 
 CELL = 2.1  # inches
@@ -29,7 +29,7 @@ def draw_sampling_points(
     Raises:
         ConfigError: The file of a picture cannot be read.
     """
-    images = [read_image(picture.path) for picture in pictures]
+    images = [read_picture(picture.path) for picture in pictures]
     ratios = [
         image.shape[0] / image.shape[1]
         for picture, image in zip(pictures, images, strict=True)
