@@ -9,6 +9,7 @@ from ..records.provenance import describe_origin
 from ..records.results import check_writable, write_result
 from ..records.tables import print_table
 from .section import Section
+from .training_runs import add_run_arguments, read_runs
 
 FIGURE_DPI = 160
 
@@ -39,14 +40,18 @@ def main(section: Section, description: str, argv: list[str] | None = None) -> N
     from .measuring import measure, origin_of
     from .trained_detector import check_data, read_models
 
-    folder = Path('.' if args.checkpoint == 'none' else args.checkpoint).parent
-    file, figure_file = output_files(args.out, section.name, folder)
-    models = read_models(args, untrained=section.untrained)
-    for model in models:
-        check_data(model.cfg, model.split)
-    # All of them now: a wrong checkpoint is told before the first is measured.
-    for model in models:
-        model.dataloader, model.detector  # noqa: B018
+    if section.subject == 'runs':
+        file, figure_file = output_files(args.out, section.name, args.work_dirs[0])
+        models = read_runs(args)
+    else:
+        folder = Path('.' if args.checkpoint == 'none' else args.checkpoint).parent
+        file, figure_file = output_files(args.out, section.name, folder)
+        models = read_models(args, untrained=section.untrained)
+        for model in models:
+            check_data(model.cfg, model.split)
+        # All of them now: a wrong checkpoint is told before the first is measured.
+        for model in models:
+            model.dataloader, model.detector  # noqa: B018
     options = section.choose(**vars(args))
     origin = describe_origin(**origin_of(section, models, options))
     numbers, figure = measure(section, models, options)
@@ -66,14 +71,18 @@ def parse_args(
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    if section.each:
+    place = 'beside the checkpoint'
+    if section.subject == 'runs':
+        add_run_arguments(parser)
+        place = 'in the first WORK_DIR'
+    elif section.each:
         command_line.add_detector_arguments(parser)
         parser.set_defaults(also=[], name=None)
     else:
         command_line.add_model_arguments(parser)
     for option in section.options:
         option.add_to(parser)
-    command_line.add_output_argument(parser, section.name)
+    command_line.add_output_argument(parser, section.name, place)
     return parser.parse_args(argv)
 
 

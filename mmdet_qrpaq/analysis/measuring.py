@@ -15,10 +15,13 @@ from ..runtime.checkpoints import is_remote
 from .one_pass import Observer, one_pass
 from .section import Section
 from .trained_detector import TrainedModel
+from .training_runs import Run, runs_of
+
+Subjects = Sequence[TrainedModel] | Sequence[Run]
 
 
 def measure(
-    section: Section, models: Sequence[TrainedModel], options: dict[str, Any]
+    section: Section, models: Subjects, options: dict[str, Any]
 ) -> tuple[dict, Figure | None]:
     """Return numbers and figure of one section alone.
 
@@ -32,7 +35,7 @@ def measure(
 
 
 def observers_of(
-    section: Section, models: Sequence[TrainedModel], options: dict[str, Any]
+    section: Section, models: Subjects, options: dict[str, Any]
 ) -> list[Observer]:
     """Return one observer for each model; none where the section needs its own run.
 
@@ -41,12 +44,13 @@ def observers_of(
     """
     if not hasattr(section.work, 'observe'):
         return []
+    options = _settled(section, models, options)
     return [section.work.observe(model, **options) for model in models]
 
 
 def conclude(
     section: Section,
-    models: Sequence[TrainedModel],
+    models: Subjects,
     options: dict[str, Any],
     observers: Sequence[Observer],
 ) -> tuple[dict, Figure | None]:
@@ -55,14 +59,25 @@ def conclude(
     Raises:
         ConfigError: The section does not apply.
     """
+    if section.subject == 'runs':
+        models = runs_of(models)
+    options = _settled(section, models, options)
     if observers:
         return section.work.conclude(models, observers, **options)
     return section.work.measure(models, **options)
 
 
+def _settled(
+    section: Section, models: Subjects, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the options as they suit the models."""
+    settle = getattr(section.work, 'settle', None)
+    return settle(models, **options) if settle else options
+
+
 def origin_of(
     section: Section,
-    models: Sequence[TrainedModel],
+    models: Subjects,
     options: dict[str, Any],
     hashes: dict[str, dict[str, str]] | None = None,
 ) -> dict[str, Any]:
@@ -71,6 +86,14 @@ def origin_of(
     Args:
         hashes: What `fingerprint` returns, by the model's name, where it is known.
     """
+    if section.subject == 'runs':
+        runs = runs_of(models)
+        return dict(
+            names=[run.name for run in runs],
+            work_dirs=[str(run.work_dir) for run in runs],
+            log_sizes=[run.log_size for run in runs],
+            options=options,
+        )
     hashes = hashes or {model.name: fingerprint(model) for model in models}
     made_from = dict(
         models=[dict(model.origin, **hashes[model.name]) for model in models],

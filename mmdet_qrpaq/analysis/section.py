@@ -68,7 +68,12 @@ class Section:
       `observe(model, **options)`, which returns an observer (see `one_pass`), and
       `conclude(models, observers, **options)`, which returns numbers and figure.
 
-    A `ConfigError` of these means that the analysis does not apply.
+    and, where it matters which models come together, `settle(models, **options)`,
+    which looks at all of them before anything is measured and returns the options as
+    they suit them. It may be asked more than once.
+
+    A `ConfigError` of these means that the analysis does not apply. Where the subject
+    is runs, `models` are of class `Run`.
 
     Attributes:
         name: Of the tool and of its files.
@@ -79,6 +84,8 @@ class Section:
         options: What a user can choose.
         each: Whether models are looked at one by one.
         untrained: Whether `none` may stand in place of a checkpoint.
+        subject: What it is about, `'models'` or `'runs'`: trained detectors, or the
+            logs of trainings; see `training_runs`.
     """
 
     name: str
@@ -89,6 +96,7 @@ class Section:
     options: tuple[Option, ...] = ()
     each: bool = False
     untrained: bool = False
+    subject: str = 'models'
 
     @property
     def work(self) -> ModuleType:

@@ -4,14 +4,13 @@ import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
-from torch import nn
 
-from mmdet_qrpaq.analysis.detections.average_precision import build_evaluator, evaluate
-from mmdet_qrpaq.analysis.detections.duplicates import (
-    precision_with_nms,
-    suppress_duplicates,
-)
-from mmdet_qrpaq.analysis.trained_detector import build_dataloader
+from mmdet_qrpaq.analysis.detections import precision
+from mmdet_qrpaq.analysis.detections.average_precision import another, build_evaluator
+from mmdet_qrpaq.analysis.detections.duplicates import NmsObserver, suppress_duplicates
+from mmdet_qrpaq.analysis.listening import Heard
+from mmdet_qrpaq.analysis.one_pass import SeenBatch
+from mmdet_qrpaq.analysis.trained_detector import TrainedModel
 from mmdet_qrpaq.runtime.configs import read_config
 from tiny_runs import CLASSES, CONFIG, write_dataset
 
@@ -47,20 +46,18 @@ def test_no_detections():
     assert len(left.pred_instances) == 0
 
 
-class FindsTwice(nn.Module):
-    """Reports every object three times, the copies as surely as the first."""
-
-    def test_step(self, batch: dict) -> list[DetDataSample]:
-        for sample in batch['data_samples']:
-            truth = sample.gt_instances
-            factor = torch.tensor(sample.scale_factor).repeat(2)
-            boxes = truth.bboxes.tensor / factor
-            sample.pred_instances = InstanceData(
-                bboxes=boxes.repeat(3, 1),
-                scores=torch.full((3 * len(boxes),), 0.5),
-                labels=truth.labels.repeat(3),
-            )
-        return batch['data_samples']
+def finds_thrice(batch: dict) -> list[DetDataSample]:
+    """Report every object three times, the copies as surely as the first."""
+    for sample in batch['data_samples']:
+        truth = sample.gt_instances
+        factor = torch.tensor(sample.scale_factor).repeat(2)
+        boxes = truth.bboxes.tensor / factor
+        sample.pred_instances = InstanceData(
+            bboxes=boxes.repeat(3, 1),
+            scores=torch.full((3 * len(boxes),), 0.5),
+            labels=truth.labels.repeat(3),
+        )
+    return batch['data_samples']
 
 
 def test_a_model_that_only_repeats_itself_is_perfect_with_nms(tmp_path):
@@ -68,9 +65,13 @@ def test_a_model_that_only_repeats_itself_is_perfect_with_nms(tmp_path):
     config = tmp_path / 'tiny.py'
     config.write_text(CONFIG.format(classes=CLASSES, root=str(tmp_path)))
     cfg = read_config(str(config))
-    dataloader = build_dataloader(cfg)
-    assert precision_with_nms(FindsTwice(), dataloader, cfg.val_evaluator).ap == 1
-    evaluator = build_evaluator(cfg.val_evaluator, dataloader)
-    for batch in dataloader:
-        evaluator.process(FindsTwice().test_step(batch), batch)
-    assert evaluate(evaluator, len(dataloader.dataset)).ap < 0.8
+    model = TrainedModel('host', str(config), 'none', cfg)
+    evaluator = build_evaluator(cfg.val_evaluator, model.dataloader)
+    alone, both = NmsObserver(another(evaluator)), precision.observe(model)
+    for raw in model.dataloader:
+        seen = SeenBatch(finds_thrice(raw), Heard(), None, None, raw)
+        alone.see(seen)
+        both.see(seen)
+    assert alone.precision().ap == 1
+    found = both.numbers()
+    assert found['AP_with_nms'] == 1 and found['AP']['AP'] < 0.8

@@ -1,5 +1,6 @@
-"""Detections of several models on the same pictures: judged, chosen and drawn."""
+"""Detections of several models on the same images: judged, chosen and drawn."""
 
+import json
 from types import SimpleNamespace
 
 import cv2
@@ -12,23 +13,28 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
+from torch import nn
+from torch.utils.data import DataLoader
 
-from mmdet_qrpaq.analysis.detections.drawing import READABLE_SIDE, draw_side_by_side
+from mmdet_qrpaq.analysis import command_line
+from mmdet_qrpaq.analysis.detections import side_by_side
+from mmdet_qrpaq.analysis.detections.drawing import READABLE_SIDE
 from mmdet_qrpaq.analysis.detections.outcomes import judge
-from mmdet_qrpaq.analysis.detections.score_threshold import (
-    best_score_threshold,
-    find_score_threshold,
-)
+from mmdet_qrpaq.analysis.detections.score_threshold import best_score_threshold
+from mmdet_qrpaq.analysis.detections.section import SIDE_BY_SIDE
 from mmdet_qrpaq.analysis.detections.side_by_side import (
     SCHEMA,
-    chosen,
-    collect_numbers,
-    look_at_pictures,
+    best_threshold,
+    tables,
 )
+from mmdet_qrpaq.analysis.measuring import measure, observers_of
+from mmdet_qrpaq.analysis.one_pass import one_pass
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.records.results import write_result
+from mmdet_qrpaq.records.tables import print_table
+from tiny_runs import CLASSES, CONFIG, run_script, save_untrained, write_dataset
 
-SIZE = 80  # of the stored pictures; boxes below are in its pixels
+SIZE = 80  # of the stored images; boxes below are in its pixels
 BOX = [20.0, 24.0, 60.0, 64.0]
 ELSEWHERE = [2.0, 2.0, 10.0, 10.0]
 SCALE = READABLE_SIDE / SIZE
@@ -45,7 +51,7 @@ def instances(*rows):
     return found
 
 
-class Pictures(list):
+class Images(list):
     """Stands in for a data set: `metainfo`, `pipeline` and samples."""
 
     metainfo = dict(classes=('a', 'b'), palette=[(255, 0, 0), (0, 255, 0)])
@@ -55,41 +61,67 @@ class Pictures(list):
         steps = [type(name, (), {})() for name in transforms]
         self.pipeline = SimpleNamespace(transforms=steps)
 
+    def get_data_info(self, index):
+        return dict(img_path=self[index]['data_samples'].img_path)
 
-class FixedDetector:
-    """Finds the same in every picture, in the scale of the file."""
+
+class FixedDetector(nn.Module):
+    """Finds the same in every image, in the scale of the file."""
 
     def __init__(self, found):
-        self.found = found
+        super().__init__()
+        self.found, self.backbone = found, nn.Identity()
+        self.num_seen = 0
 
-    def test_step(self, batch):
-        (sample,) = batch['data_samples']
-        sample = sample.clone()
-        sample.pred_instances = self.found
-        return [sample]
+    def data_preprocessor(self, batch, training):
+        return batch
+
+    def forward(self, inputs, data_samples, mode):
+        self.num_seen += len(data_samples)
+        samples = [sample.clone() for sample in data_samples]
+        for sample in samples:
+            sample.pred_instances = self.found
+        return samples
 
 
 @pytest.fixture
-def picture(tmp_path):
-    path = tmp_path / 'picture.png'
+def image(tmp_path):
+    path = tmp_path / 'image.png'
     cv2.imwrite(str(path), np.full((SIZE, SIZE, 3), 90, np.uint8))
     return path
 
 
-def pictures(path, transforms=('Resize', 'LoadAnnotations'), truths=((BOX, 0),)):
+def images(path, transforms=('Resize', 'LoadAnnotations'), truths=((BOX, 0),)):
     samples = []
     for truth in truths:
         meta = dict(img_path=str(path), scale_factor=(2.0, 0.5))
         sample = DetDataSample(metainfo=meta)
         sample.gt_instances = instances(truth)
         samples.append(sample)
-    return Pictures(samples, transforms)
+    return Images(samples, transforms)
 
 
-def model(data, *found, name='host'):
-    loader = SimpleNamespace(dataset=data, collate_fn=pseudo_collate)
+def model(data, *found, name='host', batch_size=1):
+    loader = DataLoader(data, batch_size, collate_fn=pseudo_collate)
     detector = FixedDetector(instances(*found))
-    return SimpleNamespace(name=name, detector=detector, dataloader=loader)
+    return SimpleNamespace(name=name, detector=detector, dataloader=loader, split='val')
+
+
+def look(models, **options):
+    """Numbers and figure."""
+    return measure(SIDE_BY_SIDE, models, SIDE_BY_SIDE.choose(**options))
+
+
+def draw(models, **options):
+    return look(models, **options)[1]
+
+
+def observed(models, **options):
+    """Observers that have seen their images."""
+    observers = observers_of(SIDE_BY_SIDE, models, SIDE_BY_SIDE.choose(**options))
+    for one, observer in zip(models, observers, strict=True):
+        one_pass(one, [observer])
+    return observers
 
 
 def naive(truth, founds, threshold):
@@ -179,25 +211,54 @@ def test_what_lies_in_a_crowd_is_neither_right_nor_wrong():
     assert outcome.numbers() == dict(correct=1, wrong=2, missed=0, differing=0)
 
 
-def test_masks_are_kept_of_the_chosen_pictures_only(picture):
-    data = pictures(picture, truths=[(BOX, 0), (BOX, 1), (BOX, 0), (ELSEWHERE, 0)])
+def with_masks(data):
     for sample in data:
         sample['data_samples'].gt_instances.masks = torch.ones(1, SIZE, SIZE) > 0
-    host = model(data, (BOX, 0, 0.9))
-    scenes = look_at_pictures([host], num_pictures=2, select='differing')
-    assert ['masks' in scene.truth for scene in scenes] == [False, True, False, True]
+    return data
 
 
-def draw(models, **options):
-    thresholds = dict(score_threshold=options.pop('score_threshold', 0.5))
-    number = options.get('num_pictures', 12)
-    reason = dict(reason=options.pop('reason', ''))
-    scenes = look_at_pictures(models, **options, **thresholds)
-    names = [model.name for model in models]
-    meta = Pictures.metainfo
-    return draw_side_by_side(
-        chosen(scenes, number), names, meta, **thresholds, **reason
-    )
+def test_masks_are_kept_of_the_drawn_images_only(image, monkeypatch):
+    truths = [(BOX, 0), (BOX, 1), (BOX, 0), (ELSEWHERE, 0)]
+    host = model(with_masks(images(image, truths=truths)), (BOX, 0, 0.9), batch_size=3)
+    (observer,) = observed([host], select='differing')
+    assert observer.has_masks
+    assert not any('masks' in look.truth for look in observer.looks.values())
+    drawn = []
+    drawer = side_by_side.draw_side_by_side
+
+    def note(scenes, *args, **kwargs):
+        drawn.extend(scenes)
+        return drawer(scenes, *args, **kwargs)
+
+    monkeypatch.setattr(side_by_side, 'draw_side_by_side', note)
+    host.detector.num_seen = 0
+    numbers, _ = look([host], num_images=2, select='differing')
+    assert len(drawn) == 2 and all('masks' in scene.truth for scene in drawn)
+    # All once, and the two that are drawn again.
+    assert host.detector.num_seen == 4 + 2
+    assert [scene.counts for scene in drawn] == [
+        row['models'] for row in numbers['pictures']
+    ]
+
+
+def test_nothing_is_predicted_that_is_not_looked_at(image):
+    """Evenly spread: the first, the middle and the last of five."""
+    host = model(images(image, truths=[(BOX, 0)] * 5), (BOX, 0, 0.9))
+    (observer,) = observed([host], num_images=3)
+    assert sorted(observer.looks) == [0, 2, 4] and host.detector.num_seen == 3
+    # A batch may bring others along.
+    host = model(images(image, truths=[(BOX, 0)] * 4), batch_size=4)
+    (one,) = observers_of(SIDE_BY_SIDE, [host], SIDE_BY_SIDE.choose(num_images=2))
+    (other,) = observers_of(SIDE_BY_SIDE, [host], SIDE_BY_SIDE.choose(num_images=4))
+    one_pass(host, [one, other])
+    assert (sorted(one.looks), sorted(other.looks)) == ([0, 3], [0, 1, 2, 3])
+
+
+def test_one_run_serves_the_threshold_and_the_images(image):
+    host = model(images(image, truths=[(BOX, 0)] * 5), (BOX, 0, 0.9))
+    numbers, _ = look([host], score_threshold='best', select='spread', num_images=2)
+    assert host.detector.num_seen == 5
+    assert (numbers['num_images'], len(numbers['pictures'])) == (2, 2)
 
 
 def panels(figure, number=2):
@@ -212,8 +273,8 @@ def painted(panel):
     return [columns.min(), rows.min(), columns.max(), rows.max()]
 
 
-def test_truth_is_left_and_detections_are_right(picture):
-    left, right = panels(draw([model(pictures(picture), (BOX, 1, 0.9))]))
+def test_truth_is_left_and_detections_are_right(image):
+    left, right = panels(draw([model(images(image), (BOX, 1, 0.9))]))
     for panel, strong, weak in ((left, 0, 1), (right, 1, 0)):
         # Right edge, away from the name: the class's colour.
         edge = panel[round(34 * SCALE) : round(54 * SCALE), round(BOX[2] * SCALE)]
@@ -227,10 +288,10 @@ def share_of_edge(panel):
     return float((np.abs(edge - 90).max(-1) > 60).mean())
 
 
-def test_wrong_ones_and_missed_objects_are_dashed(picture):
+def test_wrong_ones_and_missed_objects_are_dashed(image):
     shares = {}
     for label in (0, 1):
-        data = pictures(picture)
+        data = images(image)
         shares[label] = [
             share_of_edge(panel)
             for panel in panels(draw([model(data, (BOX, label, 0.9))]))
@@ -239,8 +300,8 @@ def test_wrong_ones_and_missed_objects_are_dashed(picture):
     assert 0.3 < min(shares[1]) <= max(shares[1]) < 0.9
 
 
-def test_a_detection_that_another_model_lacks_is_thick(picture):
-    data = pictures(picture)
+def test_a_detection_that_another_model_lacks_is_thick(image):
+    data = images(image)
     host, other = model(data, (BOX, 0, 0.9)), model(data, name='other')
     alike = model(data, (BOX, 0, 0.6), name='alike')
     lacking, shared = draw([host, other]), draw([host, alike])
@@ -259,11 +320,11 @@ def test_a_detection_that_another_model_lacks_is_thick(picture):
 
 
 @pytest.mark.parametrize('as_tensor', [True, False])
-def test_masks_are_laid_over_the_picture(picture, as_tensor):
-    # The upper half of the picture, at twice the file's resolution.
+def test_masks_are_laid_over_the_image(image, as_tensor):
+    # The upper half of the image, at twice the file's resolution.
     mask = np.zeros((1, 2 * SIZE, 2 * SIZE), np.uint8)
     mask[:, :SIZE] = 1
-    found = model(pictures(picture), (ELSEWHERE, 1, 0.9))
+    found = model(images(image), (ELSEWHERE, 1, 0.9))
     found.detector.found.masks = (
         torch.from_numpy(mask).bool()
         if as_tensor
@@ -277,60 +338,76 @@ def test_masks_are_laid_over_the_picture(picture, as_tensor):
     assert np.allclose(lower[4:], 90, atol=2)
 
 
-def test_detections_below_the_threshold_are_not_drawn(picture):
-    figure = draw([model(pictures(picture), (BOX, 1, 0.4))], score_threshold=0.5)
+def test_detections_below_the_threshold_are_not_drawn(image):
+    figure = draw([model(images(image), (BOX, 1, 0.4))], score_threshold=0.5)
     left, right = panels(figure)
     assert (right == 90).all()
     assert not (left == 90).all()
 
 
-def test_resized_truth_is_brought_back_to_the_files_scale(picture):
+def test_resized_truth_is_brought_back_to_the_files_scale(image):
     resized = [BOX[0] * 2, BOX[1] / 2, BOX[2] * 2, BOX[3] / 2]
-    data = pictures(picture, ('LoadAnnotations', 'Resize'), [(resized, 0)])
+    data = images(image, ('LoadAnnotations', 'Resize'), [(resized, 0)])
     left, _ = panels(draw([model(data, (BOX, 0, 0.9))]))
     assert np.allclose(painted(left), np.array(BOX) * SCALE, atol=4)
 
 
 @pytest.mark.parametrize('select', ['spread', 'differing'])
 @pytest.mark.parametrize(('there', 'wanted', 'drawn'), [(5, 2, 2), (2, 5, 2)])
-def test_no_more_pictures_than_wanted_or_there(picture, there, wanted, drawn, select):
-    data = pictures(picture, truths=[(BOX, 0)] * there)
-    figure = draw([model(data, (BOX, 1, 0.9))], num_pictures=wanted, select=select)
+def test_no_more_images_than_wanted_or_there(image, there, wanted, drawn, select):
+    data = images(image, truths=[(BOX, 0)] * there)
+    figure = draw([model(data, (BOX, 1, 0.9))], num_images=wanted, select=select)
     assert sum(bool(axes.images) for axes in figure.axes) == drawn
 
 
-def test_pictures_with_the_most_mistakes_are_chosen(picture):
-    """Of one model: the second and fourth picture hold what it does not find."""
-    data = pictures(picture, truths=[(BOX, 0), (BOX, 1), (BOX, 0), (ELSEWHERE, 0)])
+def test_images_with_the_most_mistakes_are_chosen(image):
+    """Of one model: the second and fourth image hold what it does not find."""
+    data = images(image, truths=[(BOX, 0), (BOX, 1), (BOX, 0), (ELSEWHERE, 0)])
     host = model(data, (BOX, 0, 0.9))
-    scenes = look_at_pictures([host], num_pictures=2, select='differing')
-    drawn = chosen(scenes, 2)
-    assert [scenes.index(scene) for scene in drawn] == [1, 3]
-    settings = dict(score_threshold=0.5, iou_threshold=0.5, select='differing')
-    numbers = collect_numbers(['host'], scenes, drawn, **settings)
-    assert numbers['models'] == [
-        dict(name='host', correct=2, wrong=2, missed=2, differing=0)
-    ]
-    assert (numbers['num_images'], numbers['num_objects']) == (4, 4)
+    numbers, figure = look([host], num_images=2, select='differing')
     counts = dict(correct=0, wrong=1, missed=1, differing=0)
-    assert [row['models'] for row in numbers['pictures']] == [[counts]] * 2
-
-
-def test_result_is_what_the_schema_promises(picture, tmp_path):
-    data = pictures(picture)
-    models = [model(data, (BOX, 0, 0.9)), model(data, name='ours')]
-    scenes = look_at_pictures(models, select='differing')
-    numbers = collect_numbers(
-        ['host', 'ours'],
-        scenes,
-        scenes,
+    assert numbers == dict(
         score_threshold=0.5,
         iou_threshold=0.5,
         select='differing',
+        num_images=4,
+        num_objects=4,
+        models=[dict(name='host', correct=2, wrong=2, missed=2, differing=0)],
+        pictures=[dict(file=str(image), models=[counts])] * 2,
     )
+    (table,) = tables(numbers)
+    # Of four detections and four objects two are pairs.
+    assert table.rows == [['host', '2', '2', '2', '0', '50.0']]
+    assert '4 images with 4 objects' in table.caption
+
+
+def test_of_equal_images_the_earlier_are_chosen(image, tmp_path):
+    data = images(image, truths=[(BOX, 0), (BOX, 1), (ELSEWHERE, 1), (BOX, 1)])
+    for number, sample in enumerate(data):
+        path = tmp_path / f'{number}.png'
+        path.write_bytes(image.read_bytes())
+        sample['data_samples'].set_metainfo(dict(img_path=str(path)))
+    host = model(data, (BOX, 0, 0.9))
+    numbers, _ = look([host], num_images=2, select='differing')
+    files = [row['file'] for row in numbers['pictures']]
+    assert files == [str(tmp_path / '1.png'), str(tmp_path / '2.png')]
+
+
+def test_result_is_what_the_schema_promises(image, tmp_path):
+    data = images(image)
+    models = [model(data, (BOX, 0, 0.9)), model(data, name='ours')]
+    numbers, _ = look(models)
     write_result(tmp_path / 'x.json', 'side_by_side', {}, numbers, SCHEMA)
     assert [row['differing'] for row in numbers['models']] == [1, 0]
-    assert numbers['pictures'][0]['file'] == str(picture)
+    assert numbers['pictures'][0]['file'] == str(image)
+
+
+def test_selection_suits_the_number_of_models(image):
+    data = images(image, truths=[(BOX, 0)] * 3)
+    models = [model(data), model(data, name='ours')]
+    for some, select in ((models, 'differing'), (models[:1], 'spread')):
+        assert look(some)[0]['select'] == select
+    assert look(models, select='spread')[0]['select'] == 'spread'
 
 
 def test_best_threshold_by_hand():
@@ -354,7 +431,7 @@ def test_best_threshold_by_hand():
     st.randoms(use_true_random=False),
 )
 def test_no_threshold_is_better_than_the_best(truth, found, rng):
-    """Each judged on its own, as the picture with that threshold would be."""
+    """Each judged on its own, as the image with that threshold would be."""
     scores = rng.sample(range(1, 100), len(found))
     found = [(*row, score / 100) for row, score in zip(found, scores, strict=True)]
 
@@ -369,29 +446,55 @@ def test_no_threshold_is_better_than_the_best(truth, found, rng):
     assert f1_from(best[0] - 1e-6) == pytest.approx(best[1])
 
 
-def test_best_threshold_is_found_on_all_pictures_and_told(picture):
-    """The second guess of 0.6 is wrong in each of three pictures."""
-    data = pictures(picture, truths=[(BOX, 0)] * 3)
+def test_best_threshold_is_found_on_all_images_and_told(image):
+    """The second guess of 0.6 is wrong in each of three images."""
+    data = images(image, truths=[(BOX, 0)] * 3)
     host = model(data, (BOX, 0, 0.9), (BOX, 0, 0.6))
-    threshold, f1 = find_score_threshold([host])
+    best = dict(score_threshold='best')
+    threshold, f1 = best_threshold(observed([host], **best), 0.5)
     assert 0.6 < threshold <= 0.9 and f1 == 1
     # Another model finds one object, with a low score: 6 right and no wrong, or one
     # model's alone.
     other = model(data, (BOX, 0, 0.2), name='other')
-    assert find_score_threshold([host, other])[1] == pytest.approx(12 / (9 + 6))
-    figure = draw([host], score_threshold=threshold, reason='best F1 on val: 1.00')
+    _, f1 = best_threshold(observed([host, other], **best), 0.5)
+    assert f1 == pytest.approx(12 / (9 + 6))
+    numbers, figure = look([host], num_images=1, **best)
+    assert numbers['score_threshold'] == threshold
     assert f'{threshold:g} (best F1 on val: 1.00)' in figure.get_suptitle()
 
 
-def test_nothing_to_draw_is_refused(picture):
-    with pytest.raises(ConfigError, match='at least one picture'):
-        draw([model(pictures(picture))], num_pictures=0)
+@pytest.mark.parametrize('flag', ['--num-images', '--num-pictures'])
+def test_nothing_to_draw_is_refused(flag, capsys):
+    with pytest.raises(SystemExit):
+        command_line.main(SIDE_BY_SIDE, '', ['a.py', 'a.pth', flag, '0'])
+    assert f'{flag}: must be a whole number from 1' in capsys.readouterr().err
 
 
-def test_models_that_see_other_pictures_are_refused(picture, tmp_path):
-    few, many = pictures(picture), pictures(picture, truths=[(BOX, 0)] * 3)
+def test_models_that_see_other_images_are_refused_before_they_run(image, tmp_path):
+    few, many = images(image), images(image, truths=[(BOX, 0)] * 3)
     with pytest.raises(ConfigError, match='host 1, ours 3'):
-        draw([model(few), model(many, name='ours')])
-    other = pictures(tmp_path / 'other.png')
-    with pytest.raises(ConfigError, match=r'number 1 is .*picture.png and .*other.png'):
-        draw([model(few), model(other, name='ours')])
+        observers_of(
+            SIDE_BY_SIDE, [model(few), model(many, name='ours')], SIDE_BY_SIDE.choose()
+        )
+    other = images(tmp_path / 'other.png')
+    with pytest.raises(ConfigError, match=r'number 1 is .*image.png and .*other.png'):
+        observers_of(
+            SIDE_BY_SIDE, [model(few), model(other, name='ours')], SIDE_BY_SIDE.choose()
+        )
+
+
+def test_script_shows_what_it_writes(tmp_path, capsys):
+    config, weights = tmp_path / 'tiny.py', tmp_path / 'tiny.pth'
+    root = write_dataset(tmp_path / 'data', num_train=0, num_val=3)
+    config.write_text(CONFIG.format(classes=CLASSES, root=str(root)))
+    save_untrained(config, weights)
+    words = [config, weights, '--score-threshold', 'best', '--num-pictures', 2]
+    run_script('analysis/side_by_side', *words)
+    result = json.loads((tmp_path / 'side_by_side.json').read_text())
+    assert (tmp_path / 'side_by_side.png').stat().st_size > 10_000
+    assert result['origin']['options']['num_images'] == 2
+    assert result['numbers']['num_images'] == 2  # of one model: spread
+    printed = capsys.readouterr().out
+    for table in tables(result['numbers']):
+        print_table(table)
+    assert capsys.readouterr().out in printed

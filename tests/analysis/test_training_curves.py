@@ -1,19 +1,26 @@
 import json
 import math
+from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
 
+from mmdet_qrpaq.analysis.measuring import conclude, observers_of, origin_of
 from mmdet_qrpaq.analysis.training.curves import (
     SCHEMA,
     History,
-    collect_numbers,
+    describe,
     draw_training_curves,
     mean_and_range,
     read_history,
+    tables,
 )
+from mmdet_qrpaq.analysis.training.section import CURVES
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.records.results import write_result
+from mmdet_qrpaq.records.tables import print_table
+from tiny_runs import run_script
 
 
 def loss(iteration, value, epoch=None):
@@ -100,7 +107,7 @@ def lines(axes):
     return {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
 
 
-def test_picture_of_one_run_shows_the_logged_numbers():
+def test_figure_of_one_run_shows_the_logged_numbers():
     history = History(train=[FIRST[0], FIRST[1]], val=[FIRST[2]])
     losses, aps = draw_training_curves([('run', history)]).axes
     assert lines(losses) == {
@@ -111,7 +118,7 @@ def test_picture_of_one_run_shows_the_logged_numbers():
     assert (losses.get_xlabel(), aps.get_xlabel()) == ('iteration', 'epoch')
 
 
-def test_picture_of_two_runs_compares_total_and_ap():
+def test_figure_of_two_runs_compares_total_and_ap():
     runs = [
         ('host', History([FIRST[0]], [])),
         ('ours', History([FIRST[1]], [FIRST[2]])),
@@ -151,7 +158,7 @@ def test_runs_of_one_name_are_drawn_as_mean_and_range():
 
 
 def test_result_has_the_curves_of_each_run_and_name(tmp_path):
-    numbers = collect_numbers(SEEDS, [tmp_path / str(n) for n in range(3)])
+    numbers = describe(SEEDS, [tmp_path / str(n) for n in range(3)])
     write_result(tmp_path / 'curves.json', 'curves', {}, numbers, SCHEMA)
     assert [run['AP']['value'] for run in numbers['runs']] == [
         [0.1, 0.2],
@@ -173,16 +180,72 @@ def test_a_diverged_run_is_drawn_as_far_as_it_goes(tmp_path):
     runs = [('mine', history), ('other', History(history.train[:2], history.val))]
     for history in (one for _, one in runs):
         history.by_epoch = False
-    numbers = collect_numbers(runs, [tmp_path, tmp_path])
+    numbers = describe(runs, [tmp_path, tmp_path])
     jsonschema.validate(numbers, SCHEMA)
     json.dumps(numbers, allow_nan=False)
     assert [run['not_finite'] for run in numbers['runs']] == [2, 0]
     assert numbers['runs'][0]['loss'] == dict(step=[10, 20], value=[9.0, 8.0])
     figure = draw_training_curves(runs)
     assert figure.axes[0].get_title() == 'not finite at times: mine'
+    (note,) = tables(numbers)[0].notes
+    assert note.startswith(f'mine ({tmp_path}): 2 logged losses')
 
 
 def test_epochs_and_iterations_are_not_put_on_one_axis():
     runs = [('a', History([loss(1, 1)], [])), ('b', History([loss(1, 1)], [], False))]
     with pytest.raises(ConfigError, match='no common axis'):
         draw_training_curves(runs)
+
+
+def test_table_by_hand():
+    (table,) = tables(describe(SEEDS, [Path('a')] * 3))
+    assert table.columns == ['name', 'runs', '1', '2', 'best']
+    assert table.rows == [
+        ['host', '2', '20.0', '40.0', '40.0'],
+        ['ours', '1', '40.0', '–', '40.0'],
+    ]
+    assert not table.notes
+
+
+def test_table_of_a_long_run_has_some_steps_and_the_last():
+    history = History([loss(1, 1.0)], [ap(n, n / 100) for n in range(1, 37)])
+    (table,) = tables(describe([('run', history)], [Path('a')]))
+    assert table.columns[2:-1] == [str(n) for n in range(4, 37, 4)]
+    (table,) = tables(describe([('run', History([loss(1, 1.0)], []))], [Path('a')]))
+    assert table.rows == [['run', '1', '–']]
+
+
+def test_runs_of_models_are_the_logs_beside_their_checkpoints(tmp_path):
+    names = ('host', 'ours')
+    models = [
+        SimpleNamespace(name=n, checkpoint=str(tmp_path / n / 'x.pth')) for n in names
+    ]
+    assert observers_of(CURVES, models, {}) == []
+    with pytest.raises(ConfigError, match='there is no training log'):
+        conclude(CURVES, models, {}, [])
+    write(tmp_path / 'ours', '20260101_000000', FIRST)
+    numbers, _ = conclude(CURVES, models, {}, [])
+    (row,) = numbers['runs']
+    assert (row['name'], row['work_dir']) == ('ours', str(tmp_path / 'ours'))
+
+
+def test_a_training_that_went_on_is_another_origin(tmp_path):
+    models = [SimpleNamespace(name='host', checkpoint=str(tmp_path / 'epoch_4.pth'))]
+    assert origin_of(CURVES, models, {})['work_dirs'] == []
+    write(tmp_path, '20300101_000000', FIRST[:1])
+    before = origin_of(CURVES, models, {})
+    assert before['work_dirs'] == [str(tmp_path)]
+    write(tmp_path, '20300101_010000', FIRST[1:])
+    assert origin_of(CURVES, models, {}) != before
+
+
+def test_script_shows_what_it_writes(tmp_path, capsys):
+    write(tmp_path, '20260101_000000', FIRST)
+    run_script('analysis/training_curves', tmp_path, '--names', 'mine')
+    result = json.loads((tmp_path / 'curves.json').read_text())
+    assert result['origin']['names'] == ['mine']
+    assert (tmp_path / 'curves.png').stat().st_size > 10_000
+    printed = capsys.readouterr().out
+    for table in tables(result['numbers']):
+        print_table(table)
+    assert capsys.readouterr().out in printed

@@ -1,8 +1,4 @@
-"""AP of predictions, told by a config's own evaluator.
-
-Feeds :mod:`.overview`, and :mod:`.query_ablation`, which asks for it several times over
-the same pictures.
-"""
+"""AP of predictions, told by a config's own evaluator."""
 
 import contextlib
 import copy
@@ -17,16 +13,9 @@ from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 
 from ...errors import ConfigError
+from ...records.metrics import AP_NAMES
 from ...records.schema import SHARE, fields
 
-AP_NAMES = dict(
-    AP='bbox_mAP',
-    AP50='bbox_mAP_50',
-    AP75='bbox_mAP_75',
-    APs='bbox_mAP_s',
-    APm='bbox_mAP_m',
-    APl='bbox_mAP_l',
-)
 PRECISION = fields(ap=SHARE, ap50=SHARE, ap75=SHARE)
 
 
@@ -48,10 +37,10 @@ def build_evaluator(
 
     Raises:
         ConfigError: There is none, it measures nothing, its annotation file does not
-            exist, or tells of other pictures.
+            exist, or tells of other images.
     """
     if not settings:
-        raise ConfigError('the config has no evaluator for these pictures; add one.')
+        raise ConfigError('the config has no evaluator for these images; add one.')
     settings = [settings] if isinstance(settings, dict) else settings
     settings = [
         {key: value for key, value in metric.items() if key != 'outfile_prefix'}
@@ -69,10 +58,10 @@ def build_evaluator(
     num_images = len(dataloader.dataset)
     for metric in evaluator.metrics:
         known = getattr(metric, '_coco_api', None)
-        # pycocotools counts the objects of a picture it was never shown as missed.
+        # pycocotools counts the objects of an image it was never shown as missed.
         if known is not None and len(known.imgs) != num_images:
             raise ConfigError(
-                f'the evaluator knows {len(known.imgs)} pictures and the data loader '
+                f'the evaluator knows {len(known.imgs)} images and the data loader '
                 f'{num_images}, so there is no AP of these; give both the same '
                 'ann_file.'
             )
@@ -92,20 +81,20 @@ def evaluate(evaluator: Evaluator, num_images: int) -> Precision:
     """Return the AP of what an evaluator has been shown.
 
     Raises:
-        ConfigError: There are no pictures, no objects, or no AP of boxes.
+        ConfigError: There are no images, no objects, or no AP of boxes.
     """
     if num_images == 0:
-        raise ConfigError('the data loader has no pictures; mend its ann_file.')
+        raise ConfigError('the data loader has no images; mend its ann_file.')
     with quietly():
         metrics = evaluator.evaluate(num_images)
     values = {name.rpartition('/')[2]: value for name, value in metrics.items()}
-    names = [f'bbox_mAP{suffix}' for suffix in ('', '_50', '_75')]
+    names = [AP_NAMES[name] for name in ('AP', 'AP50', 'AP75')]
     if not set(names) <= set(values):
         raise ConfigError(
             'the evaluator gives no AP of boxes: use a CocoMetric with metric="bbox".'
         )
     if min(values[name] for name in names) < 0:
-        raise ConfigError('there is no object to find in these pictures, so no AP.')
+        raise ConfigError('there is no object to find in these images, so no AP.')
     return Precision(*(values[name] for name in names))
 
 

@@ -1,4 +1,4 @@
-"""Draws the scenes of :mod:`.side_by_side` with mmdet's own visualizer.
+"""Draws scenes, truth beside detections, with mmdet's own visualizer.
 
 A class has its colour. What became of a detection can be told without colour: a correct
 one is solid, a wrong one dashed, with a cross before its name, which stands below; one
@@ -9,6 +9,7 @@ dashed in the ground truth of a single model.
 from collections.abc import Sequence
 
 import cv2
+import mmcv
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -17,9 +18,7 @@ from mmdet.visualization import DetLocalVisualizer, get_palette
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from ...errors import ConfigError
-from .outcomes import Outcome
-from .side_by_side import Scene
+from .outcomes import Outcome, Scene
 
 # Boxes and labels need about this many pixels on the shorter side to be readable.
 READABLE_SIDE = 320
@@ -101,23 +100,11 @@ def _title(num_models: int, score_threshold: str, iou_threshold: float) -> str:
     return f'{title}; dashed in the truth: missed'
 
 
-def read_picture(path: str) -> np.ndarray:
-    """Return a picture as (h, w, 3), RGB.
-
-    Raises:
-        ConfigError: It cannot be read.
-    """
-    picture = cv2.imread(path)
-    if picture is None:
-        raise ConfigError(f'{path} cannot be read as a picture to draw on.')
-    return picture[..., ::-1]
-
-
 def _draw_strip(visualizer: DetLocalVisualizer, scene: Scene) -> np.ndarray:
     """Return (h, panels w, 3), RGB: ground truth left, then the models."""
-    picture = read_picture(scene.file)
-    scale = max(1.0, READABLE_SIDE / min(picture.shape[:2]))
-    picture = cv2.resize(picture, None, fx=scale, fy=scale)
+    image = mmcv.imread(scene.file, channel_order='rgb')
+    scale = max(1.0, READABLE_SIDE / min(image.shape[:2]))
+    image = cv2.resize(image, None, fx=scale, fy=scale)
     classes = visualizer.dataset_meta['classes']
     dashed = torch.zeros(len(scene.truth), dtype=torch.bool)
     if len(scene.outcomes) == 1:
@@ -128,7 +115,7 @@ def _draw_strip(visualizer: DetLocalVisualizer, scene: Scene) -> np.ndarray:
         panels.append(_panel(outcome, classes))
     drawn = []
     for instances, names, dashed, thick in panels:
-        visualizer.set_image(picture)
+        visualizer.set_image(image)
         _draw_boxes(visualizer, scale, instances, names, dashed, thick)
         drawn.append(visualizer.get_image())
     return np.concatenate(drawn, axis=1)
@@ -137,7 +124,7 @@ def _draw_strip(visualizer: DetLocalVisualizer, scene: Scene) -> np.ndarray:
 def _panel(
     outcome: Outcome, classes: Sequence[str]
 ) -> tuple[InstanceData, list[str], Tensor, Tensor]:
-    """Detections, names, which are dashed and which are thick; the best is last.
+    """Return detections, names, which are dashed and which are thick; the best is last.
 
     A query's second guess shares its box and would hide it.
     """
@@ -218,7 +205,7 @@ def _draw_masks(
     masks: Tensor | BaseInstanceMasks,
     colours: list[tuple[int, int, int]],
 ) -> None:
-    """Lay masks, (n, h, w) of the stored or resized picture, over the one drawn."""
+    """Lay masks, (n, h, w) of the stored or resized image, over the one drawn."""
     if isinstance(masks, BaseInstanceMasks):
         masks = masks.to_ndarray()
     size = visualizer.width, visualizer.height

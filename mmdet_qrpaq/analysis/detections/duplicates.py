@@ -7,13 +7,12 @@ model lacks, not finding objects.
 import copy
 from collections.abc import Sequence
 
-import torch
 from mmcv.ops import batched_nms
 from mmdet.structures import DetDataSample
-from torch import nn
-from torch.utils.data import DataLoader
+from mmengine.evaluator import Evaluator
 
-from .average_precision import Precision, build_evaluator, evaluate
+from ..one_pass import SeenBatch
+from .average_precision import Precision, evaluate
 
 NMS_IOU = 0.6
 
@@ -32,27 +31,35 @@ def suppress_duplicates(
     for sample in samples:
         found = sample.pred_instances
         sample = copy.copy(sample)
-        if len(found):  # mmcv cannot do nothing
+        if len(found):  # mmcv fails on none
             _, keep = batched_nms(found.bboxes, found.scores, found.labels, nms)
             sample.pred_instances = found[keep]
         suppressed.append(sample)
     return suppressed
 
 
-@torch.no_grad()
-def precision_with_nms(
-    detector: nn.Module, dataloader: DataLoader, settings: dict | list[dict]
-) -> Precision:
-    """Return a detector's AP with duplicates suppressed.
+class NmsObserver:
+    """Shows an evaluator what a detector finds, without the duplicates.
 
     Args:
-        detector: In eval mode.
-        settings: A config's `val_evaluator` or `test_evaluator`.
-
-    Raises:
-        ConfigError: The evaluator gives no AP of boxes for these pictures.
+        evaluator: See `build_evaluator`.
     """
-    evaluator = build_evaluator(settings, dataloader)
-    for batch in dataloader:
-        evaluator.process(suppress_duplicates(detector.test_step(batch)), batch)
-    return evaluate(evaluator, len(dataloader.dataset))
+
+    images = None
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+        self._num_images = 0
+
+    def see(self, batch: SeenBatch) -> None:
+        """Take note of a batch."""
+        self._evaluator.process(suppress_duplicates(batch.samples), batch.raw)
+        self._num_images += len(batch.samples)
+
+    def precision(self) -> Precision:
+        """Return the AP of all that was seen.
+
+        Raises:
+            ConfigError: The evaluator gives no AP of boxes for these images.
+        """
+        return evaluate(self._evaluator, self._num_images)

@@ -1,11 +1,10 @@
 """What became of each detection: correct or wrong, and shared by the models or not.
 
-Feeds :mod:`.side_by_side`. A detection is *correct* if it is paired with an object of
-its class, at an IoU of at least the threshold; pairs are made as COCO makes them: the
-detection with the highest score chooses first, and takes the free object with the
-highest IoU. One without an object that lies in a crowd of its class is left out. It
-*differs* if another model has no detection of its class, correct or
-not, with at least that IoU.
+A detection is *correct* if it is paired with an object of its class, at an IoU of at
+least the threshold; pairs are made as COCO makes them: the detection with the highest
+score chooses first, and takes the free object with the highest IoU. One without an
+object that lies in a crowd of its class is left out. It *differs* if another model has
+no detection of its class, correct or not, with at least that IoU.
 """
 
 from collections.abc import Sequence
@@ -19,12 +18,12 @@ from torch import Tensor
 
 @dataclass
 class Outcome:
-    """What became of a model's detections in one picture.
+    """What became of a model's detections in one image.
 
     Attributes:
         found: Detections, `bboxes` (x1, y1, x2, y2), `labels`, `scores`; best first.
         correct: Whether each is paired with an object, bool.
-        missed: Whether each object of the picture is paired with none, bool.
+        missed: Whether each object of the image is paired with none, bool.
         differs: Whether another model lacks each detection, bool.
     """
 
@@ -34,7 +33,7 @@ class Outcome:
     differs: Tensor
 
     def numbers(self) -> dict[str, int]:
-        """Counts of all."""
+        """Return the counts of all."""
         return dict(
             correct=int(self.correct.sum()),
             wrong=int((~self.correct).sum()),
@@ -43,13 +42,40 @@ class Outcome:
         )
 
 
+@dataclass(eq=False)
+class Scene:
+    """One image: what is in it, and what each model makes of it.
+
+    Attributes:
+        file: Path of the image.
+        truth: Objects, `bboxes` (x1, y1, x2, y2; pixels of the file) and `labels`.
+        outcomes: One a model, in the same pixels.
+    """
+
+    file: str
+    truth: InstanceData
+    outcomes: list[Outcome]
+
+    @property
+    def counts(self) -> list[dict[str, int]]:
+        """What became of each model's detections."""
+        return [outcome.numbers() for outcome in self.outcomes]
+
+    @property
+    def disagreement(self) -> int:
+        """How interesting it is: differing detections, or one model's mistakes."""
+        if len(self.outcomes) > 1:
+            return sum(counts['differing'] for counts in self.counts)
+        return self.counts[0]['wrong'] + self.counts[0]['missed']
+
+
 def judge(
     truth: InstanceData,
     founds: Sequence[InstanceData],
     iou_threshold: float,
     crowds: InstanceData | None = None,
 ) -> list[Outcome]:
-    """Judge the detections of several models in one picture.
+    """Judge the detections of several models in one image.
 
     Args:
         truth: Objects, `bboxes` and `labels`.

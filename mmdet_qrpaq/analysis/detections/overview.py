@@ -1,32 +1,15 @@
-"""What models are and what they are looked at with; their AP by size and class.
+"""What the models are, and what the data are that they are looked at with."""
 
-The first two sections of the report. AP is that of the config's own evaluator.
-"""
-
-import math
 from collections.abc import Sequence
 
-import numpy as np
-import torch
-from matplotlib.figure import Figure
-from rich.progress import track
 from torch import nn
 
-from ...errors import ConfigError
-from ...records.schema import COUNT, NUMBER, TEXT, fields, list_of, or_none, table_of
-from ..class_axis import name_columns
+from ...records.schema import COUNT, TEXT, fields, list_of, or_none, table_of
+from ...records.tables import Table, plain
 from ..object_sizes import object_counts
 from ..trained_detector import TrainedModel
-from .average_precision import (
-    AP_NAMES,
-    another,
-    build_evaluator,
-    evaluate,
-    quietly,
-)
-from .duplicates import suppress_duplicates
 
-MODELS = fields(
+SCHEMA = fields(
     models=list_of(
         fields(
             name=TEXT,
@@ -47,17 +30,6 @@ MODELS = fields(
         )
     ),
 )
-PRECISION = fields(
-    models=list_of(
-        fields(
-            name=TEXT,
-            num_images=COUNT,
-            AP=table_of(or_none(NUMBER)),
-            AP_with_nms=NUMBER,
-            classes=table_of(or_none(NUMBER)),
-        )
-    )
-)
 _METHODS = dict(
     query_routing='query routing',
     pattern_query='patterns',
@@ -66,8 +38,8 @@ _METHODS = dict(
 )
 
 
-def describe_models(models: Sequence[TrainedModel]) -> dict:
-    """Return what `MODELS` describes; models with equal data share an entry of it."""
+def measure(models: Sequence[TrainedModel]) -> tuple[dict, None]:
+    """Return what `SCHEMA` describes; models with equal data share an entry of it."""
     data = []
     for model in models:
         entry = object_counts(model.dataloader.dataset)
@@ -77,7 +49,44 @@ def describe_models(models: Sequence[TrainedModel]) -> dict:
                 break
         else:
             data.append(dict(models=[model.name], **entry))
-    return dict(models=[_describe(model) for model in models], data=data)
+    return dict(models=[_describe(model) for model in models], data=data), None
+
+
+def tables(numbers: dict) -> list[Table]:
+    """Models, then the data."""
+    columns = (
+        'model',
+        'detector',
+        'parameters, M',
+        'queries',
+        'decoder layers',
+        'methods',
+    )
+    rows = [
+        [
+            row['name'],
+            row['type'],
+            plain(row['parameters'] / 1e6),
+            plain(row['num_queries'], 0),
+            plain(row['num_layers'], 0),
+            ', '.join(row['methods']) or 'none (host)',
+        ]
+        for row in numbers['models']
+    ]
+    found = [Table('Models', columns, rows, words=(0, 1, 5))]
+    for data in numbers['data']:
+        absent = [name for name, count in data['classes'].items() if not count]
+        caption = (
+            f'Data of {", ".join(data["models"])}: {data["num_objects"]} objects in '
+            f'{data["num_images"]} images'
+        )
+        if absent:
+            caption += f'; never there: {", ".join(absent)}'
+        counts = [*data['sizes'].items(), *data['classes'].items()]
+        columns = ['', *(name for name, _ in counts)]
+        rows = [['objects', *(str(count) for _, count in counts)]]
+        found.append(Table(caption, columns, rows))
+    return found
 
 
 def _describe(model: TrainedModel) -> dict:
@@ -98,94 +107,3 @@ def _describe(model: TrainedModel) -> dict:
 
 def _count(detector: nn.Module) -> int:
     return sum(parameter.numel() for parameter in detector.parameters())
-
-
-def evaluate_models(models: Sequence[TrainedModel]) -> dict:
-    """Return what `PRECISION` describes; None where there is no such object.
-
-    Raises:
-        ConfigError: A config has no evaluator, or one without an AP of boxes.
-    """
-    return dict(models=[_evaluate(model) for model in models])
-
-
-@torch.no_grad()
-def _evaluate(model: TrainedModel) -> dict:
-    settings = model.cfg.get(f'{model.split}_evaluator')
-    if isinstance(settings, dict) and settings.get('type') == 'CocoMetric':
-        settings = dict(settings, classwise=True)
-    evaluator = build_evaluator(settings, model.dataloader)
-    with_nms = another(evaluator)
-    num_images = len(model.dataloader.dataset)
-    for batch in track(model.dataloader, 'detecting'):
-        samples = model.detector.test_step(batch)
-        evaluator.process(samples, batch)
-        with_nms.process(suppress_duplicates(samples), batch)
-    with quietly():
-        found = evaluator.evaluate(num_images)
-    # 'coco/' comes first; the name of a class may have a slash of its own.
-    found = {key.partition('/')[2]: _number(value) for key, value in found.items()}
-    if 'bbox_mAP' not in found:
-        raise ConfigError(
-            f'the {model.split}_evaluator of {model.config} gives no AP of boxes; use '
-            'a CocoMetric with metric="bbox".'
-        )
-    classes = {name: found.get(f'{name}_precision') for name in model.classes}
-    return dict(
-        name=model.name,
-        num_images=num_images,
-        AP={name: found.get(key) for name, key in AP_NAMES.items()},
-        AP_with_nms=evaluate(with_nms, num_images).ap,
-        classes=classes,
-    )
-
-
-def _number(value: float) -> float | None:
-    """COCO's values for 'there is no such object' are -1 and, by class, NaN."""
-    return None if math.isnan(value) or value < 0 else float(value)
-
-
-def draw_precision(numbers: dict) -> Figure:
-    """Draw AP by size, and by class if all have the same, a bar a model."""
-    models = numbers['models']
-    classes = list(models[0]['classes'])
-    if any(list(model['classes']) != classes for model in models):
-        classes = []
-    names = [f'class {name}' if name.isdigit() else name for name in classes]
-    groups = [*AP_NAMES, *names]
-    width = min(14.0, max(7.0, 0.28 * len(groups) * (1 + 0.35 * len(models))))
-    figure = Figure(figsize=(width, 3.4), layout='constrained')
-    axes = figure.subplots()
-    places = np.arange(len(groups)) + np.where(np.arange(len(groups)) < 6, 0, 0.6)
-    bar = 0.82 / len(models)
-    for number, model in enumerate(models):
-        values = [*model['AP'].values(), *(model['classes'][name] for name in classes)]
-        heights = [np.nan if value is None else 100 * value for value in values]
-        shift = (number - (len(models) - 1) / 2) * bar
-        hatch = ('', '//', '..', 'xx')[number % 4]
-        axes.bar(
-            places + shift,
-            heights,
-            0.94 * bar,
-            label=model['name'],
-            hatch=hatch,
-            edgecolor='white',
-            linewidth=0,
-        )
-    name_columns(axes, places, groups)
-    axes.set(ylabel='AP (%)', ylim=(0, 100), xlim=(-0.7, places[-1] + 0.7))
-    pictures = dict.fromkeys(str(model['num_images']) for model in models)
-    axes.set_title(f'{" and ".join(pictures)} pictures', fontsize=9, loc='left')
-    axes.grid(axis='y', color='0.92')
-    axes.set_axisbelow(True)
-    axes.spines[['top', 'right']].set_visible(False)
-    # Above: bars may reach the top anywhere.
-    axes.legend(
-        frameon=False,
-        fontsize=8,
-        ncols=4,
-        loc='lower right',
-        bbox_to_anchor=(1, 1),
-        borderaxespad=0,
-    )
-    return figure

@@ -1,28 +1,31 @@
 """Ground truth beside the detections of one model or several (QR-DETR Fig. 5).
 
-Called by ``tools/analysis/side_by_side.py``. What makes a detection correct, wrong or
-differing is told by :mod:`.detection_outcomes`.
+What makes a detection correct, wrong or differing is told by `outcomes`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
+from matplotlib.figure import Figure
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
-from rich.progress import track
 
 from ...errors import ConfigError
 from ...records.schema import COUNT, SHARE, TEXT, fields, list_of
+from ...records.tables import Table, percent
+from ..one_pass import SeenBatch, one_pass, spread
 from ..trained_detector import TrainedModel, box_scale, boxes_follow_resize
-from .outcomes import Outcome, judge
+from .drawing import draw_side_by_side
+from .outcomes import Scene, judge
+from .score_threshold import best_score_threshold
+from .section import BEST, SELECT
 
 _COUNTS = dict(correct=COUNT, wrong=COUNT, missed=COUNT, differing=COUNT)
 SCHEMA = fields(
     score_threshold=SHARE,
     iou_threshold=SHARE,
-    select={'enum': ['differing', 'spread']},
+    select={'enum': list(SELECT)},
     num_images=COUNT,
     num_objects=COUNT,
     models=list_of(fields(name=TEXT, **_COUNTS)),
@@ -30,153 +33,219 @@ SCHEMA = fields(
 )
 
 
-@dataclass(eq=False)
-class Scene:
-    """One picture: what is in it, and what each model makes of it.
+@dataclass
+class Look:
+    """What is in an image, and what a model finds there; on the CPU.
+
+    Boxes are (x1, y1, x2, y2) in pixels of the file.
 
     Attributes:
-        file: Path of the picture.
-        truth: Objects, `bboxes` (x1, y1, x2, y2; pixels of the file) and `labels`.
-        outcomes: One a model, in the same pixels.
+        file: Path of the image.
+        truth: Objects, `bboxes` and `labels`.
+        crowds: Regions with objects that nobody counted, the same.
+        found: Detections, `bboxes`, `labels` and `scores`.
     """
 
     file: str
     truth: InstanceData
-    outcomes: list[Outcome]
-
-    @property
-    def disagreement(self) -> int:
-        """How interesting it is: differing detections, or one model's mistakes."""
-        if len(self.outcomes) > 1:
-            return sum(int(outcome.differs.sum()) for outcome in self.outcomes)
-        numbers = self.outcomes[0].numbers()
-        return numbers['wrong'] + numbers['missed']
-
-    def drop_masks(self) -> None:
-        """Keep what is counted, without what only a picture shows."""
-        for instances in (self.truth, *(outcome.found for outcome in self.outcomes)):
-            instances.pop('masks', None)
+    crowds: InstanceData
+    found: InstanceData
 
 
-def look_at_pictures(
-    models: Sequence[TrainedModel],
-    *,
-    num_pictures: int = 12,
-    score_threshold: float = 0.5,
-    iou_threshold: float = 0.5,
-    select: str = 'spread',
-) -> list[Scene]:
-    """Choose pictures and run the models on them.
+class DetectionsObserver:
+    """Keeps what is found, and what is there, in the images that it wants.
 
     Args:
-        models: Their data loaders name the same pictures in the same order; each
-            model sees them in the size its own config asks for.
-        num_pictures: At least 1; fewer are chosen if there are fewer.
-        score_threshold: Detections below it do not count; in [0, 1].
-        iou_threshold: In [0, 1].
-        select: ``'spread'`` evenly over the data set, or the most ``'differing'``,
-            for which all pictures are looked at.
+        model: Who finds it.
+        images: Positions in the data set; None for all.
+        masks: Whether to keep masks: those of many images would fill the memory.
+    """
 
-    Returns:
-        All that were looked at; `chosen` picks those to draw.
+    def __init__(
+        self, model: TrainedModel, images: Sequence[int] | None, masks: bool = False
+    ) -> None:
+        self.images = images
+        self.looks: dict[int, Look] = {}
+        self.has_masks = False
+        self._keys = ('bboxes', 'labels', 'scores') + ('masks',) * masks
+        self._resized = boxes_follow_resize(model.dataloader.dataset)
+
+    def see(self, batch: SeenBatch) -> None:
+        """Take note of a batch."""
+        for image, sample in zip(batch.images, batch.samples, strict=True):
+            if self.images is None or image in self.images:
+                self.looks[image] = self._look(sample)
+
+    def _look(self, sample: DetDataSample) -> Look:
+        found, truth = sample.pred_instances, sample.gt_instances
+        self.has_masks |= 'masks' in found or 'masks' in truth
+        found, truth, crowds = (
+            InstanceData(**{k: part[k] for k in self._keys if k in part}).cpu()
+            for part in (found, truth, sample.get('ignored_instances', truth[:0]))
+        )
+        if self._resized:
+            for objects in (truth, crowds):
+                objects.bboxes = objects.bboxes / box_scale(sample, objects.bboxes)
+        return Look(sample.img_path, truth, crowds, found)
+
+
+def settle(
+    models: Sequence[TrainedModel],
+    num_images: int,
+    score_threshold: float | str,
+    iou_threshold: float,
+    select: str | None,
+) -> dict:
+    """Return the options, with `select` as it suits the number of models.
 
     Raises:
-        ConfigError: There is nothing to draw, or the models see other pictures.
+        ConfigError: The models see other images.
     """
-    if num_pictures < 1:
-        raise ConfigError('side by side needs at least one picture.')
+    select = select or ('differing' if len(models) > 1 else 'spread')
     datasets = [model.dataloader.dataset for model in models]
     total = len(datasets[0])
     if any(len(dataset) != total for dataset in datasets):
         sizes = ', '.join(f'{m.name} {len(m.dataloader.dataset)}' for m in models)
         raise ConfigError(
-            'side by side needs the same pictures for all models, and their data sets '
+            'side by side needs the same images for all models, and their data sets '
             f'differ in number ({sizes}); give the configs the same ann_file.'
         )
-    indices = np.arange(total)
-    if select == 'spread':
-        number = min(num_pictures, total)
-        indices = np.linspace(0, total - 1, number).round().astype(int)
-    resized = [boxes_follow_resize(dataset) for dataset in datasets]
-    scenes, pictured = [], []
-    for index in track(indices, 'detecting'):
-        samples = [
-            _detect(model, int(index), follows)
-            for model, follows in zip(models, resized, strict=True)
-        ]
-        if len({sample.img_path for sample in samples}) > 1:
-            paths = ' and '.join(dict.fromkeys(s.img_path for s in samples))
+    for image in range(total) if len(models) > 1 else ():
+        paths = dict.fromkeys(d.get_data_info(image)['img_path'] for d in datasets)
+        if len(paths) > 1:
             raise ConfigError(
-                f'side by side needs the same pictures for all models, and number '
-                f'{index + 1} is {paths}; give the configs the same ann_file.'
+                'side by side needs the same images for all models, and number '
+                f'{image + 1} is {" and ".join(paths)}; give the configs the same '
+                'ann_file.'
             )
-        founds = [sample.pred_instances for sample in samples]
-        founds = [found[found.scores >= score_threshold] for found in founds]
-        truth = samples[0].gt_instances
-        crowds = samples[0].get('ignored_instances')
-        outcomes = judge(truth, founds, iou_threshold, crowds)
-        scenes.append(Scene(samples[0].img_path, truth, outcomes))
-        # Masks of all pictures of a data set would fill the memory.
-        pictured.append(scenes[-1])
-        if len(pictured) > num_pictures:
-            *pictured, left_out = by_disagreement(pictured)
-            left_out.drop_masks()
+    return dict(
+        num_images=num_images,
+        score_threshold=score_threshold,
+        iou_threshold=iou_threshold,
+        select=select,
+    )
+
+
+def observe(
+    model: TrainedModel,
+    num_images: int,
+    score_threshold: float | str,
+    iou_threshold: float,
+    select: str,
+) -> DetectionsObserver:
+    """Return an observer of the images that are needed, without their masks."""
+    if select == 'differing' or score_threshold == BEST:
+        return DetectionsObserver(model, None)
+    return DetectionsObserver(model, spread(num_images, len(model.dataloader.dataset)))
+
+
+def conclude(
+    models: Sequence[TrainedModel],
+    observers: Sequence[DetectionsObserver],
+    num_images: int,
+    score_threshold: float | str,
+    iou_threshold: float,
+    select: str,
+) -> tuple[dict, Figure]:
+    """Return what `SCHEMA` describes, and the figure.
+
+    Args:
+        models: Their data loaders name the same images in the same order; each model
+            sees them in the size that its own config asks for.
+        observers: One a model.
+        num_images: Drawn at most.
+        score_threshold: Detections below it do not count; in [0, 1], or `BEST`.
+        iou_threshold: In [0, 1].
+        select: ``'spread'`` evenly over the data set, or the most ``'differing'``.
+    """
+    reason, images = '', list(observers[0].looks)
+    if score_threshold == BEST:
+        score_threshold, f1 = best_threshold(observers, iou_threshold)
+        reason = f'best F1 on {models[0].split}: {f1:.2f}'
+    if select == 'spread':
+        images = spread(num_images, len(models[0].dataloader.dataset))
+    thresholds = dict(score_threshold=score_threshold, iou_threshold=iou_threshold)
+    scenes = scenes_of(observers, images, **thresholds)
+    drawn = images
+    if len(images) > num_images:
+        order = sorted(images, key=lambda image: -scenes[image].disagreement)
+        drawn = order[:num_images]
+    numbers = dict(
+        **thresholds,
+        select=select,
+        num_images=len(scenes),
+        num_objects=sum(len(scene.truth) for scene in scenes.values()),
+        models=[
+            dict(name=model.name, **_total([s.counts[n] for s in scenes.values()]))
+            for n, model in enumerate(models)
+        ],
+        pictures=[
+            dict(file=scenes[image].file, models=scenes[image].counts)
+            for image in drawn
+        ],
+    )
+    if any(observer.has_masks for observer in observers):
+        observers = [DetectionsObserver(model, drawn, masks=True) for model in models]
+        for model, observer in zip(models, observers, strict=True):
+            one_pass(model, [observer])
+        scenes = scenes_of(observers, drawn, **thresholds)
+    figure = draw_side_by_side(
+        [scenes[image] for image in drawn],
+        [model.name for model in models],
+        models[0].dataloader.dataset.metainfo,
+        **thresholds,
+        reason=reason,
+    )
+    return numbers, figure
+
+
+def best_threshold(
+    observers: Sequence[DetectionsObserver], iou_threshold: float
+) -> tuple[float, float]:
+    """Return the best score threshold for all that was seen, and its F1.
+
+    Several models share one threshold: their detections are counted together.
+    """
+    scenes = scenes_of(observers, list(observers[0].looks), 0.0, iou_threshold)
+    outcomes = [outcome for scene in scenes.values() for outcome in scene.outcomes]
+    return best_score_threshold(
+        torch.cat([outcome.found.scores for outcome in outcomes]),
+        torch.cat([outcome.correct for outcome in outcomes]),
+        sum(len(outcome.missed) for outcome in outcomes),
+    )
+
+
+def scenes_of(
+    observers: Sequence[DetectionsObserver],
+    images: Sequence[int],
+    score_threshold: float,
+    iou_threshold: float,
+) -> dict[int, Scene]:
+    """Judge what the models find in some images; the truth is the first model's."""
+    scenes = {}
+    for image in images:
+        looks = [observer.looks[image] for observer in observers]
+        founds = [look.found[look.found.scores >= score_threshold] for look in looks]
+        first = looks[0]
+        outcomes = judge(first.truth, founds, iou_threshold, first.crowds)
+        scenes[image] = Scene(first.file, first.truth, outcomes)
     return scenes
 
 
-def _detect(model: TrainedModel, index: int, resized: bool) -> DetDataSample:
-    """Run a model on one picture; all boxes are in pixels of the file."""
-    batch = model.dataloader.collate_fn([model.dataloader.dataset[index]])
-    with torch.no_grad():
-        sample = model.detector.test_step(batch)[0].cpu()
-    if resized:
-        for objects in (sample.gt_instances, sample.get('ignored_instances')):
-            if objects is not None:
-                objects.bboxes = objects.bboxes / box_scale(sample, objects.bboxes)
-    return sample
+def _total(counts: Sequence[dict[str, int]]) -> dict[str, int]:
+    return {key: sum(row[key] for row in counts) for key in _COUNTS}
 
 
-def chosen(scenes: Sequence[Scene], num_pictures: int) -> list[Scene]:
-    """Return the scenes with the most disagreement, most first; earlier ones first."""
-    if len(scenes) <= num_pictures:
-        return list(scenes)
-    return by_disagreement(scenes)[:num_pictures]
-
-
-def by_disagreement(scenes: Sequence[Scene]) -> list[Scene]:
-    """Return the scenes, those with the most first; of equal ones the earlier."""
-    return sorted(scenes, key=lambda scene: -scene.disagreement)
-
-
-def collect_numbers(
-    names: Sequence[str],
-    scenes: Sequence[Scene],
-    drawn: Sequence[Scene],
-    **settings: float | str,
-) -> dict:
-    """Return what `SCHEMA` describes.
-
-    Args:
-        names: Of the models.
-        scenes: All that were looked at.
-        drawn: Those of the picture.
-        settings: Thresholds and how pictures were selected.
-    """
-    totals = []
-    for number, name in enumerate(names):
-        rows = [scene.outcomes[number].numbers() for scene in scenes]
-        sums = {key: sum(row[key] for row in rows) for key in _COUNTS}
-        totals.append(dict(name=name, **sums))
-    return dict(
-        **settings,
-        num_images=len(scenes),
-        num_objects=sum(len(scene.truth) for scene in scenes),
-        models=totals,
-        pictures=[
-            dict(
-                file=scene.file,
-                models=[outcome.numbers() for outcome in scene.outcomes],
-            )
-            for scene in drawn
-        ],
+def tables(numbers: dict) -> list[Table]:
+    """Counts over all images that were looked at, a row a model."""
+    rows = []
+    for model in numbers['models']:
+        correct, wrong, missed, differing = (model[key] for key in _COUNTS)
+        f1 = 2 * correct / max(2 * correct + wrong + missed, 1)
+        counts = map(str, (correct, wrong, missed, differing))
+        rows.append([model['name'], *counts, percent(f1)])
+    caption = (
+        f'Detections with a score of at least {numbers["score_threshold"]:g} in '
+        f'{numbers["num_images"]} images with {numbers["num_objects"]} objects'
     )
+    return [Table(caption, ('model', *_COUNTS, 'F1, %'), rows)]

@@ -1,17 +1,11 @@
 """Loss and AP curves of training runs, from the logs that mmengine writes.
 
-Called by ``tools/analysis/training_curves.py``. A work directory holds one
-``<time>/vis_data/scalars.json`` a start; a resumed run is their union, where a later
-start replaces what an earlier one had logged beyond the point of resuming. Runs that
-are given one name are repetitions of one thing, with other seeds: they are drawn as
-their mean and range (PaQ-DETR Fig. 4 compares such curves).
+Runs of one name are repetitions of one thing, with other seeds: they are drawn as their
+mean and range (PaQ-DETR Fig. 4 compares such curves).
 """
 
-import json
-import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +15,11 @@ from matplotlib.ticker import MaxNLocator
 
 from ...errors import ConfigError
 from ...records.schema import COUNT, NUMBER, TEXT, fields, list_of, or_none
+from ...records.tables import Table, percent
+from ..training_runs import Run
+from .history import AP, RECORDED, History, curve, not_finite, read_history
 
-# What mmengine writes below a work directory, one a start.
-LOGS = '*/vis_data/scalars.json'
-AP = 'coco/bbox_mAP'
-AP_NAMES = {AP: 'AP', f'{AP}_50': 'AP$_{50}$', f'{AP}_75': 'AP$_{75}$'}
+AP_LABELS = dict(zip(RECORDED.values(), ('AP', 'AP$_{50}$', 'AP$_{75}$'), strict=True))
 # The last decoder layer's matching losses, which every mmdet DETR logs.
 LOSS_NAMES = {
     'loss': 'total (all layers)',
@@ -33,8 +27,8 @@ LOSS_NAMES = {
     'loss_bbox': 'box L1 (last layer)',
     'loss_iou': 'box GIoU (last layer)',
 }
-# Name in the JSON -> key in the log.
-RECORDED_AP = dict(AP=AP, AP50=f'{AP}_50', AP75=f'{AP}_75')
+# Validations that a table shows: more make it too wide.
+MOST_STEPS = 10
 
 _CURVE = fields(step=list_of(COUNT), value=list_of(NUMBER))
 SCHEMA = fields(
@@ -64,82 +58,6 @@ SCHEMA = fields(
         )
     ),
 )
-
-
-@dataclass
-class History:
-    """What a run logged.
-
-    Attributes:
-        train: Records with a loss, ascending; `iter` is the number of iterations done.
-        val: Validation records, ascending; `step` is the epoch (or the iteration, for
-            runs counted in iterations).
-        by_epoch: Whether `step` of the validation records counts epochs.
-    """
-
-    train: list[dict] = field(default_factory=list)
-    val: list[dict] = field(default_factory=list)
-    by_epoch: bool = True
-
-
-def read_history(work_dir: Path) -> History:
-    """Join the logs of all starts of the run in a work directory.
-
-    Raises:
-        ConfigError: There is no log with a loss in it.
-    """
-    train: dict[int, dict] = {}
-    val: dict[int, dict] = {}
-    for log in sorted(Path(work_dir).glob(LOGS)):
-        records = _read_records(log)
-        losses = [record for record in records if 'loss' in record]
-        if losses:
-            # A resumed run counts iterations on, a fresh run from the start.
-            first = losses[0]
-            train = {n: r for n, r in train.items() if n < first['iter']}
-            begin = first.get('epoch', first['iter'])
-            val = {n: r for n, r in val.items() if n < begin}
-        train |= {record['iter']: record for record in losses}
-        val |= {
-            record['step']: record
-            for record in records
-            if 'loss' not in record and any(name in record for name in AP_NAMES)
-        }
-    if not train:
-        raise ConfigError(
-            f'{work_dir} holds no training log (<time>/vis_data/scalars.json); give '
-            'the --work-dir of a training run.'
-        )
-    by_epoch = any('epoch' in record for record in train.values())
-    return History(
-        [train[n] for n in sorted(train)], [val[n] for n in sorted(val)], by_epoch
-    )
-
-
-def _read_records(log: Path) -> list[dict]:
-    """Read one JSON record a line; a last line cut off by a kill is left out."""
-    records = []
-    for line in log.read_text().splitlines():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            continue
-    return records
-
-
-def curve(records: Sequence[dict], step: str, key: str) -> tuple[list, list]:
-    """Return steps and values of one logged number, where it is finite."""
-    points = [
-        (record[step], record[key])
-        for record in records
-        if math.isfinite(record.get(key, math.nan))
-    ]
-    return [x for x, _ in points], [y for _, y in points]
-
-
-def not_finite(history: History) -> int:
-    """Return how many logged losses are no number: the run has diverged there."""
-    return sum(not math.isfinite(record['loss']) for record in history.train)
 
 
 def mean_and_range(
@@ -180,14 +98,33 @@ def counts_epochs(runs: Sequence[tuple[str, History]]) -> bool:
     return kinds.pop()
 
 
-def collect_numbers(
-    runs: Sequence[tuple[str, History]], work_dirs: Sequence[Path]
-) -> dict:
-    """Return what `SCHEMA` describes."""
+def measure(runs: Sequence[Run]) -> tuple[dict, Figure]:
+    """Return what `SCHEMA` describes, and the figure.
+
+    Raises:
+        ConfigError: There are no runs, or one has no log, or see `counts_epochs`.
+    """
+    if not runs:
+        raise ConfigError(
+            'there is no training log (<time>/vis_data/scalars.json) beside the '
+            'checkpoints.'
+        )
+    histories = [(run.name, read_history(run.work_dir)) for run in runs]
+    numbers = describe(histories, [run.work_dir for run in runs])
+    return numbers, draw_training_curves(histories)
+
+
+def describe(runs: Sequence[tuple[str, History]], work_dirs: Sequence[Path]) -> dict:
+    """Return what `SCHEMA` describes.
+
+    Args:
+        runs: Name and what was logged.
+        work_dirs: Where.
+    """
     rows = []
     for (name, history), work_dir in zip(runs, work_dirs, strict=True):
         curves = dict(loss=curve(history.train, 'iter', 'loss'))
-        for short, key in RECORDED_AP.items():
+        for short, key in RECORDED.items():
             curves[short] = curve(history.val, 'step', key)
         named = {
             k: dict(zip(('step', 'value'), c, strict=True)) for k, c in curves.items()
@@ -202,6 +139,29 @@ def collect_numbers(
         groups.append(dict(name=name, num_runs=len(members), AP=ap, best_AP=best))
     step_of_ap = 'epoch' if counts_epochs(runs) else 'iteration'
     return dict(step_of_ap=step_of_ap, runs=rows, groups=groups)
+
+
+def tables(numbers: dict) -> list[Table]:
+    """AP by epoch, a row a name."""
+    groups, unit = numbers['groups'], numbers['step_of_ap']
+    steps = sorted({step for row in groups for step in row['AP']['step']})
+    # From the last one back.
+    every = -(-len(steps) // MOST_STEPS) or 1
+    steps = steps[::-1][::every][::-1]
+    rows = []
+    for row in groups:
+        values = dict(zip(row['AP']['step'], row['AP']['mean'], strict=True))
+        shown = [*(values.get(step) for step in steps), row['best_AP']]
+        rows.append([row['name'], str(row['num_runs']), *map(percent, shown)])
+    caption = f'Validation AP, %, by {unit}; mean of the runs of a name'
+    columns = ['name', 'runs', *map(str, steps), 'best']
+    notes = [
+        f'{run["name"]} ({run["work_dir"]}): {run["not_finite"]} logged losses are '
+        'not finite, so the run has diverged.'
+        for run in numbers['runs']
+        if run['not_finite']
+    ]
+    return [Table(caption, columns, rows, notes=notes)]
 
 
 def draw_training_curves(runs: Sequence[tuple[str, History]]) -> Figure:
@@ -255,7 +215,7 @@ def draw_training_curves(runs: Sequence[tuple[str, History]]) -> Figure:
 def _draw_one(loss_axes: Axes, ap_axes: Axes, history: History) -> None:
     for axes, names, records, step, marker in (
         (loss_axes, LOSS_NAMES, history.train, 'iter', None),
-        (ap_axes, AP_NAMES, history.val, 'step', 'o'),
+        (ap_axes, AP_LABELS, history.val, 'step', 'o'),
     ):
         for key, name in names.items():
             points = curve(records, step, key)

@@ -1,0 +1,13 @@
+"""The analysis of trainings, declared."""
+
+from ..section import Section
+
+CURVES = Section(
+    name='curves',
+    title='Convergence',
+    how='From the logs that trainings leave beside their checkpoints. After PaQ-DETR '
+    'Fig. 4.',
+    shows='Left: training loss. Right: validation AP.',
+    module='training.curves',
+    subject='runs',
+)
