@@ -138,6 +138,11 @@ def build_upstream(host: str) -> torch.nn.Module:
     return copy.deepcopy(_upstream(host))
 
 
+def box_features() -> int:
+    """Features with which the installed mmdet's DINO encodes one of a box's numbers."""
+    return _upstream('dino').decoder.ref_point_head.layers[0].in_features // 4
+
+
 def host_config(host: str, **options) -> dict:
     """Our class of the host; ``options`` as in `METHODS`."""
     model = tiny_config(host)

@@ -73,9 +73,14 @@ def allow_mmengine_checkpoints() -> None:
 
 
 def force_weights_only() -> None:
-    """Make mmengine's plain ``torch.load`` calls safe on torch 2.4 and 2.5 as well."""
-    by_default = hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint')
-    if _HAS_ALLOW_LIST and not by_default:
+    """Make every ``torch.load`` of this process safe, also where it asks not to be.
+
+    Plain calls are safe by themselves since torch 2.6. torch's loader of addresses
+    still says ``weights_only=False``, and OneDL's mmengine says it of a refused file.
+    Who has set torch's variable for the contrary is left with it.
+    """
+    contrary = os.environ.get('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '0')
+    if _HAS_ALLOW_LIST and contrary == '0':
         os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
 
 

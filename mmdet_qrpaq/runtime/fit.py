@@ -8,9 +8,12 @@ from ..errors import ConfigError
 
 _TRAINING_STATE = ('optimizer', 'message_hub', 'meta')
 # In DINO and its relatives, of width d: upstream's mmdet encodes the four numbers of a
-# box with d / 2 features each, OneDL's with d. So this layer tells the two apart.
+# box with d / 2 features each, OneDL's since 3.4.6 with d. This layer tells which.
 _BOX_LAYER = 'decoder.ref_point_head.layers.0.weight'
-_LINES = {2: "OpenMMLab's mmdet", 4: "OneDL's mmdet"}
+_LINES = {
+    2: "OpenMMLab's mmdet (or OneDL's before 3.4.6)",
+    4: "OneDL's mmdet (3.4.6 or newer)",
+}
 
 
 @dataclass

@@ -39,6 +39,15 @@ class _SeededBatches:
         self.position += 1
         return next(self.batches)
 
+    def skip_iter(self, number: int) -> None:
+        """What OneDL's loop calls to resume; upstream's asks for each batch in turn.
+
+        Batches are made and thrown away: OneDL's own way starts its workers at the
+        resumed position, with the random state of a first batch.
+        """
+        for _ in range(number):
+            next(self)
+
 
 @HOOKS.register_module()
 class ReproducibleRandomness(Hook):

@@ -22,6 +22,7 @@ from mmdet_qrpaq.analysis.routing.decisions import (
 from mmdet_qrpaq.analysis.routing.routing_hook import QueryRoutingHook, warn_of_collapse
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.routing import EEQRDecoderLayer
+from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
 from tiny_runs import CLASSES, CONFIG, TOOLS, load_tool, run_tool, write_dataset
 
 sys.path.insert(0, str(TOOLS / 'analysis'))
@@ -229,7 +230,7 @@ def test_a_runs_log_says_what_its_layers_decided(trained):
 
 def test_a_collapsed_site_is_told_in_the_log(trained, folder):
     """A router that knows nothing scores all queries alike, and all of them enter."""
-    checkpoint = torch.load(trained[0] / 'epoch_2.pth', weights_only=True)
+    checkpoint = read_checkpoint(str(trained[0] / 'epoch_2.pth'))
     for key, value in checkpoint['state_dict'].items():
         if '.layers.1.router.' in key:
             value.zero_()

@@ -18,6 +18,7 @@ from mmdet_qrpaq.hosts.dn_deformable_detr import PlainDenoising
 from tiny_hosts import (
     NUM_CLASSES,
     NUM_QUERIES,
+    box_features,
     build,
     build_host,
     host_config,
@@ -57,9 +58,10 @@ def plain_forward(detector, batch: dict) -> tuple:
     layer_scores, layer_boxes = [], []
     for i, layer in enumerate(decoder.layers):
         scaled = box[:, :, None] * ratios
+        encoded = coordinate_to_encoding(scaled[:, :, 0], num_feats=box_features())
         query = layer(
             query,
-            query_pos=decoder.ref_point_head(coordinate_to_encoding(scaled[:, :, 0])),
+            query_pos=decoder.ref_point_head(encoded),
             value=found['memory'],
             key_padding_mask=mask,
             reference_points=scaled,

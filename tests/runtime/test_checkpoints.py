@@ -1,18 +1,25 @@
 """Safe loading: mmengine's own content passes, anything that runs code does not."""
 
 import builtins
+import functools
+import importlib
 import os
+import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
 
+from mmdet_qrpaq import runtime
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
+from mmdet_qrpaq.runtime.checkpoints import force_weights_only, read_checkpoint
 
 
 def mmengine_content() -> dict:
@@ -52,6 +59,7 @@ def test_mmengine_content_survives(tmp_path: Path, core: bytes) -> None:
     torch.save(mmengine_content(), path)
     other = b'cnumpy._core.' if core == b'cnumpy.core.' else b'cnumpy.core.'
     rename_numpy_core(path, other, core)
+    importlib.reload(runtime)  # another test's load may have cut torch's list since
     loaded = torch.load(path)  # as mmengine calls it: safe by default
     history = loaded['message_hub']['log_scalars']['train/loss']
     assert type(history) is HistoryBuffer
@@ -99,6 +107,64 @@ def test_code_is_refused_and_not_run(
     with pytest.raises(Exception, match='Weights only load failed'):
         torch.load(path)
     assert not mark.exists()
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address at which a folder's files can be fetched."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()
+
+
+@pytest.fixture
+def unforced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a new process: nothing has made torch's loads safe yet."""
+    monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '')
+    monkeypatch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD')
+
+
+def test_an_address_is_read_as_a_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unforced: None
+) -> None:
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'fetched'))
+    mark = tmp_path / 'mark'
+    content = mmengine_content()
+    torch.save(content, tmp_path / 'good.pth')
+    attack = Attack(os.mkdir, str(mark))
+    torch.save(dict(content, extra=attack), tmp_path / 'evil.pth')
+    with served(tmp_path) as address:
+        good = read_checkpoint(f'{address}/good.pth')
+        with pytest.raises(ConfigError, match=r'evil\.pth is refused.*mkdir'):
+            read_checkpoint(f'{address}/evil.pth')
+    assert torch.equal(good['state_dict']['weight'], content['state_dict']['weight'])
+    assert type(good['message_hub']['log_scalars']['train/loss']) is HistoryBuffer
+    assert not mark.exists()
+
+
+def test_mmengine_runs_no_code_once_loads_are_made_safe(
+    tmp_path: Path, unforced: None
+) -> None:
+    """OneDL's opens a refused file again without the refusal."""
+    mark = tmp_path / 'mark'
+    torch.save(dict(extra=Attack(os.mkdir, str(mark))), tmp_path / 'evil.pth')
+    force_weights_only()
+    with pytest.raises(Exception, match='Weights only load failed'):
+        CheckpointLoader.load_checkpoint(str(tmp_path / 'evil.pth'), 'cpu')
+    assert not mark.exists()
+
+
+def test_the_users_own_word_on_safe_loading_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unforced: None
+) -> None:
+    """torch refuses to load anything where both of its variables are set."""
+    monkeypatch.setenv('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '1')
+    path = tmp_path / 'good.pth'
+    torch.save(mmengine_content(), path)
+    force_weights_only()
+    assert read_checkpoint(str(path))['message_hub']
 
 
 @pytest.mark.parametrize('kept', [0, 10, 0.5, 0.99])

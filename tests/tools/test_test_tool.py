@@ -14,6 +14,7 @@ import torch
 from mmdet.apis import DetInferencer
 
 from mmdet_qrpaq.analysis.trained_detector import load_detector
+from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
 from mmdet_qrpaq.runtime.configs import read_config
 from tiny_runs import TOOLS, run_tool
 
@@ -117,7 +118,7 @@ def test_weights_of_a_wrapped_model(
     tiny_config: Path, tiny_run: Path, tmp_path: Path
 ) -> None:
     """What the check before loading forgives, loading forgives."""
-    weights = torch.load(tiny_run / 'epoch_2.pth', weights_only=True)['state_dict']
+    weights = read_checkpoint(str(tiny_run / 'epoch_2.pth'))['state_dict']
     weights = {k: v for k, v in weights.items() if 'num_batches_tracked' not in k}
     path = tmp_path / 'wrapped.pth'
     torch.save({f'module.{key}': value for key, value in weights.items()}, path)
