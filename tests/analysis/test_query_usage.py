@@ -10,19 +10,24 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import nn
 
+from mmdet_qrpaq.analysis.command_line import main
 from mmdet_qrpaq.analysis.matching import match
+from mmdet_qrpaq.analysis.one_pass import one_pass
+from mmdet_qrpaq.analysis.queries.section import USAGE
 from mmdet_qrpaq.analysis.queries.usage import (
     SCHEMA,
     QueryUsage,
-    collect_numbers,
     count_hits,
-    count_query_hits,
-    draw_query_usage,
+    draw,
     gini,
     lorenz_curve,
+    observe,
+    tables,
 )
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.records.results import write_result
+from mmdet_qrpaq.records.results import read_result, write_result
+from mmdet_qrpaq.records.tables import print_table
+from tiny_runs import CLASSES, CONFIG, save_untrained, write_dataset
 
 COUNTS = st.lists(st.integers(0, 1000), min_size=1, max_size=40)
 
@@ -91,7 +96,7 @@ def sigmoid_head():
     )
 
 
-# Four queries on a picture 100 wide and 50 high; (cx, cy, w, h) in [0, 1].
+# Four queries on an image 100 wide and 50 high; (cx, cy, w, h) in [0, 1].
 BOXES = torch.tensor(
     [
         [0.20, 0.40, 0.20, 0.40],  # exactly the first object
@@ -112,14 +117,14 @@ def logits(**scores):
     return table.logit()
 
 
-def picture(boxes, labels, **meta):
+def image(boxes, labels, **meta):
     sample = DetDataSample(metainfo=dict(img_shape=(50, 100), **meta))
     sample.gt_instances = InstanceData(bboxes=boxes, labels=labels)
     return sample
 
 
 def hits(logits, boxes, samples, head=None, score_threshold=0.3, iou_threshold=0.5):
-    """Hits of (nq, ...) predictions that are the same in every picture."""
+    """Hits of (nq, ...) predictions that are the same in every image."""
     logits = logits.expand(len(samples), *logits.shape)
     boxes = boxes.expand(len(samples), *boxes.shape)
     batch = match(head or sigmoid_head(), logits, boxes, samples, resized=True)
@@ -138,7 +143,7 @@ def hits(logits, boxes, samples, head=None, score_threshold=0.3, iou_threshold=0
     ],
 )
 def test_hits_by_hand(scores, matched, confident):
-    samples = [picture(TRUTH, LABELS)] * 2
+    samples = [image(TRUTH, LABELS)] * 2
     found = hits(logits(**scores), BOXES, samples)
     assert found == [[2 * n for n in matched], [2 * n for n in confident]]
 
@@ -147,29 +152,29 @@ def test_hits_by_hand(scores, matched, confident):
 def test_a_loose_box_is_a_hit_but_not_correct(iou_threshold, correct):
     # 40 x 25 pixels around an object of 20 x 20: IoU 0.4.
     box = torch.tensor([[0.20, 0.40, 0.40, 0.50]])
-    samples = [picture(TRUTH[:1], LABELS[:1])]
+    samples = [image(TRUTH[:1], LABELS[:1])]
     scores = logits(q0=(0.05, 0.9))[:1]
     found = hits(scores, box, samples, iou_threshold=iou_threshold)
     assert found == [[1], [correct]]
 
 
-def test_pictures_with_many_and_with_no_objects_share_a_batch():
-    """Padding is never matched, wherever the picture stands in the batch."""
-    none = picture(torch.zeros(0, 4), torch.zeros(0).long())
-    one = picture(TRUTH[1:], LABELS[1:])
+def test_images_with_many_and_with_no_objects_share_a_batch():
+    """Padding is never matched, wherever the image stands in the batch."""
+    none = image(torch.zeros(0, 4), torch.zeros(0).long())
+    one = image(TRUTH[1:], LABELS[1:])
     scores = logits(q0=(0.05, 0.9), q1=(0.8, 0.05))
     for samples in ([none, one], [one, none], [none]):
         number = int(one in samples)
         assert hits(scores, BOXES, samples) == [[0, number, 0, 0]] * 2
 
 
-def test_each_picture_has_its_own_size_and_scale():
-    """A box in [0, 1] is twice as wide in a picture twice as wide."""
+def test_each_image_has_its_own_size_and_scale():
+    """A box in [0, 1] is twice as wide in an image twice as wide."""
     wide = DetDataSample(metainfo=dict(img_shape=(50, 200), scale_factor=(4.0, 1.0)))
     wide.gt_instances = InstanceData(
         bboxes=TRUTH * torch.tensor([0.5, 1, 0.5, 1]), labels=LABELS
     )
-    small = picture(TRUTH, LABELS, scale_factor=(1.0, 1.0))
+    small = image(TRUTH, LABELS, scale_factor=(1.0, 1.0))
     batch = match(
         sigmoid_head(),
         logits().expand(2, 4, 2),
@@ -193,7 +198,7 @@ def test_softmax_heads_may_prefer_no_object():
         match_costs=[dict(type='BBoxL1Cost', weight=1.0, box_format='xywh')]
     )
     probabilities = torch.tensor([[0.1, 0.4, 0.5], [0.7, 0.1, 0.2]])
-    found = hits(probabilities.log(), BOXES[:2], [picture(TRUTH, LABELS)], head)
+    found = hits(probabilities.log(), BOXES[:2], [image(TRUTH, LABELS)], head)
     assert found == [[1, 1], [0, 1]]
 
 
@@ -202,6 +207,7 @@ class EchoDetector(nn.Module):
 
     def __init__(self, scores):
         super().__init__()
+        self.backbone = nn.Identity()
         self.bbox_head = nn.Module()
         self.bbox_head.assigner = sigmoid_head().assigner
         self.bbox_head.loss_cls = SimpleNamespace(use_sigmoid=True)
@@ -212,11 +218,13 @@ class EchoDetector(nn.Module):
         assert training is False
         return batch
 
-    def extract_feat(self, inputs):
-        return (inputs,)
+    def forward(self, inputs, data_samples, mode):
+        assert mode == 'predict'
+        self.bbox_head(**self.forward_transformer(self.backbone(inputs)))
+        return data_samples
 
-    def forward_transformer(self, features, samples):
-        return dict(hidden_states=features[0], references=None)
+    def forward_transformer(self, features):
+        return dict(hidden_states=features, references=None)
 
     def head_forward(self, hidden_states, references):
         size = len(hidden_states)
@@ -225,18 +233,26 @@ class EchoDetector(nn.Module):
         return torch.stack([0 * last, last]), torch.stack([0.5 + 0 * boxes, boxes])
 
 
-def loader(transforms, boxes):
-    sample = picture(boxes, LABELS, scale_factor=(0.5, 0.25))
+def echo_model(scores, transforms, boxes, num_batches=1):
+    """Batches of two images; the steps of the pipeline have these names."""
+    sample = image(boxes, LABELS, scale_factor=(0.5, 0.25))
     batch = dict(inputs=torch.zeros(2, 3), data_samples=[sample, sample.clone()])
     steps = [type(name, (), {})() for name in transforms]
-    dataset = SimpleNamespace(pipeline=SimpleNamespace(transforms=steps))
+
+    class Images(list):
+        pipeline = SimpleNamespace(transforms=steps)
 
     class Loader(list):
-        pass
+        dataset = Images([sample] * 2 * num_batches)
 
-    batches = Loader([batch])
-    batches.dataset = dataset
-    return batches
+    loader = Loader([batch] * num_batches)
+    return SimpleNamespace(name='m', detector=EchoDetector(scores), dataloader=loader)
+
+
+def count(model):
+    observer = observe(model, score_threshold=0.3, iou_threshold=0.5)
+    one_pass(model, [observer])
+    return observer.usage()
 
 
 @pytest.mark.parametrize(
@@ -249,61 +265,78 @@ def loader(transforms, boxes):
     ],
 )
 def test_boxes_are_brought_to_the_networks_scale(transforms, boxes):
-    detector = EchoDetector(dict(q0=(0.05, 0.9), q1=(0.8, 0.05)))
-    usage = count_query_hits(detector, loader(transforms, boxes))
+    scores = dict(q0=(0.05, 0.9), q1=(0.8, 0.05))
+    usage = count(echo_model(scores, transforms, boxes))
     assert usage.hits.tolist() == [2, 2, 0, 0]
     assert usage.confident_hits.tolist() == [2, 2, 0, 0]
 
 
 def test_pipeline_without_ground_truth_is_refused():
     with pytest.raises(ConfigError, match='LoadAnnotations'):
-        count_query_hits(EchoDetector({}), loader(['Resize'], TRUTH))
+        count(echo_model({}, ['Resize'], TRUTH))
 
 
 def test_other_detectors_are_refused():
     with pytest.raises(ConfigError, match='DETR'):
-        count_query_hits(nn.Linear(1, 1), loader(['LoadAnnotations'], TRUTH))
+        count(SimpleNamespace(detector=nn.Linear(1, 1)))
 
 
 def test_empty_data_set_is_refused():
-    batches = loader(['LoadAnnotations'], TRUTH)
-    batches.clear()
-    with pytest.raises(ConfigError, match='no pictures'):
-        count_query_hits(EchoDetector({}), batches)
+    with pytest.raises(ConfigError, match='no images'):
+        count(echo_model({}, ['LoadAnnotations'], TRUTH, num_batches=0))
+
+
+def numbers_of(**usages):
+    rows = [dict(name=name, **usage.as_dict()) for name, usage in usages.items()]
+    return dict(score_threshold=0.3, iou_threshold=0.5, models=rows)
 
 
 def test_result_is_what_the_schema_promises(tmp_path):
     usage = QueryUsage(np.array([3, 0, 1]), np.array([0, 0, 0]), 2, 4)
-    numbers = collect_numbers(dict(host=usage))
+    numbers = numbers_of(host=usage)
     write_result(tmp_path / 'usage.json', 'query_usage', {}, numbers, SCHEMA)
     (row,) = numbers['models']
     assert row['hits'] == [3, 0, 1]
     assert row['gini'] == pytest.approx(0.5)
     assert row['gini_confident'] is None
     assert row['unused_queries'] == 1
+    (table,) = tables(numbers)
+    assert table.rows == [['host', '0.500', '–', '1 of 3']]
 
 
 def lines(axes):
     return {line.get_label(): line.get_ydata() for line in axes.lines}
 
 
-def test_picture_of_one_model_shows_both_kinds_of_hits():
+def test_figure_of_one_model_shows_both_kinds_of_hits():
     usage = QueryUsage(np.array([3, 0, 1]), np.array([0, 0, 1]), 2, 4)
-    bars, lorenz = draw_query_usage(dict(host=usage)).axes
+    bars, lorenz = draw(numbers_of(host=usage)).axes
     assert bars.patches[0].get_data().values.tolist() == [3, 1, 0]
     drawn = lines(lorenz)
     assert list(drawn)[:2] == ['matched: Gini 0.50', 'confident and correct: Gini 0.67']
     np.testing.assert_allclose(drawn['matched: Gini 0.50'], [0, 0, 1 / 4, 1])
 
 
-def test_picture_of_several_models_compares_their_confident_hits():
+def test_figure_of_several_models_compares_their_confident_hits():
     usages = dict(
         host=QueryUsage(np.array([9, 9, 9]), np.array([3, 0, 1]), 2, 8),
         ours=QueryUsage(np.array([9, 9]), np.array([2, 2]), 2, 8),
     )
-    bars, lorenz = draw_query_usage(usages).axes
+    bars, lorenz = draw(numbers_of(**usages)).axes
     shares = [patch.get_data().values.tolist() for patch in bars.patches]
     assert shares == [[37.5, 12.5, 0], [25, 25]]
     drawn = lines(lorenz)
     np.testing.assert_allclose(drawn['host: Gini 0.50'], [0, 0, 1 / 4, 1])
     np.testing.assert_allclose(drawn['ours: Gini 0.00'], [0, 1 / 2, 1])
+
+
+def test_the_script_prints_the_tables_of_what_it_wrote(tmp_path, capsys):
+    root, config = write_dataset(tmp_path / 'data'), tmp_path / 'tiny.py'
+    config.write_text(CONFIG.format(classes=CLASSES, root=str(root)))
+    save_untrained(config, tmp_path / 'tiny.pth')
+    main(USAGE, 'x', [str(config), str(tmp_path / 'tiny.pth')])
+    printed = capsys.readouterr().out
+    for table in tables(read_result(tmp_path / 'query_usage.json')['numbers']):
+        print_table(table)
+    assert capsys.readouterr().out in printed
+    assert (tmp_path / 'query_usage.png').stat().st_size > 10_000

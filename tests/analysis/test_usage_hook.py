@@ -6,10 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from mmdet_qrpaq.analysis.patterns.capture import captured_weights, effective_patterns
-from mmdet_qrpaq.analysis.queries.usage import count_query_hits
+from mmdet_qrpaq.analysis.measuring import measure
+from mmdet_qrpaq.analysis.patterns.capture import effective_patterns
+from mmdet_qrpaq.analysis.queries.section import USAGE
 from mmdet_qrpaq.analysis.queries.usage_hook import QueryUsageHook
-from mmdet_qrpaq.analysis.trained_detector import build_dataloader, load_detector
+from mmdet_qrpaq.analysis.trained_detector import (
+    TrainedModel,
+    build_dataloader,
+    load_detector,
+)
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.configs import read_config
 from tiny_runs import CLASSES, CONFIG, run_tool, save_untrained, write_dataset
@@ -35,10 +40,9 @@ def test_a_test_run_logs_what_the_tools_count(folder, tmp_path, with_patterns):
     run_tool('test', config, checkpoint, '--work-dir', tmp_path / 'run')
 
     cfg = read_config(str(config))
-    detector = load_detector(cfg, str(checkpoint))
-    loader = build_dataloader(cfg)
-    counted = count_query_hits(detector, loader, score_threshold=0, iou_threshold=0)
-    expected = counted.as_dict()
+    model = TrainedModel('tiny', str(config), str(checkpoint), cfg)
+    options = dict(score_threshold=0.0, iou_threshold=0.0)
+    (expected,) = measure(USAGE, [model], options)[0]['models']
     (log,) = (tmp_path / 'run').glob('*/*.json')
     logged = {
         key.removeprefix('queries/'): value
@@ -50,8 +54,12 @@ def test_a_test_run_logs_what_the_tools_count(folder, tmp_path, with_patterns):
     assert confident == pytest.approx(expected['gini_confident'])
     assert logged.pop('unused') == expected['unused_queries']
     if with_patterns:
-        with captured_weights(detector) as weights, torch.no_grad():
-            for batch in loader:
+        weights, detector = [], model.detector
+        detector.pattern_query_generator.weight_generator.register_forward_hook(
+            lambda module, inputs, output: weights.append(output)
+        )
+        with torch.no_grad():
+            for batch in model.dataloader:
                 detector.test_step(batch)
         rows = torch.cat(weights).flatten(0, 1)
         entropy = -(rows * rows.log()).sum(-1)
@@ -95,5 +103,5 @@ def test_a_model_without_assigner_is_refused(folder):
         class val_dataloader:  # noqa: N801 (as the runner's attribute)
             dataset = None
 
-    with pytest.raises(ConfigError, match='remove the hook'):
+    with pytest.raises(ConfigError, match='QueryUsageHook in custom_hooks needs a DETR'):
         QueryUsageHook().before_val_epoch(Runner)
