@@ -2,25 +2,23 @@
 
 import copy
 import json
-import sys
 
 import jsonschema
 import pytest
 import torch
 from torch import nn
 
+from mmdet_qrpaq.analysis.command_line import main
 from mmdet_qrpaq.analysis.detections.average_precision import Precision, evaluate
-from mmdet_qrpaq.analysis.queries.ablation import (
-    SCHEMA,
-    QueryAblation,
-    _encoded_once,
-    collect_numbers,
-    draw,
-)
+from mmdet_qrpaq.analysis.measuring import measure
+from mmdet_qrpaq.analysis.one_pass import _encoded_once
+from mmdet_qrpaq.analysis.queries.ablation import SCHEMA, draw, observe, tables
 from mmdet_qrpaq.analysis.queries.fewer_queries import keep_queries
+from mmdet_qrpaq.analysis.queries.section import ABLATION
 from mmdet_qrpaq.analysis.queries.sublayers import only_sublayers
-from mmdet_qrpaq.analysis.trained_detector import build_dataloader
+from mmdet_qrpaq.analysis.trained_detector import TrainedModel, build_dataloader
 from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.records.tables import print_table
 from mmdet_qrpaq.runtime.configs import read_config
 from tiny_hosts import (
     HOSTS,
@@ -31,9 +29,7 @@ from tiny_hosts import (
     tiny_config,
 )
 from tiny_hosts import build as build_detector
-from tiny_runs import CLASSES, CONFIG, TOOLS, run_tool, save_untrained, write_dataset
-
-sys.path.insert(0, str(TOOLS / 'analysis'))
+from tiny_runs import CLASSES, CONFIG, run_tool, save_untrained, write_dataset
 
 # Upstream's only: the plain DETR, whose head is a softmax.
 DETR = dict(detr=dict(config='mmdet::detr/detr_r50_8xb2-150e_coco.py'))
@@ -194,24 +190,43 @@ def test_ap_is_read_by_its_name():
         evaluate(metrics, 0)
 
 
-def ablation(ap, two_stage=True, entered=None):
-    rows = {k: Precision(ap * k / 30, ap, ap / 2) for k in (30, 15, 5)}
-    sublayers = dict(both=rows[30], self_attn=Precision(0, 0, 0), cross_attn=rows[5])
-    return QueryAblation(4, 30, two_stage, 'first', sublayers, rows, entered or {})
+def ablation(name, ap, two_stage=True, entered=None):
+    precision = {k: dict(ap=ap * k / 30, ap50=ap, ap75=ap / 2) for k in (30, 15, 5)}
+    return dict(
+        name=name,
+        num_images=4,
+        num_queries=30,
+        two_stage=two_stage,
+        keep='first',
+        sublayers=dict(
+            both=precision[30],
+            self_attn=dict(ap=0, ap50=0, ap75=0),
+            cross_attn=precision[5],
+        ),
+        fewer_queries=[
+            dict(num_queries=k, precision=p, entered=(entered or {}).get(k))
+            for k, p in precision.items()
+        ],
+    )
 
 
-def test_numbers_and_picture_of_two_models(tmp_path):
-    models = {'host': ablation(0.4), 'ours': ablation(0.5, entered={30: [2.0, 3.0]})}
-    numbers = collect_numbers(models)
+def test_table_and_figure_of_two_models():
+    ours = ablation('ours', 0.5, entered={30: [2.0, 3.0]})
+    numbers = dict(models=[ablation('host', 0.4), ours])
     jsonschema.validate(numbers, SCHEMA)
-    rows = numbers['models'][1]['fewer_queries']
-    assert [row['num_queries'] for row in rows] == [30, 15, 5]
-    assert [row['precision']['ap'] for row in rows] == [0.5, 0.25, 0.5 * 5 / 30]
-    assert [row['entered'] for row in rows] == [[2.0, 3.0], None, None]
-    bars, curves = draw(models).axes
+    (table,) = tables(numbers)
+    assert table.rows[5:] == [
+        ['ours', 'both', '30', '50.0', '50.0', '25.0'],
+        ['ours', 'self_attn', '30', '0.0', '0.0', '0.0'],
+        ['ours', 'cross_attn', '30', '8.3', '50.0', '25.0'],
+        ['ours', 'both', '15', '25.0', '50.0', '25.0'],
+        ['ours', 'both', '5', '8.3', '50.0', '25.0'],
+    ]
+    bars, curves = draw(numbers).axes
     assert [round(bar.get_height()) for bar in bars.patches] == [0, 7, 40, 0, 8, 50]
     assert curves.get_xlabel() == 'queries kept: best proposals'
-    one_stage = draw({'host': ablation(0.4, two_stage=False)})
+    assert curves.lines[2].get_ydata() == pytest.approx([50, 25, 50 * 5 / 30])
+    one_stage = draw(dict(models=[ablation('host', 0.4, two_stage=False)]))
     assert one_stage.axes[1].get_xlabel() == 'queries kept: first learned ones'
 
 
@@ -247,12 +262,16 @@ def run(tmp_path_factory):
     return config, checkpoint
 
 
+def ablate(*words):
+    main(ABLATION, 'x', [str(word) for word in words])
+
+
 def test_through_the_command(run, tmp_path, capsys):
     config, checkpoint = run
     out = tmp_path / 'new' / 'ablation.json'
-    arguments = [config, checkpoint, '--queries', 10, 20, 1]
     for keep in ('first', 'used'):
-        run_tool('analysis/query_ablation', *arguments, '--keep', keep, '--out', out)
+        options = ['--queries', 10, 20, 1, '--keep', keep, '--out', out]
+        ablate(config, checkpoint, *options)
         result = json.loads(out.read_text())
         jsonschema.validate(result['numbers'], SCHEMA)
         (model,) = result['numbers']['models']
@@ -263,6 +282,10 @@ def test_through_the_command(run, tmp_path, capsys):
         # Whatever is kept, 20 of 20 are all of them.
         assert rows[0]['precision'] == both
         assert both['ap'] > rows[1]['precision']['ap'] > rows[2]['precision']['ap']
+        printed = capsys.readouterr().out
+        for table in tables(result['numbers']):
+            print_table(table)
+        assert capsys.readouterr().out in printed
     run_tool('test', config, checkpoint, '--work-dir', tmp_path / 'test')
     (scores,) = (tmp_path / 'test').glob('*/*.json')
     ordinary = json.loads(scores.read_text())
@@ -271,11 +294,34 @@ def test_through_the_command(run, tmp_path, capsys):
     assert out.with_suffix('.png').stat().st_size > 10_000
 
 
+def test_who_enters_is_counted_by_number_of_queries(run, tmp_path):
+    """A router that knows nothing scores all queries alike, and all of them enter."""
+    config, checkpoint = tmp_path / 'routed.py', tmp_path / 'routed.pth'
+    routing = "dict(schedule=('layer', 'self_attn'))"
+    config.write_text(
+        f'_base_ = [{str(run[0])!r}]\n'
+        f"model = dict(type='QRPaQDINO', query_routing={routing})\n"
+    )
+    detector = save_untrained(config, checkpoint)
+    for layer in detector.routed_layers:
+        for parameter in layer.router.parameters():
+            nn.init.zeros_(parameter)
+    torch.save(dict(state_dict=detector.state_dict()), checkpoint)
+    cfg = read_config(str(config))
+    model = TrainedModel('qr', str(config), str(checkpoint), cfg)
+    numbers, _ = measure(ABLATION, [model], dict(queries=[20, 7], keep='first'))
+    (row,) = numbers['models']
+    entered = [row['entered'] for row in row['fewer_queries']]
+    assert entered == [[20.0, 20.0], [7.0, 7.0]]
+    # Nothing of it stays on the model.
+    assert not {'pre_decoder', 'forward_encoder'} & set(vars(model.detector))
+    assert not any(len(module._forward_hooks) for module in model.detector.modules())
+
+
 @pytest.mark.parametrize(
     ('options', 'words'),
     [
         (['--queries', 21], '21 queries cannot be kept: the model has 20'),
-        (['--queries', 0, 5], '0 queries cannot be kept'),
         (['--cfg-options', 'val_evaluator=None'], 'has no evaluator'),
         (['--cfg-options', 'val_evaluator.ann_file=none.json'], 'none.json does not'),
         (['--cfg-options', 'val_evaluator.format_only=True'], 'with format_only gives'),
@@ -286,7 +332,17 @@ def test_refusals(run, tmp_path, options, words):
     if 'format_only' in str(options):
         options = [*options, f'val_evaluator.outfile_prefix={tmp_path}/x']
     with pytest.raises(ConfigError, match=words):
-        run_tool('analysis/query_ablation', config, checkpoint, *options)
+        ablate(config, checkpoint, *options)
+
+
+def test_no_queries_are_refused(run, capsys):
+    with pytest.raises(SystemExit):
+        ablate(*run, '--queries', 0, 5)
+    assert '--queries: must be a whole number from 1, got 0' in capsys.readouterr().err
+    config, checkpoint = map(str, run)
+    model = TrainedModel('tiny', config, checkpoint, read_config(config))
+    with pytest.raises(ConfigError, match='0 queries cannot be kept'):
+        observe(model, queries=[0, 5])
 
 
 def test_predictions_of_a_test_are_not_replaced(run, tmp_path):
@@ -295,7 +351,5 @@ def test_predictions_of_a_test_are_not_replaced(run, tmp_path):
     submission.write_text('[]')
     option = f'val_evaluator.outfile_prefix={tmp_path}/mine'
     out = ['--out', tmp_path / 'out.json', '--queries', 3]
-    run_tool(
-        'analysis/query_ablation', config, checkpoint, *out, '--cfg-options', option
-    )
+    ablate(config, checkpoint, *out, '--cfg-options', option)
     assert submission.read_text() == '[]'

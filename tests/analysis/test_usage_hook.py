@@ -103,5 +103,5 @@ def test_a_model_without_assigner_is_refused(folder):
         class val_dataloader:  # noqa: N801 (as the runner's attribute)
             dataset = None
 
-    with pytest.raises(ConfigError, match='QueryUsageHook in custom_hooks needs a DETR'):
+    with pytest.raises(ConfigError, match='in custom_hooks needs a DETR'):
         QueryUsageHook().before_val_epoch(Runner)

@@ -1,8 +1,8 @@
 """A trained detector that keeps only some of its queries (QR Fig. 2b).
 
-Called by :mod:`.query_ablation`. Works on every DETR of mmdet, with patterns or routing
-too: the host's own `pre_decoder` runs, then its decoder gets the kept queries only.
-That is what a host built with fewer queries would do, weights and all.
+Works on every DETR of mmdet, with patterns or routing too: the host's own `pre_decoder`
+runs, then its decoder gets the kept queries only. That is what a host built with fewer
+queries would do, weights and all.
 """
 
 from collections.abc import Iterator, Sequence
@@ -65,6 +65,6 @@ def require_detr(detector: nn.Module) -> None:
     is_detr = isinstance(detector, DetectionTransformer)
     if not is_detr or hasattr(detector, 'language_model'):
         raise ConfigError(
-            f'this analysis needs a DETR of mmdet that looks at pictures alone, and '
+            f'this analysis needs a DETR of mmdet that looks at images alone, and '
             f'{type(detector).__name__} is none.'
         )

@@ -1,6 +1,6 @@
 """The analyses of queries, declared."""
 
-from ..section import Section, thresholds
+from ..section import Option, Section, count, thresholds
 
 USAGE = Section(
     name='query_usage',
@@ -14,4 +14,32 @@ USAGE = Section(
     'below the diagonal, the fewer queries do the work.',
     module='queries.usage',
     options=thresholds(0.3, 0.5),
+)
+
+KEEP = ('first', 'used')
+ABLATION = Section(
+    name='query_ablation',
+    title='Sub-layers and fewer queries',
+    how='The trained models, not retrained: the term of one attention is taken out of '
+    'every decoder layer, or only the first queries (two-stage hosts: the best '
+    'proposals) are decoded. After QR-DETR Fig. 2.',
+    shows='Left: AP with one attention or both. Right: AP (dotted: AP50) by number of '
+    'queries kept.',
+    module='queries.ablation',
+    options=(
+        Option(
+            'queries',
+            None,
+            'numbers of queries to keep (1, 5/6, 2/3, 1/2, 1/3 and 1/6 of them)',
+            count,
+            (('nargs', '+'), ('metavar', 'N')),
+        ),
+        Option(
+            'keep',
+            'first',
+            'which queries: the first ones, on two-stage models the best proposals; or '
+            'those matched most often on these images, which flatters them',
+            settings=(('choices', KEEP),),
+        ),
+    ),
 )

@@ -1,7 +1,7 @@
 """A decoder without its self-attention, or without its cross-attention (QR Fig. 2a).
 
-Called by :mod:`.query_ablation`. Works on any decoder of mmdet whose layers have
-``self_attn`` and ``cross_attn``, routed ones included; nothing is retrained.
+Works on any decoder of mmdet whose layers have `self_attn` and `cross_attn`, routed ones
+included; nothing is retrained.
 
 The paper says 'only SA layers' and omits norms from its equations. Here the attention
 term of Eq. 1 or 2 is taken away in every layer, so that its queries go on as they came;
@@ -42,7 +42,7 @@ def only_sublayers(detector: nn.Module, kept: str) -> Iterator[None]:
 
 
 def decoder_layers(detector: nn.Module) -> nn.ModuleList:
-    """Return the decoder's layers.
+    """Return the layers of the decoder.
 
     Raises:
         ConfigError: They have no self-attention or no cross-attention.
