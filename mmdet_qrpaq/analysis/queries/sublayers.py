@@ -1,7 +1,7 @@
 """A decoder without its self-attention, or without its cross-attention (QR Fig. 2a).
 
-Works on any decoder of mmdet whose layers have `self_attn` and `cross_attn`, routed ones
-included; nothing is retrained.
+Works on any decoder of mmdet whose layers have `self_attn` and `cross_attn`, routed
+ones included; nothing is retrained.
 
 The paper says 'only SA layers' and omits norms from its equations. Here the attention
 term of Eq. 1 or 2 is taken away in every layer, so that its queries go on as they came;
