@@ -41,7 +41,8 @@ def listening(detector: nn.Module) -> Iterator[Heard]:
     generator = getattr(detector, 'pattern_query_generator', None)
 
     def hear_head(head: nn.Module, inputs: tuple, outputs: tuple) -> None:
-        heard.logits, heard.boxes = outputs[0][-1], outputs[1][-1]
+        # Detached: nobody who listens holds the graph of a training.
+        heard.logits, heard.boxes = outputs[0][-1].detach(), outputs[1][-1].detach()
 
     def hear_weights(module: nn.Module, inputs: tuple, output: Tensor) -> None:
         heard.weights = output.detach().float()

@@ -1,30 +1,14 @@
 """Routing by class and size of the queries' objects, by hand and against a loop."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from mmdet_qrpaq.analysis.matching import MatchedBatch
 from mmdet_qrpaq.analysis.object_sizes import BOUNDS, SIZES, object_counts
-from mmdet_qrpaq.analysis.routing.decisions import LayerRouting
-from mmdet_qrpaq.analysis.routing.objects import OBJECTS, ObjectRouting, draw_all
+from mmdet_qrpaq.analysis.routing.decisions import LayerRouting, describe_layers
+from mmdet_qrpaq.analysis.routing.objects import OBJECTS, ObjectRouting, draw
 from mmdet_qrpaq.records.results import write_result
-
-
-class FakeLayer(nn.Module):
-    """Decides what the test wants, and hands its trace over as a real layer does."""
-
-    site = 'layer'
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1))
-
-    def forward(self, enter):
-        self.trace = SimpleNamespace(enter=enter)
 
 
 def batch_of(matched, labels, areas):
@@ -37,15 +21,9 @@ def batch_of(matched, labels, areas):
 
 def count(classes, batches):
     """``batches``: (batch, decisions of each layer)."""
-    layers = [FakeLayer() for _ in batches[0][1]]
-    routing = ObjectRouting(layers, classes)
+    routing = ObjectRouting(classes)
     for batch, decisions in batches:
-        for layer, enter in zip(layers, decisions, strict=True):
-            layer(torch.as_tensor(enter))
-            layer.trace = None
-        routing.add(batch)
-    routing.stop()
-    layers[0](torch.ones(9, 9, dtype=torch.bool))  # not observed any more
+        routing.add(batch, [torch.as_tensor(enter) for enter in decisions])
     return routing.numbers()
 
 
@@ -110,7 +88,7 @@ def test_shares_equal_a_loop(tmp_path):
     write_result(tmp_path / 'objects.json', 'routing', {}, numbers, OBJECTS)
 
 
-def test_picture_shows_the_shares():
+def test_figure_shows_the_shares():
     batch = batch_of([[True, True, False]], [[0, 1, 0]], [[100, 10000, 5]])
     decisions = [[[True, False, True]], [[False, True, True]]]
     objects = count(['a', 'b'], [(batch, decisions)])
@@ -118,7 +96,7 @@ def test_picture_shows_the_shares():
         LayerRouting(index, 'layer', np.array([0, 0, 1, 0]), np.array([1, 0, 1]))
         for index in range(2)
     ]
-    shares, *_ = draw_all(layers, objects).subfigs[1].axes
+    shares, *_ = draw(dict(describe_layers(layers), objects=objects)).subfigs[1].axes
     drawn = shares.images[0].get_array()
     names = [label.get_text() for label in shares.get_xticklabels()]
     assert names == ['small', 'medium', 'large', 'a', 'b', 'background']
@@ -128,7 +106,7 @@ def test_picture_shows_the_shares():
 
 
 class Boxes(list):
-    """Stands in for a data set: what each picture holds."""
+    """Stands in for a data set: what each image holds."""
 
     metainfo = dict(classes=('a', 'b', 'c'))
 

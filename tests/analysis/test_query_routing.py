@@ -1,10 +1,10 @@
 """Routing statistics: against a loop, by hand, in a run's log, and from the tool."""
 
 import json
-import sys
 from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,20 +12,25 @@ import torch
 from mmengine.hooks import LoggerHook
 from torch import nn
 
+from mmdet_qrpaq.analysis.command_line import main
+from mmdet_qrpaq.analysis.listening import listening
 from mmdet_qrpaq.analysis.routing import decisions as query_routing
 from mmdet_qrpaq.analysis.routing.decisions import (
     LayerRouting,
     RoutingStatistics,
     average_sites,
-    draw_routing,
+    describe_layers,
+    draw_layers,
+    warn_of_collapse,
 )
-from mmdet_qrpaq.analysis.routing.routing_hook import QueryRoutingHook, warn_of_collapse
+from mmdet_qrpaq.analysis.routing.objects import tables
+from mmdet_qrpaq.analysis.routing.routing_hook import QueryRoutingHook
+from mmdet_qrpaq.analysis.routing.section import ROUTING
 from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.records.tables import print_table
 from mmdet_qrpaq.routing import EEQRDecoderLayer
 from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
-from tiny_runs import CLASSES, CONFIG, TOOLS, load_tool, run_tool, write_dataset
-
-sys.path.insert(0, str(TOOLS / 'analysis'))
+from tiny_runs import CLASSES, CONFIG, run_tool, save_untrained, write_dataset
 
 NUM_QUERIES = 20  # of the tiny config
 SITES = ('layer', 'self_attn')
@@ -64,13 +69,14 @@ def observe(decisions: list[list[torch.Tensor]], sites=SITES) -> RoutingStatisti
     detector = nn.Module()
     detector.routed_layers = layers
     statistics = RoutingStatistics(detector)
-    statistics.start()
-    for batch in decisions:
-        for layer, enter in zip(layers, batch, strict=True):
-            layer(enter)
-            layer.trace = None
-    statistics.stop()
-    layers[0](torch.ones_like(decisions[0][0]))  # not observed any more
+    with listening(detector) as heard:
+        for batch in decisions:
+            for layer, enter in zip(layers, batch, strict=True):
+                layer(enter)
+                layer.trace = None
+            statistics.add(heard.entered)
+    layers[0](torch.ones_like(decisions[0][0]))  # not heard any more
+    assert heard.entered == decisions[-1]
     return statistics
 
 
@@ -121,18 +127,19 @@ def test_processes_are_summed_and_own_counts_kept(monkeypatch):
     [(99, True, 'enter'), (98, False, ''), (2, False, ''), (1, True, 'bypass it')],
 )
 def test_collapse_by_hand(entering, collapsed, verb):
-    """Ten pictures of ten queries: 100 decisions."""
+    """Ten images of ten queries: 100 decisions."""
     enter = torch.zeros(100, dtype=torch.bool)
     enter[:entering] = True
     (layer,) = count([[enter.view(10, 10)]], sites=['self_attn'])
     assert layer.collapsed is collapsed
     if collapsed:
         start = "Query routing has collapsed in decoder layer 0 at 'self_attn': 99.0 % "
-        assert warn_of_collapse(layer).startswith(f'{start}of the queries {verb} (')
+        sentence = warn_of_collapse(layer.name, layer.share)
+        assert sentence.startswith(f'{start}of the queries {verb} (')
 
 
-def test_the_same_queries_in_every_picture_differ_in_none():
-    """Half of the decisions enter, none depends on the picture."""
+def test_the_same_queries_in_every_image_differ_in_none():
+    """Half of the decisions enter, none depends on the image."""
     enter = torch.tensor([True, True, False, False]).expand(6, 4)
     (layer,) = count([[enter]], sites=['layer'])
     assert (layer.share, layer.differing, layer.query_spread) == (0.5, 0, 0.5)
@@ -149,12 +156,14 @@ def test_a_sites_row_is_the_mean_of_its_layers():
     assert means['self_attn']['differing'] == 0
 
 
-def test_drawn_bars_hold_every_picture():
+def test_drawn_bars_hold_every_image():
     histogram = np.zeros(301, int)
     histogram[[0, 4, 5, 299, 300]] = [1, 2, 3, 1, 1]
     layer = LayerRouting(2, 'cross_attn', histogram, np.full(300, 5))
-    # 301 numbers of entering queries in bars of six: every picture is in one of them.
-    heights, edges, _ = draw_routing([layer]).axes[0].patches[0].get_data()
+    # 301 numbers of entering queries in bars of six: every image is in one of them.
+    heights, edges, _ = (
+        draw_layers(describe_layers([layer])).axes[0].patches[0].get_data()
+    )
     assert heights.sum() == pytest.approx(100)
     assert heights[0] == pytest.approx(100 * 6 / 8)
     assert edges[0] == -0.5 and edges[-1] >= 300.5
@@ -171,6 +180,34 @@ def test_hook_takes_the_loggers_interval():
     model.routed_layers = [object()]
     hook.before_run(SimpleNamespace(model=model, hooks=[LoggerHook(interval=7)]))
     assert hook.interval == 7
+
+
+def test_a_validation_is_counted_apart_and_nothing_listens_after_a_training():
+    """Training: 3 of 4 enter, twice; validation between: 1."""
+    model, layer = nn.Module(), FakeLayer('layer', 4)
+    model.routed_layers = [layer]
+    runner, hook = mock.MagicMock(model=model, iter=1), QueryRoutingHook(interval=2)
+    few, many = (
+        torch.tensor([[True] + [False] * 3]),
+        torch.tensor([[True] * 3 + [False]]),
+    )
+    hook.before_train(runner)
+    layer(many)
+    hook.after_train_iter(runner, 0)
+    hook.before_val_epoch(runner)
+    layer(few)
+    hook.after_val_iter(runner, 0)
+    hook.after_val_epoch(runner)
+    layer(many)
+    hook.after_train_iter(runner, 1)
+    logged = [call.args for call in runner.message_hub.update_scalar.call_args_list]
+    assert [row for row in logged if row[0].endswith('layer')] == [
+        ('val/routing/d0.layer', 1.0),
+        ('train/routing/d0.layer', 3.0),
+    ]
+    assert len(layer._forward_hooks) == 1
+    hook.after_train(runner)
+    assert not layer._forward_hooks
 
 
 @pytest.fixture(scope='module')
@@ -212,7 +249,7 @@ def test_a_runs_log_says_what_its_layers_decided(trained):
         key = f'routing/d{i}.{site}'
         for record, rows in zip(training, decided[True][site], strict=True):
             assert record[key] == pytest.approx(rows.sum(1).mean())
-        batches = decided[False][site]  # three pictures, one at a time, twice
+        batches = decided[False][site]  # three images, one at a time, twice
         assert len(batches) == 6
         for record, rows in zip(validation, (batches[:3], batches[3:]), strict=True):
             rows = np.concatenate(rows)
@@ -221,8 +258,8 @@ def test_a_runs_log_says_what_its_layers_decided(trained):
             p = rows.mean(0)
             assert record[f'{key}_differ'] == pytest.approx((2 * p * (1 - p)).mean())
     assert not [key for record in records for key in record if 'routing/loss' in key]
-    pictures = work_dir.glob('*/vis_data/vis_image/query_routing_val_*.png')
-    assert sorted(path.stem[-1] for path in pictures) == ['2', '4']  # iterations
+    figures = work_dir.glob('*/vis_data/vis_image/query_routing_val_*.png')
+    assert sorted(path.stem[-1] for path in figures) == ['2', '4']  # iterations
     text = next(work_dir.glob('*/*.log')).read_text()
     assert 'has collapsed' not in text
     assert text.count('routing/d0.layer: ') == 6
@@ -247,19 +284,21 @@ def test_a_collapsed_site_is_told_in_the_log(trained, folder):
 def test_tool_tells_what_the_last_validation_saw(trained, folder, capsys):
     """The tool's counts are those of the second validation: EMA's weights are saved."""
     work_dir, decided = trained
-    tool = load_tool('analysis/query_routing')
     out = folder / 'report' / 'routing.json'
     config, checkpoint = str(folder / 'routed.py'), str(work_dir / 'epoch_2.pth')
-    tool.main([config, checkpoint, '--out', str(out)])
+    main(ROUTING, 'x', [config, checkpoint, '--out', str(out)])
     result = json.loads(out.read_text())
     content = result['numbers']
-    assert result['origin']['checkpoint'] == checkpoint
+    assert [m['checkpoint'] for m in result['origin']['models']] == [checkpoint]
     assert (content['num_images'], content['num_queries']) == (3, NUM_QUERIES)
     printed = capsys.readouterr().out
     for row, site in zip(content['layers'], SITES, strict=True):
         rows = np.concatenate(decided[False][site][3:])
         assert row['entries'] == rows.sum(0).tolist()
         assert f'{row["entered"]:.1f}' in printed
+    for table in tables(content):
+        print_table(table)
+    assert capsys.readouterr().out in printed
     objects = content['objects']
     assert [row['queries'] for row in objects['sizes']] == [6, 0, 0]
     assert [row['queries'] for row in objects['classes']] == [3, 3]
@@ -274,7 +313,7 @@ def test_tool_tells_what_the_last_validation_saw(trained, folder, capsys):
 
     # At least a fifth of any numbers lies above their mean - 0.5 deviations (Cantelli).
     options = ['--cfg-options', 'model.query_routing.capacity=0.2']
-    tool.main([config, checkpoint, '--out', str(out), *options])
+    main(ROUTING, 'x', [config, checkpoint, '--out', str(out), *options])
     content = json.loads(out.read_text())['numbers']
     assert all(row['histogram'][4] == 3 for row in content['layers'])
 
@@ -287,9 +326,25 @@ def test_models_without_routing(folder, tmp_path):
     )
     with pytest.raises(ConfigError, match='remove the hook or set'):
         run_tool('train', config, '--work-dir', tmp_path / 'run')
-    tool, model = load_tool('analysis/query_routing'), nn.Linear(1, 1)
-    with pytest.MonkeyPatch.context() as patch:
-        loader = 'mmdet_qrpaq.analysis.trained_detector.load_detector'
-        patch.setattr(loader, lambda *_: model)
-        with pytest.raises(ConfigError, match='no query routing to count'):
-            tool.main([str(base), 'none.pth', '--out', str(tmp_path / 'routing.json')])
+    checkpoint = tmp_path / 'base.pth'
+    save_untrained(base, checkpoint)
+    with pytest.raises(ConfigError, match='no query routing to count'):
+        main(ROUTING, 'x', [str(base), str(checkpoint)])
+
+
+def test_a_collapsed_layer_is_warned_of_below_the_table():
+    yes = torch.ones(3, 4, dtype=torch.bool)
+    some = torch.tensor([True, False, True, False]).expand(3, 4)
+    layers = count([[yes, some]])
+    row = dict(name='background', queries=12, entered=[1, 0.5], mean=0.75)
+    objects = dict(sizes=[], classes=[], background=row)
+    decisions, by_object = tables(dict(describe_layers(layers), objects=objects))
+    assert decisions.rows == [
+        ['d0.layer', 'layer', '4.0', '0.0', '100.0', '0.0', 'yes'],
+        ['d1.self_attn', 'self_attn', '2.0', '0.0', '50.0', '0.0', 'no'],
+        ['mean', 'layer', '4.0', '0.0', '100.0', '0.0', ''],
+        ['mean', 'self_attn', '2.0', '0.0', '50.0', '0.0', ''],
+    ]
+    _, warning = decisions.notes
+    assert warning == f'warning: {warn_of_collapse("d0.layer", 1.0)}'
+    assert by_object.rows == [['background', '12', '100.0', '50.0', '75.0']]

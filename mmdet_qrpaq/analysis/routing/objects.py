@@ -1,30 +1,30 @@
-"""Which objects' queries enter: routing by class and by size of the matched object.
+"""Which queries enter which decoder layers, and whose: by class and size of object.
 
-Called by ``tools/analysis/query_routing.py``. A query counts for the object that the
-head's own one-to-one assigner gives it on the last decoder layer; a query without an
-object counts as background. Sizes are COCO's, of the box's area in the stored picture.
+A query counts for the object that the head's own one-to-one assigner gives it on the
+last decoder layer; a query without an object counts as background. Sizes are COCO's, of
+the area of the box in the stored image.
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
-from torch import nn
-from torch.utils.data import DataLoader
+from torch import Tensor
 
 from ...records.schema import COUNT, SHARE, TEXT, fields, list_of, or_none
+from ...records.tables import Table, percent, plain
 from ..class_axis import name_columns
-from ..matching import MatchedBatch, matched_batches
+from ..matching import MatchedBatch, require_matching
 from ..object_sizes import BOUNDS, SIZES
-from .decisions import SCHEMA as LAYERS
+from ..one_pass import SeenBatch
+from ..trained_detector import TrainedModel
 from .decisions import (
-    LayerRouting,
+    LAYERS,
     RoutingStatistics,
-    collect_numbers,
+    describe_layers,
     draw_histograms,
+    warn_of_collapse,
 )
 
 _ROW = fields(
@@ -35,50 +35,43 @@ _ROW = fields(
 )
 OBJECTS = fields(sizes=list_of(_ROW), classes=list_of(_ROW), background=_ROW)
 SCHEMA = fields(**LAYERS, objects=OBJECTS)
+CONVENTION = (
+    'std: standard deviation over the images; differ: share of decisions that differ '
+    'between two random images (0: the image does not matter, at most 50 %); the row '
+    'of a site is the mean of its layers.'
+)
 
 
 class ObjectRouting:
-    """Counts entering queries by class and size of their object while a detector runs.
+    """Counts entering queries by class and size of their object.
 
     A batch costs some additions on its own device and no synchronisation.
 
     Args:
-        layers: Routed layers of a detector; their passes are observed from now on.
         classes: Names, by label.
     """
 
-    def __init__(self, layers: Sequence[nn.Module], classes: Sequence[str]) -> None:
+    def __init__(self, classes: Sequence[str]) -> None:
         self._classes = classes
-        self._enter = [None] * len(layers)
-        self._handles = [
-            layer.register_forward_hook(partial(self._observe, index))
-            for index, layer in enumerate(layers)
-        ]
-        device = next(layers[0].parameters()).device
-        self._bounds = torch.tensor(BOUNDS, device=device)
-        # Queries, and of them those that enter each layer; the last column: background.
-        size = (1 + len(layers), len(classes) * len(SIZES) + 1)
-        self._counts = torch.zeros(size, dtype=torch.long, device=device)
+        self._counts: Tensor | int = 0
 
-    def _observe(self, index: int, layer: nn.Module, *_) -> None:
-        # Taken here: the detector clears the trace once its decoder has run.
-        self._enter[index] = layer.trace.enter
+    def add(self, batch: MatchedBatch, entered: Sequence[Tensor]) -> None:
+        """Count a batch.
 
-    def add(self, batch: MatchedBatch) -> None:
-        """Count a batch that the detector has just been run on."""
+        Args:
+            entered: Which queries enter, (bs, nq) of each layer.
+        """
         sides = batch.truth_in_file[..., 2:] - batch.truth_in_file[..., :2]
-        size = torch.bucketize(sides.prod(-1), self._bounds, right=True)
-        background = self._counts.shape[1] - 1
+        bounds = torch.tensor(BOUNDS, device=sides.device)
+        size = torch.bucketize(sides.prod(-1), bounds, right=True)
+        background = len(self._classes) * len(SIZES)
         cell = batch.labels * len(SIZES) + size
         cell = torch.where(batch.matched, cell, background).flatten()
+        # Queries, and of them those that enter each layer; last column: background.
         every = torch.ones_like(batch.matched)
-        marks = torch.stack([every, *self._enter]).flatten(1).long()
-        self._counts.index_add_(1, cell, marks)
-
-    def stop(self) -> None:
-        """Observe no more; what was counted stays."""
-        for handle in self._handles:
-            handle.remove()
+        marks = torch.stack([every, *entered]).flatten(1).long()
+        counts = marks.new_zeros(len(marks), background + 1)
+        self._counts = self._counts + counts.index_add_(1, cell, marks)
 
     def numbers(self) -> dict:
         """Return what `OBJECTS` describes; what never occurs has shares None."""
@@ -93,64 +86,117 @@ class ObjectRouting:
 
 
 def _row(name: str, counts: np.ndarray) -> dict:
-    """Shares of queries (first count) that enter each layer (the other counts)."""
+    """Return the shares of queries (first count) that enter (the others)."""
     queries = int(counts[0])
     shares = (counts[1:] / queries).tolist() if queries else [None] * (len(counts) - 1)
     mean = float(np.mean(shares)) if queries else None
     return dict(name=name, queries=queries, entered=shares, mean=mean)
 
 
-def count_routing(
-    detector: nn.Module, dataloader: DataLoader, classes: Sequence[str]
-) -> tuple[list[LayerRouting], dict]:
-    """Run a detector over a data set and count its routing.
+class RoutingObserver:
+    """Counts what each layer decides, and for whose queries."""
 
-    Args:
-        detector: In eval mode; has `QueryRoutingMixin`, with ``query_routing`` set.
-        dataloader: Gives pictures with ground truth.
-        classes: Names, by label.
+    images = None
 
-    Returns:
-        What each layer decides, and the same by object as `OBJECTS` describes it.
+    def __init__(self, statistics: RoutingStatistics, objects: ObjectRouting) -> None:
+        self.statistics, self.objects = statistics, objects
+
+    def see(self, batch: SeenBatch) -> None:
+        """Count a batch."""
+        self.statistics.add(batch.heard.entered)
+        self.objects.add(batch.matched, batch.heard.entered)
+
+
+def observe(model: TrainedModel) -> RoutingObserver:
+    """Return an observer that counts decisions.
 
     Raises:
-        ConfigError: The detector does not route, or there are no pictures.
+        ConfigError: The detector does not route, or its queries cannot be matched.
     """
-    statistics = RoutingStatistics(detector)
-    objects = ObjectRouting(detector.routed_layers, classes)
-    statistics.start()
-    try:
-        for batch in matched_batches(detector, dataloader, 'counting routed queries'):
-            objects.add(batch)
-    finally:
-        statistics.stop()
-        objects.stop()
-    return statistics.layers(), objects.numbers()
+    statistics = RoutingStatistics(model.detector)
+    require_matching(model.detector, 'counting routed queries')
+    return RoutingObserver(statistics, ObjectRouting(model.classes))
 
 
-def collect_all(layers: Sequence[LayerRouting], objects: dict) -> dict:
-    """Return what `SCHEMA` describes."""
-    return dict(collect_numbers(layers), objects=objects)
+def conclude(
+    models: Sequence[TrainedModel], observers: Sequence[RoutingObserver]
+) -> tuple[dict, Figure]:
+    """Return what `SCHEMA` describes, and the figure."""
+    (counted,) = observers
+    layers = describe_layers(counted.statistics.layers())
+    numbers = dict(layers, objects=counted.objects.numbers())
+    return numbers, draw(numbers)
 
 
-def draw_all(layers: Sequence[LayerRouting], objects: dict) -> Figure:
-    """Draw the histograms of each site above the shares by object."""
-    sites = {layer.site for layer in layers}
-    columns = len(SIZES) + len(objects['classes']) + 1
-    width = max(3.1 * len(sites) + 0.4, min(0.5 * columns + 2, 12))
-    low = 1.6 + 0.32 * len(layers)
+def tables(numbers: dict) -> list[Table]:
+    """Queries that enter each layer, then shares by object."""
+
+    def cells(row: dict) -> list[str]:
+        means = [plain(row[key], 1) for key in ('entered', 'entered_std')]
+        return [*means, percent(row['share']), percent(row['differing'])]
+
+    layers = numbers['layers']
+    rows = [
+        [row['name'], row['site'], *cells(row), 'yes' if row['collapsed'] else 'no']
+        for row in layers
+    ]
+    sites = numbers['sites'].items()
+    rows += [['mean', site, *cells(row), ''] for site, row in sites]
+    warnings = [
+        f'warning: {warn_of_collapse(row["name"], row["share"])}'
+        for row in layers
+        if row['collapsed']
+    ]
+    decisions = Table(
+        f'Queries that enter, of {numbers["num_queries"]}, over '
+        f'{numbers["num_images"]} images',
+        ('layer', 'site', 'entered', 'std', 'share, %', 'differ, %', 'collapsed'),
+        rows,
+        words=(0, 1),
+        notes=(CONVENTION, *warnings),
+    )
+    by_object = Table(
+        'Queries that enter, %, by their object',
+        ('object', 'queries', *(row['name'] for row in layers), 'all layers'),
+        [
+            [
+                row['name'],
+                str(row['queries']),
+                *map(percent, row['entered']),
+                percent(row['mean']),
+            ]
+            for group in _groups(numbers)
+            for row in group
+        ],
+    )
+    return [decisions, by_object]
+
+
+def _groups(numbers: dict) -> list[list[dict]]:
+    """Return the rows of sizes, of classes and of the background."""
+    objects = numbers['objects']
+    return [objects['sizes'], objects['classes'], [objects['background']]]
+
+
+def draw(numbers: dict) -> Figure:
+    """Draw the histograms of each site above the shares by object.
+
+    Args:
+        numbers: See `SCHEMA`.
+    """
+    columns = sum(map(len, _groups(numbers)))
+    width = max(3.1 * len(numbers['sites']) + 0.4, min(0.5 * columns + 2, 12))
+    low = 1.6 + 0.32 * len(numbers['layers'])
     figure = Figure(figsize=(width, 2.9 + low), layout='constrained')
     top, bottom = figure.subfigures(2, 1, height_ratios=[2.9, low])
-    draw_histograms(top, layers)
-    draw_objects(bottom, layers, objects)
+    draw_histograms(top, numbers)
+    _draw_objects(bottom, numbers)
     return figure
 
 
-def draw_objects(
-    figure: FigureBase, layers: Sequence[LayerRouting], objects: dict
-) -> Axes:
+def _draw_objects(figure: FigureBase, numbers: dict) -> None:
     """Draw shares of entering queries: a row a layer, a column a size or class."""
-    groups = [objects['sizes'], objects['classes'], [objects['background']]]
+    groups = _groups(numbers)
     rows = [row for group in groups for row in group]
     shares = np.array([row['entered'] for row in rows], float).T
     axes = figure.subplots()
@@ -159,18 +205,17 @@ def draw_objects(
     for edge in np.cumsum([len(group) for group in groups])[:-1]:
         axes.axvline(edge - 0.5, color='white', linewidth=4)
     roomy = name_columns(axes, range(len(rows)), [row['name'] for row in rows])
-    axes.set_yticks(range(len(shares)), [layer.name for layer in layers])
+    axes.set_yticks(range(len(shares)), [layer['name'] for layer in numbers['layers']])
     if roomy:
         for (row, column), share in np.ndenumerate(shares):
             text = '–' if np.isnan(share) else f'{100 * share:.0f}'
             dark = share < 0.55
             colour = 'white' if dark else 'black'
             axes.text(column, row, text, color=colour, ha='center', va='center')
-    matched = sum(row['queries'] for row in objects['sizes'])
+    matched = sum(row['queries'] for row in groups[0])
     axes.set_title(
         f'queries that enter (%), by size and class of their object ({matched} matched '
         'queries; grey: no such object)',
         fontsize=10,
     )
     figure.colorbar(shown, ax=axes, label='%', pad=0.01)
-    return axes

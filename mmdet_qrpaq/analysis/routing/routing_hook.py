@@ -1,7 +1,9 @@
 """Query routing in the log of a run: entered queries per layer, and a warning.
 
-A config asks for it with ``custom_hooks = [dict(type='QueryRoutingHook')]``.
+A config asks for it with `custom_hooks = [dict(type='QueryRoutingHook')]`.
 """
+
+from contextlib import ExitStack
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,11 +14,12 @@ from mmengine.runner import Runner
 from torch import nn
 
 from ...errors import ConfigError, check_number
+from ..listening import Heard, listening
 from .decisions import (
-    COLLAPSED,
-    LayerRouting,
     RoutingStatistics,
-    draw_routing,
+    describe_layers,
+    draw_layers,
+    warn_of_collapse,
 )
 
 
@@ -24,12 +27,11 @@ from .decisions import (
 class QueryRoutingHook(Hook):
     """Logs how many queries enter at each decoder layer (QR-DETR Table 2, Fig. 4).
 
-    In training, ``routing/d0.layer`` (decoder layer 0, site ``layer``) is the mean over
-    the pictures of this process since the last report, as its losses are. After a
-    validation or test, over all processes: that mean, ``..._std`` (standard deviation
-    over pictures), ``..._differ`` (share of decisions that differ between two
-    pictures), the histograms as a picture in the visualiser's backends, and a warning
-    for each collapsed site.
+    In training, `routing/d0.layer` (decoder layer 0, site `layer`) is the mean over the
+    images of this process since the last report, as its losses are. After a validation
+    or test, over all processes: that mean, `..._std` (standard deviation over images),
+    `..._differ` (share of decisions that differ between two images), the histograms as
+    a figure in the backends of the visualiser, and a warning for each collapsed site.
 
     Args:
         interval: Iterations between reports in training; None is the logger's own.
@@ -50,6 +52,8 @@ class QueryRoutingHook(Hook):
         self.interval = interval
         self._training: RoutingStatistics | None = None
         self._testing: RoutingStatistics | None = None
+        self._listening = ExitStack()
+        self._heard: Heard | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Refuse a model without routing; take over the logger's interval."""
@@ -65,12 +69,12 @@ class QueryRoutingHook(Hook):
             self.interval = next((hook.interval for hook in loggers), 10)
 
     def before_train(self, runner: Runner) -> None:
-        # Not earlier: EMA copies the model, hooks and all, before the run.
-        self._training = RoutingStatistics(_bare_model(runner))
-        self._training.start()
+        """Start to listen: not earlier, since EMA copies the model before the run."""
+        self._training = self._listen(runner)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, *_, **__) -> None:
-        """Report at the logger's pace, and at the end of an epoch."""
+        """Count; report at the logger's pace, and at the end of an epoch."""
+        self._training.add(self._heard.entered)
         if not (
             self.every_n_inner_iters(batch_idx, self.interval)
             or self.end_of_epoch(runner.train_dataloader, batch_idx)
@@ -83,29 +87,48 @@ class QueryRoutingHook(Hook):
         self._training.reset()
 
     def after_train(self, runner: Runner) -> None:
-        self._training.stop()
+        """Stop listening."""
         self._training = None
+        self._listening.close()
 
     def before_val_epoch(self, runner: Runner) -> None:
         """Count the validation on its own."""
-        if self._training is not None:
-            self._training.stop()
-        self._testing = RoutingStatistics(_bare_model(runner))
-        self._testing.start()
+        self._testing = self._listen(runner)
+
+    def after_val_iter(self, *_, **__) -> None:
+        """Count."""
+        self._testing.add(self._heard.entered)
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """Log what was counted."""
         self._report(runner, 'val')
 
     def before_test_epoch(self, runner: Runner) -> None:
+        """As before a validation."""
         self.before_val_epoch(runner)
 
+    def after_test_iter(self, *_, **__) -> None:
+        """As in a validation."""
+        self.after_val_iter()
+
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """As after a validation."""
         self._report(runner, 'test')
 
+    def _listen(self, runner: Runner) -> RoutingStatistics:
+        """Listen to the model, whoever listened before, and count anew."""
+        model = _bare_model(runner)
+        self._listening.close()
+        self._heard = self._listening.enter_context(listening(model))
+        return RoutingStatistics(model)
+
     def _report(self, runner: Runner, mode: str) -> None:
-        self._testing.stop()
         layers = self._testing.layers(reduce=True)
-        self._testing = None
+        self._testing, step = None, 0
+        if self._training is None:
+            self._listening.close()
+        else:
+            step = runner.iter  # builds the training loop if there is none yet
         for layer in layers:
             for suffix, value in (
                 ('', layer.entered),
@@ -115,33 +138,11 @@ class QueryRoutingHook(Hook):
                 key = f'{mode}/routing/{layer.name}{suffix}'
                 runner.message_hub.update_scalar(key, value)
             if layer.collapsed:
-                runner.logger.warning(warn_of_collapse(layer))
-        step = 0
-        if self._training is not None:
-            self._training.start()
-            step = runner.iter  # builds the training loop if there is none yet
-        canvas = FigureCanvasAgg(draw_routing(layers))
+                runner.logger.warning(warn_of_collapse(layer.name, layer.share))
+        canvas = FigureCanvasAgg(draw_layers(describe_layers(layers)))
         canvas.draw()
-        picture = np.asarray(canvas.buffer_rgba())[..., :3]
-        runner.visualizer.add_image(f'query_routing_{mode}', picture, step)
-
-
-def warn_of_collapse(layer: LayerRouting) -> str:
-    """One sentence: where, how much, what it means, what to try."""
-    enters = layer.share > 0.5
-    share = layer.share if enters else 1 - layer.share
-    verb, result = ('enter', 'routing saves nothing there')
-    if not enters:
-        verb, result = ('bypass it', 'it is as good as removed')
-    return (
-        f'Query routing has collapsed in decoder layer {layer.index} at '
-        f'{layer.site!r}: {100 * share:.1f} % of the queries {verb} (over '
-        f'{100 * COLLAPSED:.0f} %), so it no longer chooses between queries and '
-        f'{result}; try '
-        "query_routing.policy=dict(type='StandardizedPolicy'), which compares the "
-        'queries of one picture with each other, or a threshold nearer to 0 if that '
-        'is in use.'
-    )
+        figure = np.asarray(canvas.buffer_rgba())[..., :3]
+        runner.visualizer.add_image(f'query_routing_{mode}', figure, step)
 
 
 def _bare_model(runner: Runner) -> nn.Module:
