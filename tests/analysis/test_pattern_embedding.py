@@ -1,7 +1,8 @@
-"""t-SNE of W^D: what becomes a point, and the number that goes with the picture."""
+"""t-SNE of W^D: what becomes a point, and the number that goes with the figure."""
 
 import itertools
 import json
+import sys
 from types import SimpleNamespace
 
 import jsonschema
@@ -11,18 +12,21 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mmdet.structures import DetDataSample
+from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
+from torch.utils.data import DataLoader
 
-from mmdet_qrpaq.analysis.patterns import embedding as pattern_embedding
-from mmdet_qrpaq.analysis.patterns.capture import captured_weights
+from mmdet_qrpaq.analysis.one_pass import one_pass
 from mmdet_qrpaq.analysis.patterns.embedding import (
     SCHEMA,
     chance_agreement,
-    draw,
-    measure,
+    conclude,
     neighbour_agreement,
+    observe,
+    tables,
 )
-from mmdet_qrpaq.analysis.patterns.points import Point, collect_points, supercategories
+from mmdet_qrpaq.analysis.patterns.points import Point, supercategories
+from mmdet_qrpaq.analysis.patterns.section import EMBEDDING
 from mmdet_qrpaq.errors import ConfigError
 from tiny_hosts import build_host, build_upstream
 
@@ -45,8 +49,8 @@ def test_chance_is_the_share_of_equal_pairs(groups):
     assert chance_agreement(groups) == pytest.approx(expected)
 
 
-class Pictures:
-    """A data set of grey pictures, 64 high and 96 wide, each with a blue box."""
+class Images:
+    """A data set of grey images, 64 high and 96 wide, each with a blue box."""
 
     metainfo = dict(classes=NAMES)
     LABELS = ([1, 0], [2], [])
@@ -64,11 +68,11 @@ class Pictures:
     def __getitem__(self, index):
         labels = torch.tensor(self.LABELS[index], dtype=torch.long)
         boxes = self.BOXES[: len(labels)]
-        picture = torch.tensor(GREY[::-1], dtype=torch.uint8)[:, None, None]
-        picture = picture.repeat(1, 64, 96)
+        image = torch.tensor(GREY[::-1], dtype=torch.uint8)[:, None, None]
+        image = image.repeat(1, 64, 96)
         for left, top, right, bottom in boxes.int().tolist():
             colour = torch.tensor(BLUE[::-1], dtype=torch.uint8)[:, None, None]
-            picture[:, top:bottom, left:right] = colour
+            image[:, top:bottom, left:right] = colour
         sample = DetDataSample(
             metainfo=dict(
                 img_shape=(64, 96),
@@ -78,7 +82,7 @@ class Pictures:
             )
         )
         sample.gt_instances = InstanceData(bboxes=boxes, labels=labels)
-        return dict(inputs=picture, data_samples=sample)
+        return dict(inputs=image, data_samples=sample)
 
 
 @pytest.fixture(scope='module')
@@ -86,15 +90,28 @@ def detector():
     return build_host('dino', 'p').eval()
 
 
-def collect(detector, points, **thresholds):
-    options = dict(score_threshold=0.0, iou_threshold=0.0) | thresholds
-    with captured_weights(detector) as captured:
-        found = collect_points(detector, Pictures(), points, 3, **options)
-    return found, torch.cat(captured).numpy()
+def model_of(detector, batch_size=2):
+    loader = DataLoader(Images(), batch_size, collate_fn=pseudo_collate)
+    return SimpleNamespace(
+        name='m', detector=detector, dataloader=loader, classes=list(NAMES)
+    )
 
 
-def test_a_picture_is_all_its_weights_and_its_largest_class(detector):
-    found, weights = collect(detector, 'pictures')
+def collect(detector, points, num_images=3, batch_size=2, **thresholds):
+    """Points, and W^D of each image as its generator gives it."""
+    options = EMBEDDING.choose(points=points, num_images=num_images, **thresholds)
+    model, weights = model_of(detector, batch_size), []
+    observer = observe(model, **options)
+    generator = detector.pattern_query_generator.weight_generator
+    handle = generator.register_forward_hook(lambda *args: weights.append(args[2]))
+    one_pass(model, [observer])
+    handle.remove()
+    return observer.found, torch.cat(weights).numpy()
+
+
+@pytest.mark.parametrize('batch_size', [1, 2])
+def test_an_image_is_all_its_weights_and_its_largest_class(detector, batch_size):
+    found, weights = collect(detector, 'pictures', batch_size=batch_size)
     assert [point.image for point in found] == [0, 1]  # the third shows nothing
     assert [NAMES[point.label] for point in found] == ['cat', 'bus']
     for point, expected in zip(found, weights, strict=False):
@@ -104,7 +121,7 @@ def test_a_picture_is_all_its_weights_and_its_largest_class(detector):
 
 
 def test_a_detection_is_a_row_and_its_box(detector, monkeypatch):
-    """Queries 5 and 2 are made to find the two objects of the first picture."""
+    """Queries 5 and 2 are made to find the two objects of the first image."""
     boxes = torch.full((1, 12, 4), 0.01)
     boxes[0, [5, 2]] = torch.tensor(
         [[16 / 96, 16 / 64, 16 / 96, 16 / 64], [60 / 96, 36 / 64, 40 / 96, 40 / 64]]
@@ -112,12 +129,16 @@ def test_a_detection_is_a_row_and_its_box(detector, monkeypatch):
     logits = torch.full((1, 12, 3), -4.0)
     logits[0, 5, 1] = logits[0, 2, 0] = 4.0
     monkeypatch.setattr(
-        detector.bbox_head, 'forward', lambda **_: ([logits], [boxes]), raising=True
+        detector.bbox_head,
+        'forward',
+        lambda hidden_states, *_, **__: [
+            values.expand(1, len(hidden_states[0]), -1, -1)
+            for values in (logits, boxes)
+        ],
     )
-    found, weights = collect(
-        detector, 'detections', score_threshold=0.9, iou_threshold=0.9
-    )
-    # In the second picture query 5 has the wrong class for its box.
+    thresholds = dict(score_threshold=0.9, iou_threshold=0.9)
+    found, weights = collect(detector, 'detections', **thresholds)
+    # In the second image query 5 has the wrong class for its box.
     assert [(point.image, NAMES[point.label]) for point in found] == [
         (0, 'cat'),
         (0, 'dog'),
@@ -125,6 +146,13 @@ def test_a_detection_is_a_row_and_its_box(detector, monkeypatch):
     for point, query in zip(found, (2, 5), strict=True):
         np.testing.assert_array_equal(point.weights, weights[0, query])
         assert (point.thumbnail == BLUE).all()
+
+
+def test_images_are_spread_over_the_data_set(detector):
+    """Of three images two: the first and the last, which shows nothing."""
+    found, weights = collect(detector, 'pictures', num_images=2)
+    assert [point.image for point in found] == [0]
+    assert len(weights) == 2
 
 
 def points(rows, labels):
@@ -135,14 +163,10 @@ def points(rows, labels):
     ]
 
 
-@pytest.fixture
-def laid_out(monkeypatch):
-    def run(found, **options):
-        monkeypatch.setattr(pattern_embedding, 'collect_points', lambda *_: found)
-        dataset = type('Data', (list,), dict(metainfo=dict(classes=NAMES)))
-        return measure(None, dataset(range(50)), **options)
-
-    return run
+def lay_out(found, num_images=50, groups=NAMES, **options):
+    """Numbers and figure of points that were found."""
+    observer = SimpleNamespace(found=found, images=range(num_images), groups=groups)
+    return conclude([None], [observer], **EMBEDDING.choose(**options))
 
 
 def clusters(size=12):
@@ -153,51 +177,57 @@ def clusters(size=12):
     return points(rows, [0] * size + [1] * size)
 
 
-def test_clusters_stay_apart_and_seeds_repeat(laid_out):
-    found = laid_out(clusters(), seed=3)
-    first, second = found.positions[:12], found.positions[12:]
+def test_clusters_stay_apart_and_seeds_repeat():
+    numbers, figure = lay_out(clusters(), seed=3)
+    jsonschema.validate(numbers, SCHEMA)
+    positions = np.array([[point['x'], point['y']] for point in numbers['embedding']])
+    first, second = positions[:12], positions[12:]
     centre = np.linalg.norm(first.mean(0) - second.mean(0))
     spread = max(np.linalg.norm(p - p.mean(0), axis=1).max() for p in (first, second))
     assert centre > 2 * spread
-    assert found.neighbour_agreement == 1
-    assert found.chance_agreement == pytest.approx(11 / 23)
-    assert found.perplexity == pytest.approx(23 / 3)
-    np.testing.assert_array_equal(
-        laid_out(clusters(), seed=3).positions, found.positions
-    )
-    numbers = found.as_dict()
-    jsonschema.validate(numbers, SCHEMA)
+    assert numbers['neighbour_agreement'] == 1
+    assert numbers['chance_agreement'] == pytest.approx(11 / 23)
+    assert numbers['perplexity'] == pytest.approx(23 / 3)
+    assert lay_out(clusters(), seed=3)[0] == numbers
     assert (numbers['num_images'], numbers['num_without_points']) == (50, 26)
-    labels = draw(found).legends[0].get_texts()
+    labels = figure.legends[0].get_texts()
     assert [text.get_text() for text in labels] == ['cat (12)', 'dog (12)']
+    (table,) = tables(numbers)
+    assert table.rows == [['images', '24', '100.0', '47.8']]
 
 
-def test_groups_and_perplexity(laid_out):
-    animal = dict(cat='animal', dog='animal', bus='vehicle')
-    found = laid_out(clusters(50), groups=animal)
-    assert (set(found.groups), found.perplexity) == ({'animal'}, 30)
+def test_groups_and_perplexity():
+    numbers, _ = lay_out(clusters(50), groups=['animal', 'animal', 'vehicle'])
+    groups = {point['group'] for point in numbers['embedding']}
+    assert (groups, numbers['perplexity']) == ({'animal'}, 30)
 
 
 @pytest.mark.parametrize(
     ('found', 'options', 'words'),
     [
-        (clusters(4), {}, 'at least 10 pictures, and there are 8 with objects in 20 '),
+        (clusters(4), {}, 'at least 10 images, and there are 8 with objects in 20 '),
         ([], dict(points='detections'), r'are 0 \(score >= 0.5, IoU >= 0.7\)'),
-        (points([[0.5, 0.5]] * 10, [0] * 10), {}, 'does not look at the picture'),
+        (points([[0.5, 0.5]] * 10, [0] * 10), {}, 'does not look at the image'),
     ],
 )
-def test_what_gives_no_picture(laid_out, found, options, words):
+def test_what_gives_no_figure(found, options, words):
     with pytest.raises(ConfigError, match=words):
-        laid_out(found, num_pictures=20, **options)
+        lay_out(found, num_images=20, **options)
 
 
 def test_models_that_have_no_such_points():
     with pytest.raises(ConfigError, match='has no patterns'):
-        collect_points(build_upstream('dino'), Pictures(), 'pictures', 3, 0.5, 0.7)
+        observe(model_of(build_upstream('dino')), **EMBEDDING.choose())
     detector = build_host('dino', 'p')
     del detector.bbox_head.assigner
     with pytest.raises(ConfigError, match='keep train_cfg'):
-        collect_points(detector, Pictures(), 'detections', 3, 0.5, 0.7)
+        observe(model_of(detector), **EMBEDDING.choose(points='detections'))
+
+
+def test_scikit_learn_is_asked_for_in_one_sentence(detector, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'sklearn.manifold', None)
+    with pytest.raises(ConfigError, match=r"pip install 'mmdet_qrpaq\[analysis\]'"):
+        observe(model_of(detector), **EMBEDDING.choose())
 
 
 def test_supercategories_come_from_the_file(tmp_path):

@@ -1,10 +1,7 @@
-"""Reads the weights W^D (PaQ-DETR Eq. 5) from a model with patterns as it runs.
+"""What analyses of patterns share: whether there are any, and how many are at work.
 
-Feeds :mod:`.pattern_weights` and :mod:`.pattern_embedding`.
+The weights W^D (PaQ-DETR Eq. 5) themselves are heard by `listening`.
 """
-
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -26,23 +23,6 @@ def require_patterns(detector: nn.Module) -> nn.Module:
             "and one of this package's detectors."
         )
     return generator
-
-
-@contextmanager
-def captured_weights(detector: nn.Module) -> Iterator[list[Tensor]]:
-    """Append W^D of each forward pass, (bs, nq, num_patterns), to a list while inside.
-
-    Raises:
-        ConfigError: The model has no patterns.
-    """
-    captured: list[Tensor] = []
-    handle = require_patterns(detector).weight_generator.register_forward_hook(
-        lambda module, args, output: captured.append(output.detach().float())
-    )
-    try:
-        yield captured
-    finally:
-        handle.remove()
 
 
 def effective_patterns(weights: Tensor | np.ndarray) -> Tensor:

@@ -1,37 +1,40 @@
-"""Whether pictures alike get pattern weights alike: t-SNE of W^D (PaQ-DETR Fig. 6).
+"""Whether images alike get pattern weights alike: t-SNE of W^D (PaQ-DETR Fig. 6).
 
-Called by ``tools/analysis/pattern_embedding.py`` and the report. A point is
+A point is
 
-- a *picture*, as in the paper: all of its W^D, flattened, coloured by the class that
-  covers the largest area; pictures without objects are left out; or
+- an *image*, as in the paper: all of its W^D, flattened, coloured by the class that
+  covers the largest area; images without objects are left out; or
 - a *detection*: the row of W^D of a query that finds its object (what that is:
-  :mod:`.pattern_weights`), coloured by the object's class. Rows differ from query to
-  query whatever the picture shows, so clusters of one query each are to be expected.
+  `weights`), coloured by the object's class. Rows differ from query to query whatever
+  the image shows, so clusters of one query each are to be expected.
 
-The picture is an impression. The number beside it is not: how often a point and its
+The figure is an impression. The number beside it is not: how often a point and its
 nearest neighbour in W^D are of one class, against two points drawn at random.
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-from sklearn.manifold import TSNE
-from sklearn.neighbors import NearestNeighbors
-from torch import nn
-from torch.utils.data import Dataset
 
 from ...errors import ConfigError
 from ...records.schema import COUNT, NUMBER, SHARE, TEXT, fields, list_of
-from .points import POINTS, collect_points
+from ...records.tables import Table, percent
+from ..matching import require_matching
+from ..one_pass import SeenBatch, spread
+from ..trained_detector import TrainedModel, boxes_follow_resize
+from .capture import require_patterns
+from .points import Point, detections, supercategories, whole_images
+from .section import POINTS
 
-FEWEST = 10  # points that make a picture
+WORDS = dict(pictures='images', detections='detections')
+FEWEST = 10  # points that make a figure
 ZOOM = 0.3  # of a thumbnail
-ROOM = (0.08, 0.09)  # share of the picture that a thumbnail takes
+ROOM = (0.08, 0.09)  # share of the figure that a thumbnail takes
 COLOURED = 10  # groups with a colour of their own
 SCHEMA = fields(
     points={'enum': list(POINTS)},
@@ -45,105 +48,131 @@ SCHEMA = fields(
 )
 
 
-@dataclass(frozen=True)
-class PatternEmbedding:
-    """Points that t-SNE laid out.
-
-    Attributes:
-        points: What a point is, ``'pictures'`` or ``'detections'``.
-        positions: (n, 2).
-        groups: Class or super-class of each point, n.
-        images: Index in the data set of each point's picture, n.
-        thumbnails: Of each point, (h, w, 3) RGB, n.
-        num_images: Pictures looked at.
-        perplexity: Of the t-SNE.
-        seed: Of the t-SNE.
-        neighbour_agreement: Share of points whose nearest neighbour in W^D is of their
-            group.
-        chance_agreement: Share of all pairs of points that are of one group.
-    """
-
-    points: str
-    positions: np.ndarray
-    groups: list[str]
-    images: list[int]
-    thumbnails: list[np.ndarray]
-    num_images: int
-    perplexity: float
-    seed: int
-    neighbour_agreement: float
-    chance_agreement: float
-
-    def as_dict(self) -> dict:
-        """Return all but the thumbnails, as JSON types."""
-        return dict(
-            points=self.points,
-            num_images=self.num_images,
-            num_without_points=self.num_images - len(set(self.images)),
-            perplexity=self.perplexity,
-            seed=self.seed,
-            neighbour_agreement=self.neighbour_agreement,
-            chance_agreement=self.chance_agreement,
-            embedding=[
-                dict(image=image, group=group, x=float(x), y=float(y))
-                for image, group, (x, y) in zip(
-                    self.images, self.groups, self.positions, strict=True
-                )
-            ],
-        )
-
-
-def measure(
-    detector: nn.Module,
-    dataset: Dataset,
-    *,
-    points: str = 'pictures',
-    groups: Mapping[str, str] | None = None,
-    num_pictures: int = 200,
-    score_threshold: float = 0.5,
-    iou_threshold: float = 0.7,
-    seed: int = 0,
-) -> PatternEmbedding:
-    """Lay out W^D of pictures spread evenly over a data set.
+class EmbeddingObserver:
+    """Collects points.
 
     Args:
-        detector: In eval mode, built with its `train_cfg` (it holds the assigner).
-        dataset: Gives pictures with ground truth.
-        points: ``'pictures'`` or ``'detections'``.
-        groups: Group of each class; None are the classes themselves.
-        num_pictures: Pictures to look at; fewer if there are fewer.
+        images: Positions of those to look at.
+        groups: Of each class, by label.
+        thresholds: Least score and IoU of a detection; None: points are images.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[int],
+        groups: Sequence[str],
+        thresholds: tuple[float, float] | None,
+    ) -> None:
+        self.images, self.groups = images, groups
+        self._thresholds = thresholds
+        self.found: list[Point] = []
+
+    def see(self, batch: SeenBatch) -> None:
+        """Collect the points of a batch."""
+        if self._thresholds is None:
+            found = whole_images(batch)
+        else:
+            found = detections(batch, *self._thresholds)
+        wanted = set(self.images)
+        self.found += [point for point in found if point.image in wanted]
+
+
+def observe(
+    model: TrainedModel,
+    points: str,
+    by: str,
+    num_images: int,
+    score_threshold: float,
+    iou_threshold: float,
+    seed: int,
+) -> EmbeddingObserver:
+    """Return an observer that collects points of images spread over the data set.
+
+    Args:
+        points: `'pictures'` or `'detections'`.
+        by: What the groups are, `'class'` or `'supercategory'`.
+        num_images: Images to look at; fewer if there are fewer.
 
     Raises:
-        ConfigError: The model has no patterns, there are fewer than 10 points, or all
-            have the same W^D.
+        ConfigError: scikit-learn is missing, the model has no patterns, or for
+            detections no assigner, or there is no ground truth or super-class.
     """
-    num_pictures = min(num_pictures, len(dataset))
-    found = collect_points(
-        detector, dataset, points, num_pictures, score_threshold, iou_threshold
-    )
+    _sklearn()
+    require_patterns(model.detector)
+    dataset = model.dataloader.dataset
+    boxes_follow_resize(dataset)
+    if points == 'detections':
+        require_matching(model.detector, 'telling which detections are right')
+    groups = model.classes
+    if by == 'supercategory':
+        found = supercategories(dataset)
+        groups = [found[name] for name in groups]
+    thresholds = (score_threshold, iou_threshold) if points == 'detections' else None
+    return EmbeddingObserver(spread(num_images, len(dataset)), groups, thresholds)
+
+
+def conclude(
+    models: Sequence[TrainedModel],
+    observers: Sequence[EmbeddingObserver],
+    points: str,
+    by: str,
+    num_images: int,
+    score_threshold: float,
+    iou_threshold: float,
+    seed: int,
+) -> tuple[dict, Figure]:
+    """Return what `SCHEMA` describes, and the figure.
+
+    Args:
+        seed: Of the t-SNE.
+
+    Raises:
+        ConfigError: There are fewer than 10 points, or all have the same W^D.
+    """
+    (observer,) = observers
+    found, num_images = observer.found, len(observer.images)
     if len(found) < FEWEST:
+        told = f'(score >= {score_threshold:g}, IoU >= {iou_threshold:g})'
+        told = 'with objects' if points == 'pictures' else told
         raise ConfigError(
-            f't-SNE needs at least {FEWEST} {points}, and there are {len(found)} '
-            f'{_told(points, score_threshold, iou_threshold)} in {num_pictures} '
-            'pictures; take more pictures or lower the thresholds.'
+            f't-SNE needs at least {FEWEST} {WORDS[points]}, and there are '
+            f'{len(found)} {told} in {num_images} images; take more images or lower '
+            'the thresholds.'
         )
-    names = dataset.metainfo['classes']
-    groups = groups or {name: name for name in names}
-    members = [groups[names[point.label]] for point in found]
+    groups = [observer.groups[point.label] for point in found]
     rows = np.stack([point.weights for point in found])
     perplexity = min(30.0, (len(rows) - 1) / 3)
-    return PatternEmbedding(
+    positions = _lay_out(rows, perplexity, seed)
+    numbers = dict(
         points=points,
-        positions=_lay_out(rows, perplexity, seed),
-        groups=members,
-        images=[point.image for point in found],
-        thumbnails=[point.thumbnail for point in found],
-        num_images=num_pictures,
+        num_images=num_images,
+        num_without_points=num_images - len({point.image for point in found}),
         perplexity=perplexity,
         seed=seed,
-        neighbour_agreement=neighbour_agreement(rows, members),
-        chance_agreement=chance_agreement(members),
+        neighbour_agreement=neighbour_agreement(rows, groups),
+        chance_agreement=chance_agreement(groups),
+        embedding=[
+            dict(image=point.image, group=group, x=float(x), y=float(y))
+            for point, group, (x, y) in zip(found, groups, positions, strict=True)
+        ],
     )
+    return numbers, draw(numbers, [point.thumbnail for point in found])
+
+
+def _sklearn() -> ModuleType:
+    """Return scikit-learn, imported when first needed.
+
+    Raises:
+        ConfigError: It is missing.
+    """
+    try:
+        import sklearn.manifold
+        import sklearn.neighbors
+    except ImportError as error:
+        raise ConfigError(
+            "t-SNE needs scikit-learn; pip install 'mmdet_qrpaq[analysis]'."
+        ) from error
+    return sklearn
 
 
 def neighbour_agreement(rows: np.ndarray, groups: list[str]) -> float:
@@ -153,7 +182,12 @@ def neighbour_agreement(rows: np.ndarray, groups: list[str]) -> float:
         rows: (n, dim), n >= 2.
     """
     # Without X a row is not its own neighbour.
-    nearest = NearestNeighbors(n_neighbors=1).fit(rows).kneighbors()[1][:, 0]
+    nearest = (
+        _sklearn()
+        .neighbors.NearestNeighbors(n_neighbors=1)
+        .fit(rows)
+        .kneighbors()[1][:, 0]
+    )
     groups = np.asarray(groups)
     return float((groups == groups[nearest]).mean())
 
@@ -168,56 +202,78 @@ def _lay_out(rows: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
     if np.ptp(rows, axis=0).max() == 0:
         raise ConfigError(
             'all points have the same W^D, so there is nothing to lay out: this model '
-            'does not look at the picture.'
+            'does not look at the image.'
         )
-    layout = TSNE(perplexity=perplexity, init='pca', random_state=seed)
+    layout = _sklearn().manifold.TSNE(
+        perplexity=perplexity, init='pca', random_state=seed
+    )
     return layout.fit_transform(rows)
 
 
-def _told(points: str, score_threshold: float, iou_threshold: float) -> str:
-    if points == 'pictures':
-        return 'with objects'
-    return f'(score >= {score_threshold:g}, IoU >= {iou_threshold:g})'
+def tables(numbers: dict) -> list[Table]:
+    """How well the groups part."""
+    columns = (
+        'points',
+        'number',
+        'nearest neighbour of the same group, %',
+        'by chance, %',
+    )
+    row = [
+        WORDS[numbers['points']],
+        str(len(numbers['embedding'])),
+        percent(numbers['neighbour_agreement']),
+        percent(numbers['chance_agreement']),
+    ]
+    caption = f'Neighbours in W^D, of {numbers["num_images"]} images'
+    return [Table(caption, columns, [row])]
 
 
-def draw(result: PatternEmbedding) -> Figure:
-    """Draw all points in the colour of their group, beside thumbnails of some."""
+def draw(numbers: dict, thumbnails: Sequence[np.ndarray]) -> Figure:
+    """Draw all points in the colour of their group, beside thumbnails of some.
+
+    Args:
+        numbers: See `SCHEMA`.
+        thumbnails: Of each point, (h, w, 3) RGB.
+    """
     figure = Figure(figsize=(13, 6), layout='constrained')
     panels = figure.subplots(1, 2)
-    counts = Counter(result.groups).most_common()
+    placed = numbers['embedding']
+    groups = [point['group'] for point in placed]
+    positions = np.array([[point['x'], point['y']] for point in placed])
+    counts = Counter(groups).most_common()
     coloured = dict(counts if len(counts) <= COLOURED + 1 else counts[:COLOURED])
     palette = colormaps['tab20' if len(coloured) > 10 else 'tab10'].colors
     colours = dict(zip(coloured, palette, strict=False)) | {'other': (0.6, 0.6, 0.6)}
-    shown = [name if name in coloured else 'other' for name in result.groups]
+    shown = [name if name in coloured else 'other' for name in groups]
     for name, colour in colours.items():
         if count := shown.count(name):
-            members = result.positions[[group == name for group in shown]]
+            members = positions[[group == name for group in shown]]
             style = dict(s=26, color=colour, edgecolor='white', linewidth=0.6)
             panels[0].scatter(*members.T, label=f'{name} ({count})', **style)
-    for index in _spread_out(result.positions):
-        thumbnail = OffsetImage(result.thumbnails[index], zoom=ZOOM)
+    for index in _spread_out(positions):
+        thumbnail = OffsetImage(thumbnails[index], zoom=ZOOM)
         frame = dict(edgecolor=colours[shown[index]], linewidth=1.8)
-        place = tuple(result.positions[index])
+        place = tuple(positions[index])
         box = AnnotationBbox(thumbnail, place, bboxprops=frame, pad=0.1)
         panels[1].add_artist(box)
-    low, high = result.positions.min(0), result.positions.max(0)
+    low, high = positions.min(0), positions.max(0)
     room = 0.06 * (high - low)
     for axes in panels:
         axes.update_datalim([low - room, high + room])
         axes.autoscale_view()
         axes.set(xticks=[], yticks=[], xlabel='t-SNE 1', ylabel='t-SNE 2')
     what, group = 'row of W$^D$', 'group'
-    seen = f'{len(shown)} detections in {result.num_images} pictures'
-    if result.points == 'pictures':
-        what, group, seen = 'W$^D$', 'main group', f'{len(shown)} pictures'
+    seen = f'{len(shown)} detections in {numbers["num_images"]} images'
+    if numbers['points'] == 'pictures':
+        what, group, seen = 'W$^D$', 'main group', f'{len(shown)} images'
     panels[0].set_title(
         f'nearest neighbour of the same {group}: '
-        f'{100 * result.neighbour_agreement:.0f} % '
-        f'(by chance {100 * result.chance_agreement:.0f} %)',
+        f'{100 * numbers["neighbour_agreement"]:.0f} % '
+        f'(by chance {100 * numbers["chance_agreement"]:.0f} %)',
         fontsize=10,
     )
     panels[1].set_title('some of them', fontsize=10)
-    perplexity = f'perplexity {result.perplexity:.0f}, seed {result.seed}'
+    perplexity = f'perplexity {numbers["perplexity"]:.0f}, seed {numbers["seed"]}'
     figure.suptitle(f'{what} of {seen}; t-SNE, {perplexity}', fontsize=11)
     figure.legend(loc='outside right upper', frameon=False, fontsize=8, title=group)
     return figure

@@ -1,0 +1,73 @@
+"""The analyses of patterns, declared."""
+
+import argparse
+
+from ..section import Option, Section, count, thresholds
+
+POINTS = ('pictures', 'detections')
+
+
+def seed(text: str) -> int:
+    """Read a seed as NumPy takes it.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none.
+    """
+    if (value := count(text, least=0)) >= 2**32:
+        raise argparse.ArgumentTypeError(f'must be below {2**32}, got {text}')
+    return value
+
+
+WEIGHTS = Section(
+    name='pattern_weights',
+    title='Pattern weights',
+    how='Rows of W^D of successful detections (matched, class right, score and IoU at '
+    'least the thresholds) of the classes most often found; effective patterns are the '
+    'exponential of the entropy of a row. After PaQ-DETR Fig. 5.',
+    shows='Weights of each class and their spread; mean weights by class; cosines '
+    'between the patterns.',
+    module='patterns.weights',
+    options=(
+        Option(
+            'classes',
+            None,
+            'classes to show (the four most often detected)',
+            settings=(('nargs', '+'), ('metavar', 'NAME')),
+        ),
+        *thresholds(0.5, 0.7),
+    ),
+    each=True,
+)
+EMBEDDING = Section(
+    name='pattern_embedding',
+    title='Pattern weights of images (t-SNE)',
+    how='All of W^D of each image, laid out by t-SNE; the class is that of the largest '
+    'object. After PaQ-DETR Fig. 6.',
+    shows='A point an image, coloured by class; near points have alike W^D.',
+    module='patterns.embedding',
+    options=(
+        Option(
+            'points',
+            'pictures',
+            'what a point is: all of W^D of an image, as in the paper (pictures), or '
+            'the row of a successful detection; the thresholds are for the latter',
+            settings=(('choices', POINTS),),
+        ),
+        Option(
+            'by',
+            'class',
+            'what the colours are',
+            settings=(('choices', ('class', 'supercategory')),),
+        ),
+        Option(
+            'num_images',
+            200,
+            'most images, spread evenly over the data set',
+            count,
+            was='pictures',
+        ),
+        *thresholds(0.5, 0.7),
+        Option('seed', 0, 'of the t-SNE', seed),
+    ),
+    each=True,
+)
