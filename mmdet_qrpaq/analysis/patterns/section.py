@@ -64,7 +64,7 @@ EMBEDDING = Section(
             200,
             'most images, spread evenly over the data set',
             count,
-            was='pictures',
+            formerly='pictures',
         ),
         *thresholds(0.5, 0.7),
         Option('seed', 0, 'of the t-SNE', seed),
