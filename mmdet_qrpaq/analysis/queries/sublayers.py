@@ -26,7 +26,7 @@ def only_sublayers(detector: nn.Module, kept: str) -> Iterator[None]:
     """Switch off what is not kept, in every decoder layer, while inside.
 
     Args:
-        kept: ``'both'``, ``'self_attn'`` or ``'cross_attn'``.
+        kept: `'both'`, `'self_attn'` or `'cross_attn'`.
 
     Raises:
         ConfigError: The decoder's layers are not made of these parts.

@@ -1,6 +1,6 @@
 """Query use in the log of a run: Gini at each validation, and how many patterns mix.
 
-A config asks for it with ``custom_hooks = [dict(type='QueryUsageHook')]``.
+A config asks for it with `custom_hooks = [dict(type='QueryUsageHook')]`.
 """
 
 from contextlib import ExitStack
@@ -29,10 +29,10 @@ from .usage import UsageObserver
 class QueryUsageHook(Hook):
     """Logs how evenly any DETR uses its queries (PaQ-DETR Fig. 1, Table 6).
 
-    After a validation or test, over all processes: ``queries/gini`` and
-    ``queries/gini_confident`` (see `QueryUsage`; left out without a hit),
-    ``queries/unused`` (queries never matched) and, with patterns,
-    ``queries/effective_patterns`` (exp of the entropy of W^D's rows, mean over queries
+    After a validation or test, over all processes: `queries/gini` and
+    `queries/gini_confident` (see `QueryUsage`; left out without a hit),
+    `queries/unused` (queries never matched) and, with patterns,
+    `queries/effective_patterns` (exp of the entropy of W^D's rows, mean over queries
     and images). It reads what the detector says anyhow: no second forward.
 
     Args:

@@ -60,7 +60,7 @@ class LayerRouting:
 
     Attributes:
         index: Of the decoder layer, from 0.
-        site: What its queries enter: ``'layer'``, ``'self_attn'`` or ``'cross_attn'``.
+        site: What its queries enter: `'layer'`, `'self_attn'` or `'cross_attn'`.
         histogram: Entry k counts the images in which k queries entered, (nq + 1,).
         entries: How often each query index entered, (nq,). On two-stage hosts an index
             is the rank of an encoder proposal.
@@ -73,7 +73,7 @@ class LayerRouting:
 
     @property
     def name(self) -> str:
-        """As in the log, e.g. ``d0.layer``."""
+        """As in the log, e.g. `d0.layer`."""
         return f'd{self.index}.{self.site}'
 
     @property
@@ -151,7 +151,7 @@ class RoutingStatistics:
     synchronises once.
 
     Args:
-        detector: Has `QueryRoutingMixin`, with ``query_routing`` set.
+        detector: Has `QueryRoutingMixin`, with `query_routing` set.
 
     Raises:
         ConfigError: If it does not route.

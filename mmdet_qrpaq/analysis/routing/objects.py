@@ -62,8 +62,8 @@ class ObjectRouting:
             entered: Which queries enter, (bs, nq) of each layer.
         """
         sides = batch.truth_in_file[..., 2:] - batch.truth_in_file[..., :2]
-        bounds = torch.tensor(BOUNDS, device=sides.device)
-        size = torch.bucketize(sides.prod(-1), bounds, right=True)
+        area = sides.prod(-1)
+        size = sum((area >= bound).long() for bound in BOUNDS)
         background = len(self._classes) * len(SIZES)
         cell = batch.labels * len(SIZES) + size
         cell = torch.where(batch.matched, cell, background).flatten()
