@@ -234,7 +234,7 @@ def test_table_and_figure_of_two_models():
 def run(tmp_path_factory):
     """A tiny model's config and checkpoint; its own best guesses are the objects.
 
-    15 a picture: more boxes than ten queries have, so that these cannot find all.
+    15 an image: more boxes than ten queries have, so that these cannot find all.
     """
     root = tmp_path_factory.mktemp('ablation')
     dataset = write_dataset(root / 'data')
