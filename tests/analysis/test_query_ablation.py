@@ -186,7 +186,7 @@ def test_ap_is_read_by_its_name():
     ):
         with pytest.raises(ConfigError, match=words):
             evaluate(Metrics(**values), 1)
-    with pytest.raises(ConfigError, match='no pictures'):
+    with pytest.raises(ConfigError, match='no images'):
         evaluate(metrics, 0)
 
 
