@@ -8,20 +8,24 @@ Configs whose models differ in training alone are counted once.
 import argparse
 import hashlib
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import recording
 from rich.progress import Progress
 
-from mmdet_qrpaq.command_line import run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks import recording
+from mmdet_qrpaq.command_line import load_package, run
+from mmdet_qrpaq.records.provenance import ROOT, describe_environment
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 NAME = 'cost_rows'
-CONFIGS = recording.ROOT / 'configs'
+CONFIGS = ROOT / 'configs'
 METHODS = ('qrpaq_', 'paq_', 'qr_')
 # Settings that change neither a parameter nor what is done with a picture. By place,
 # because parts of that name elsewhere may do something else.
@@ -89,7 +93,7 @@ def count(leaves: dict[str, Path], shape: tuple[int, int]) -> dict[str, dict]:
                 progress.advance(task)
     return {
         name: dict(
-            config=str(path.relative_to(recording.ROOT)),
+            config=str(path.relative_to(ROOT)),
             host=host_of(name, leaves),
             key=keys[name],
             counted=counted[keys[name]],
@@ -106,11 +110,12 @@ def main() -> None:
     )
     args = parser.parse_args()
 
+    load_package()
     from mmengine.logging import MMLogger
 
     MMLogger.get_current_instance().setLevel('WARNING')
     path = recording.out_path(parser, None, NAME)
-    environment = recording.describe_environment('cpu')
+    environment = describe_environment('cpu')
     rows = count(paper_leaves(), tuple(args.shape))
     recording.write(path, 'cost', environment, dict(shape=args.shape), rows)
     print(f'written: {path}')

@@ -1,14 +1,14 @@
-"""Writes the tables of parameters and FLOPs from benchmarks/results/cost_rows.json.
+"""Make the tables of parameters and FLOPs from benchmarks/results/cost_rows.json.
 
-Called by ``tables.py``: ``rows_table`` for docs/cost.md, ``pair_table`` for the README.
+Called by `tables.py`: `rows_table` for docs/cost.md, `pair_table` for the README.
 """
 
 import json
-from pathlib import Path
 
-from recording import commit
+from benchmarks.recording import RESULTS, commit
+from mmdet_qrpaq.records.tables import markdown
 
-ROWS = Path(__file__).resolve().parent / 'results' / 'cost_rows.json'
+ROWS = RESULTS / 'cost_rows.json'
 HOST, OURS = 'dino_r50_12e', 'paq_dino_r50_12e'
 # PaQ-DETR Table 7: parameters in millions, 'FLOPs (G)', which are multiply-accumulates
 # by their size.
@@ -36,12 +36,6 @@ def difference(ours: float, base: float, digits: int) -> str:
     return f'{ours - base:+.{digits}f} ({100 * (ours / base - 1):+.1f} %)'
 
 
-def markdown(head: list[str], rows: list[list[str]]) -> str:
-    """A table; all columns but the first to the right."""
-    rule = ['---', *['---:'] * (len(head) - 1)]
-    return '\n'.join(f'| {" | ".join(row)} |' for row in (head, rule, *rows))
-
-
 def pair_table() -> str:
     """PaQ-DINO beside its host, as counted and as in the paper."""
     measured = load()['measured']
@@ -55,7 +49,7 @@ def pair_table() -> str:
         rows.append(cells)
     head = ['', 'host, paper', 'PaQ, paper', 'difference, paper']
     head += ['host, counted', 'PaQ, counted', 'difference, counted']
-    return markdown(head, rows)
+    return markdown(head, rows, words=(0,))
 
 
 def rows_table() -> str:
@@ -78,9 +72,10 @@ def rows_table() -> str:
     height, width = result['settings']['shape']
     environment = result['environment']
     versions = ', '.join(f'{k} {v}' for k, v in environment['versions'].items())
+    table = markdown(head, rows, words=(0,))
     return (
-        f'{markdown(head, rows)}\n\nOne picture of {height} x {width} pixels; '
-        f'{versions}; {environment["date"]}, commit {commit(environment)}.'
+        f'{table}\n\nOne image of {height} x {width} pixels; {versions}; '
+        f'{environment["date"]}, commit {commit(environment)}.'
     )
 
 

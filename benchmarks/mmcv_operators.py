@@ -7,7 +7,6 @@ Called by `mmcv_build.py`, in a process of its own for each build.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,10 +60,9 @@ def run_operators() -> dict[str, list[torch.Tensor]]:
 def main() -> None:
     """Saves the outputs and the names the library exports."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('folder', help='holds the package mmcv')
+    parser.add_argument('folder', help='holds the package mmcv, and is on PYTHONPATH')
     parser.add_argument('out', help='file to write, .pt')
     args = parser.parse_args()
-    sys.path.insert(0, args.folder)
 
     import mmcv
     import torch

@@ -1,26 +1,20 @@
-"""The tables and pictures of the pages, made from benchmarks/results/.
+"""Tables and figures of the pages, made from benchmarks/results/.
 
-Called by ``tables.py``, which writes them.
+Called by `tables.py`, which writes them.
 """
 
 import json
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [
-    str(ROOT / 'benchmarks'),
-    str(ROOT / 'benchmarks' / 'accuracy'),
-    str(ROOT / 'benchmarks' / 'speed'),
-    str(ROOT / 'tools'),
-]
-import accuracy_tables  # noqa: E402
-import cost_table  # noqa: E402
-from accuracy_tables import decided  # noqa: E402
-from models_table import draw_growth, models_table  # noqa: E402
-from recording import RESULTS, setting  # noqa: E402
+from benchmarks import cost_table
+from benchmarks.accuracy import accuracy_tables
+from benchmarks.accuracy.accuracy_tables import decided
+from benchmarks.recording import RESULTS, setting
+from benchmarks.speed.models_table import draw_growth, models_table
+from mmdet_qrpaq.records.provenance import ROOT
+from mmdet_qrpaq.records.tables import markdown
 
 README = ROOT / 'README.md'
 
@@ -40,15 +34,9 @@ def demo_table() -> str:
     for kind in ('wall', 'cpu'):
         minutes = sum(spent[kind] for spent in seconds.values()) / 60
         cells.append(f'{minutes:.1f} min' if seconds else '-')
-    return '\n'.join(
-        [
-            '| AP | AP50 | AP75 | Gini of query use | training | all steps | CPU |',
-            '|---|---|---|---|---|---|---|',
-            f'| {" | ".join(cells)} |',
-            '',
-            f'One run, seed {result["settings"]["seed"]}; {setting(result)}.',
-        ]
-    )
+    head = ('AP', 'AP50', 'AP75', 'Gini of query use', 'training', 'all steps', 'CPU')
+    seed = result['settings']['seed']
+    return f'{markdown(head, [cells])}\n\nOne run, seed {seed}; {setting(result)}.'
 
 
 def routing_table(result: dict) -> str:
@@ -60,13 +48,13 @@ def routing_table(result: dict) -> str:
         head = ['queries that enter', 'executor']
         head += [f'decoder, batch {run["batch"]}' for run in runs]
         head += [f'whole model, batch {run["batch"]}' for run in runs]
-        rows = [head, ['---'] * len(head), ['all (host)', 'none', *host_seconds(runs)]]
+        rows = [['all (host)', 'none', *host_seconds(runs)]]
         for timed in zip(*(run['variants'] for run in runs), strict=True):
             rows.append([timed[0]['share'], timed[0]['executor'], *ratios(timed)])
         floor = [run['one_query'] for run in runs]
         rows.append(['one query (host)', 'none', *ratios(floor)])
-        table = '\n'.join(f'| {" | ".join(row)} |' for row in rows)
         title = f'**{host}**, {measured["queries"]} queries'
+        table = markdown(head, rows)
         tables.append(f'{title}\n\n{table}\n\n{where_it_pays(runs)}')
     height, width = settings['size']
     tables.append(
@@ -124,32 +112,29 @@ def routing_tables() -> str:
 
 def mask_table(result: dict) -> str:
     """Prediction time and training memory with masks over those without."""
-    lines = ['| what | boxes only | with masks | ratio |', '|---|---|---|---|']
+    rows = []
     for run in result['measured']['runs']:
         low, high = run['ratio']['quartiles']
         cells = [
-            f'prediction, batch {run["batch"]}, {run["masks_per_picture"]} masks a '
-            'picture',
+            f'prediction, batch {run["batch"]}, {run["masks_per_picture"]} masks an '
+            'image',
             f'{1000 * run["boxes_seconds"]["median"]:.0f} ms',
             f'{1000 * run["masks_seconds"]["median"]:.0f} ms',
             f'{run["ratio"]["median"]:.2f} ({low:.2f}-{high:.2f})',
         ]
-        lines.append(f'| {" | ".join(cells)} |')
+        rows.append(cells)
     for step in result['measured']['training_memory']:
         boxes, masks = step['boxes_bytes'], step['masks_bytes']
         cells = [f'training step, {step["objects"]} objects']
         cells += [f'{number / 2**20:.0f} MiB' for number in (boxes, masks)]
-        lines.append(f'| {" | ".join([*cells, f"{masks / boxes:.2f}"])} |')
+        rows.append([*cells, f'{masks / boxes:.2f}'])
     settings = result['settings']
     height, width = settings['size']
-    return '\n'.join(
-        [
-            *lines,
-            '',
-            f'`{settings["config"]}`, {height}x{width}, random weights, '
-            f'{settings["device"]}, threads: {settings["threads"]}; medians of '
-            f'{settings["repeats"]} repetitions; {setting(result)}.',
-        ]
+    table = markdown(('what', 'boxes only', 'with masks', 'ratio'), rows)
+    return (
+        f'{table}\n\n`{settings["config"]}`, {height}x{width}, random weights, '
+        f'{settings["device"]}, threads: {settings["threads"]}; medians of '
+        f'{settings["repeats"]} repetitions; {setting(result)}.'
     )
 
 
@@ -187,22 +172,19 @@ def mmcv_build_table() -> str:
     result = load('mmcv_build')
     measured = result['measured']
     ways = dict(file_by_file='file by file', grouped='in groups, `-g0`')
-    rows = [
-        '| build | units | core minutes | library, MB | names | largest compiler, GB |',
-        '|---|---:|---:|---:|---:|---:|',
-    ]
+    head = ('build', 'units', 'core minutes', 'library, MB', 'names')
+    head += ('largest compiler, GB',)
+    rows = []
     for way, told in ways.items():
         cost = measured['ways'][way]
-        rows.append(
-            f'| {told} | {cost["units"]} | {cost["core_seconds"] / 60:.1f} | '
-            f'{cost["library_bytes"] / 1e6:.1f} | {cost["exported_names"]} | '
-            f'{cost["peak_rss_mib"] / 1024:.1f} |'
-        )
+        cells = [told, str(cost['units']), f'{cost["core_seconds"] / 60:.1f}']
+        cells += [f'{cost["library_bytes"] / 1e6:.1f}', str(cost['exported_names'])]
+        rows.append([*cells, f'{cost["peak_rss_mib"] / 1024:.1f}'])
     operators = measured['operators']
     unequal = ', '.join(name for name in operators if not operators[name]['equal'])
     return '\n'.join(
         [
-            *rows,
+            markdown(head, rows, words=(0,)),
             '',
             f'{measured["core_seconds_ratio"]:.1f} times less work, '
             f'{"the same" if measured["same_names"] else "other"} names. Outputs and '
@@ -215,7 +197,7 @@ def mmcv_build_table() -> str:
     )
 
 
-def draw_pictures() -> None:
+def draw_figures() -> None:
     """The AP curves of those studies, and how the time of models grows."""
     for path in RESULTS.glob('model_speed_*.json'):
         result = load(path.stem)

@@ -1,16 +1,13 @@
 """Tables and curves of the studies that `paired.py` recorded."""
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from recording import RESULTS, ROOT, setting
-from studies import STUDIES, Study
-from sweeping.command import describe_budget
-from sweeping.picture import draw_curves
-from sweeping.record import read_records
-from sweeping.table import draw_up
+from benchmarks.accuracy.studies import STUDIES, Study
+from benchmarks.recording import RESULTS, setting
+from mmdet_qrpaq.records.provenance import ROOT
+from mmdet_qrpaq.sweeps.record import read_records
+from mmdet_qrpaq.sweeps.summary import describe_budget, draw_curves
+from mmdet_qrpaq.sweeps.table import comparison
 
 PAPER_SETTING = 'COCO, ResNet-50, 12 epochs'
 
@@ -54,7 +51,7 @@ def study_table(study: Study, records: dict, brief: bool = False) -> str:
         }
     measured_only = brief or is_apart(records)
     rows = [name for name in study.variants if name in records or not measured_only]
-    table = draw_up(records, rows, more=more, brief=brief)
+    table = comparison(records, rows, more=more, brief=brief)
     runs = flat(records)
     options = runs[0]['settings']['options']
     changed = ', '.join(

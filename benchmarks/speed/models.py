@@ -27,10 +27,11 @@ from typing import NamedTuple
 
 from rich.progress import Progress
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import recording  # one folder up
-
-from mmdet_qrpaq.command_line import run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from benchmarks import recording
+from mmdet_qrpaq.command_line import load_package, run
+from mmdet_qrpaq.records.provenance import describe_environment
 
 # Leaves that differ in their method alone; the first is the host.
 FAMILIES = dict(
@@ -134,14 +135,15 @@ def main(argv: list[str] | None = None) -> None:
     """Measure every case, write and draw."""
     args = parse(argv)
 
+    load_package()
     import torch
     from mmengine.logging import MMLogger
-    from models_table import draw_growth
-    from models_timing import build, measure, steps
 
+    from benchmarks.speed.models_table import draw_growth
+    from benchmarks.speed.models_timing import build, measure, steps
     from mmdet_qrpaq.errors import ConfigError
 
-    environment = recording.describe_environment(args.device)
+    environment = describe_environment(args.device)
     MMLogger.get_current_instance().setLevel('WARNING')
     family, size = FAMILIES[args.family], tuple(args.size)
     settings = dict(

@@ -1,12 +1,13 @@
-"""Table and picture of what ``models.py`` measured."""
+"""Table and figure of what `models.py` measured."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from mmdet_qrpaq.analysis.cost.timing import STAGES, summary
+from mmdet_qrpaq.records.tables import markdown
 
 MODES = dict(predict='predicting', train='training step')
-VARIED = dict(queries='queries', objects='objects in a picture')
+VARIED = dict(queries='queries', objects='objects in an image')
 
 
 def models_table(result: dict) -> str:
@@ -23,7 +24,7 @@ def models_table(result: dict) -> str:
         stages = [stage for stage in STAGES if stage in seen]
         head = ['queries', 'batch', 'precision', 'model', 'ms', 'times the host']
         head += ['memory, MB', *(f'{stage}, ms' for stage in stages)]
-        rows = [head, ['---'] * len(head)]
+        rows = []
         for case in grid:
             for name, cost in case[mode].items():
                 low, high = cost['ratio']['quartiles']
@@ -40,8 +41,7 @@ def models_table(result: dict) -> str:
                         *(milliseconds(cost['stages'].get(s)) for s in stages),
                     ]
                 )
-        table = '\n'.join(f'| {" | ".join(row)} |' for row in rows)
-        tables.append(f'**{title}**\n\n{table}')
+        tables.append(f'**{title}**\n\n{markdown(head, rows)}')
     return '\n\n'.join(tables)
 
 

@@ -6,7 +6,6 @@ Called by ``models.py``, which has the protocol.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import recording
 import torch
 from mmdet.models import DetectionTransformer
 from mmdet.structures import DetDataSample
@@ -22,16 +21,17 @@ from mmdet_qrpaq.analysis.cost.timing import (
     summary,
     training_seams,
 )
+from mmdet_qrpaq.records.provenance import ROOT
 from mmdet_qrpaq.runtime.building import build_untrained
 from mmdet_qrpaq.runtime.configs import read_config
 
 if TYPE_CHECKING:
-    from models import Case
+    from benchmarks.speed.models import Case
 
 
 def build(leaf: str, queries: int, device: str) -> DetectionTransformer:
     """A leaf's detector with so many queries, and patterns to go with them."""
-    cfg = read_config(str(recording.ROOT / 'configs' / f'{leaf}.py'))
+    cfg = read_config(str(ROOT / 'configs' / f'{leaf}.py'))
     cfg.model.num_queries = queries
     if cfg.model.get('pattern_query'):
         # PaQ-DETR Sec. 4.1: 50 for 300, 150 for 900; width as in the leaves of both.

@@ -1,17 +1,12 @@
 """The cost of every row: what is compared with what, and the table beside the paper."""
 
 import json
-import sys
 
 import pytest
 from mmengine.config import Config
 
+from benchmarks import cost, cost_table
 from leaves import PAPER_LEAVES, read
-from tiny_hosts import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / 'benchmarks'))
-import cost  # noqa: E402
-import cost_table  # noqa: E402
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,13 @@
 """The benchmark of whole models: its cases, what it records, table and picture."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
+from benchmarks.speed import models, models_table, models_timing
 from mmdet_qrpaq.errors import ConfigError
 from tiny_hosts import REPOSITORY, build_host, build_upstream
-
-sys.path[:0] = [
-    str(REPOSITORY / 'benchmarks'),
-    str(REPOSITORY / 'benchmarks' / 'speed'),
-]
-import models  # noqa: E402
-import models_table  # noqa: E402
-import models_timing  # noqa: E402
 
 
 def test_the_cases_of_a_command():

@@ -14,11 +14,10 @@ import jsonschema
 import pytest
 
 from mmdet_qrpaq.errors import ConfigError
-from tiny_runs import CONFIG, TOOLS, run_tool, write_dataset
-
-sys.path.insert(0, str(TOOLS))
-from sweeping import command, environment, execution, job  # noqa: E402
-from sweeping.record import SCHEMA, measure  # noqa: E402
+from mmdet_qrpaq.records import provenance
+from mmdet_qrpaq.sweeps import execution, executors, job
+from mmdet_qrpaq.sweeps.record import SCHEMA, measure
+from tiny_runs import CONFIG, run_tool, write_dataset
 
 # Stands in for tools/train.py: two validations, a checkpoint, and what mmengine logs.
 TRAIN = """
@@ -72,15 +71,14 @@ pathlib.Path(sys.argv[3]).write_text(json.dumps(dict(found, AP_with_nms=0.1)))
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Run `tools/sweep.py` with other tools behind it; returns what it printed."""
     tools = tmp_path / 'tools'
-    (tools / 'sweeping').mkdir(parents=True)
-    for name, text in (
-        ('train', TRAIN),
-        ('test', TEST),
-        ('sweeping/measure_model', MEASURE),
-    ):
+    tools.mkdir()
+    for name, text in (('train', TRAIN), ('test', TEST), ('measure_it', MEASURE)):
         (tools / f'{name}.py').write_text(text)
     monkeypatch.setattr(job, 'TOOLS', tools)
-    monkeypatch.setattr(execution, 'POLL_S', 0.01)
+    monkeypatch.setattr(job, 'MEASURE', 'measure_it')
+    monkeypatch.setenv('PYTHONPATH', str(tools))
+    monkeypatch.setattr(job, 'POLL_S', 0.01)
+    monkeypatch.setattr(executors.LocalExecutor, 'poll_s', 0.01)
     write_dataset(tmp_path / 'data')
     config = tmp_path / 'tiny.py'
     config.write_text(CONFIG.format(classes=('a',), root=str(tmp_path / 'data')))
@@ -193,12 +191,10 @@ def test_a_folder_in_use_is_left_alone(sweep, capsys) -> None:
     """Also by the trainings of a sweep that was killed, which hold its lock."""
     folder = sweep.out / 'tiny_num_queries_8_seed0'
     folder.mkdir(parents=True)
-    held = job.Job(mock.Mock(length=1), folder, {})
-    with pytest.raises(SystemExit):
+    with job.locked(folder), pytest.raises(SystemExit):
         sweep()
     assert 'another process is still at work in' in capsys.readouterr().out
     assert read(sweep.out, 9) and not (folder / 'run.py').exists()
-    held.close()
     sweep()
     assert read(sweep.out, 8)
 
@@ -212,11 +208,11 @@ def test_a_file_system_without_locks_will_do(sweep, monkeypatch) -> None:
 
 def test_a_run_is_of_the_code_it_was_started_with(sweep, monkeypatch) -> None:
     """And says so if it went on with other code."""
-    now = execution.describe_environment()
+    now = job.describe_environment()
 
     def at(commit: str, dirty: bool) -> None:
         described = dict(now, commit=commit, dirty=dirty)
-        monkeypatch.setattr(execution, 'describe_environment', described.copy)
+        monkeypatch.setattr(job, 'describe_environment', described.copy)
 
     at('aaa', dirty=True)
     with pytest.raises(SystemExit):
@@ -235,15 +231,15 @@ def test_a_run_is_of_the_code_it_was_started_with(sweep, monkeypatch) -> None:
 def test_a_command_can_be_typed_again(monkeypatch) -> None:
     """Also one whose arguments have blanks in them."""
     monkeypatch.setattr(sys, 'argv', ['tools/x.py', 'two words', '--size=[1, 2]'])
-    told = environment.describe_environment()['command']
+    told = provenance.describe_environment()['command']
     assert told == "python tools/x.py 'two words' '--size=[1, 2]'"
 
 
 def test_a_gpu_that_is_not_used_is_not_the_hardware(monkeypatch) -> None:
     monkeypatch.setattr('torch.cuda.is_available', lambda: True)
     monkeypatch.setattr('torch.cuda.get_device_name', lambda: 'a GPU')
-    assert environment.describe_environment()['hardware']['device'] == 'a GPU'
-    used = environment.describe_environment('cpu')['hardware']['device']
+    assert provenance.describe_environment()['hardware']['device'] == 'a GPU'
+    used = provenance.describe_environment('cpu')['hardware']['device']
     assert used not in ('a GPU', '')
 
 
@@ -260,11 +256,11 @@ def test_a_result_written_anew_is_no_change_of_code(tmp_path, monkeypatch) -> No
         '-c user.name=a -c user.email=a@b commit --quiet -m before',
     ):
         subprocess.run(['git', '-C', tmp_path, *arguments.split()], check=True)
-    monkeypatch.setattr(environment, 'ROOT', tmp_path)
+    monkeypatch.setattr(provenance, 'ROOT', tmp_path)
     result.write_text('after')
-    assert environment.describe_environment()['dirty'] is False
+    assert provenance.describe_environment()['dirty'] is False
     code.write_text('after')
-    assert environment.describe_environment()['dirty'] is True
+    assert provenance.describe_environment()['dirty'] is True
 
 
 def test_ctrl_c_ends_its_children_and_loses_nothing(sweep) -> None:
@@ -286,7 +282,7 @@ def test_ctrl_c_ends_its_children_and_loses_nothing(sweep) -> None:
     began = time.monotonic()
     with pytest.raises(SystemExit) as stop:
         sweep(queries=(8, 99))
-    assert stop.value.code == command.INTERRUPTED
+    assert stop.value.code == execution.INTERRUPTED
     assert time.monotonic() - began < 50  # the child would have slept for 60
     assert signal.getsignal(signal.SIGINT) is before
     assert read(sweep.out, 8)
@@ -313,22 +309,22 @@ def test_without_an_ap_there_is_no_record(tmp_path: Path) -> None:
 def test_jobs_share_the_cores_and_gpus_are_dealt_out(monkeypatch) -> None:
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
     monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(8)), raising=False)
-    assert execution.make_slots(3) == [{'OMP_NUM_THREADS': '2'}] * 3
+    assert executors.make_slots(3) == [{'OMP_NUM_THREADS': '2'}] * 3
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
-    assert execution.make_slots(1) == [{'OMP_NUM_THREADS': '1'}]
+    assert executors.make_slots(1) == [{'OMP_NUM_THREADS': '1'}]
     monkeypatch.setenv('OMP_NUM_THREADS', '4,2')  # OpenMP's for nested regions
-    assert execution.make_slots(1) == [{'OMP_NUM_THREADS': '8'}]
+    assert executors.make_slots(1) == [{'OMP_NUM_THREADS': '8'}]
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
-    monkeypatch.setattr(execution.torch.cuda, 'device_count', lambda: 3)
+    monkeypatch.setattr(executors.torch.cuda, 'device_count', lambda: 3)
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '4,5,7')
-    assert execution.make_slots(gpus=2) == [
+    assert executors.make_slots(gpus=2) == [
         {'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '4'},
         {'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '5'},
     ]
     monkeypatch.delenv('OMP_NUM_THREADS')
-    assert execution.make_slots(gpus=2)[0]['OMP_NUM_THREADS'] == '4'
-    with pytest.raises(ConfigError, match='--gpus is 4, and there are 3'):
-        execution.make_slots(gpus=4)
+    assert executors.make_slots(gpus=2)[0]['OMP_NUM_THREADS'] == '4'
+    with pytest.raises(ConfigError, match='4 GPUs are asked for, and there are 3'):
+        executors.make_slots(gpus=4)
 
 
 @pytest.mark.parametrize(
@@ -346,8 +342,11 @@ def test_jobs_share_the_cores_and_gpus_are_dealt_out(monkeypatch) -> None:
 def test_progress_is_read_from_the_log(
     tmp_path: Path, log: str, share: float, where: str
 ) -> None:
-    (tmp_path / job.LOG).write_text(log)
-    one = job.Job(mock.Mock(length=4), tmp_path, {})
+    (tmp_path / job.LOG).write_text('Epoch(train)  [1][ 1/100]  of a run before')
+    one = job.Job(mock.Mock(length=4), tmp_path, tmp_path / 'record.json', 1)
+    assert one.progress() is None
+    with (tmp_path / job.LOG).open('a') as file:
+        file.write(f'$ train\n{log}')
     assert one.progress() == (share, where)
 
 
