@@ -37,12 +37,11 @@ def as_markdown(table: dict[str, dict[str, float]]) -> str:
     """Return each group of the AP table as one Markdown table."""
     from mmdet_qrpaq.records.tables import markdown
 
-    return '\n\n'.join(
-        markdown(
-            (group, ''), [(name, f'{value:.3f}') for name, value in values.items()]
-        )
+    rows = {
+        group: [(name, f'{value:.3f}') for name, value in values.items()]
         for group, values in table.items()
-    )
+    }
+    return '\n\n'.join(markdown((group, ''), cells) for group, cells in rows.items())
 
 
 def read_gini(work_dir: Path) -> float:

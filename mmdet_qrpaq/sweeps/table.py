@@ -1,6 +1,7 @@
 """The table of a sweep: mean and spread over seeds, and the difference to the first."""
 
 import statistics
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -113,7 +114,9 @@ def _difference(
     text = mean_and_spread(pairs, sign='+')
     if len(pairs) < 2:
         return text
-    low, high = stats.ttest_1samp(pairs, 0).confidence_interval(CONFIDENCE)
+    with warnings.catch_warnings():  # of differences that are all alike
+        warnings.simplefilter('ignore', RuntimeWarning)
+        low, high = stats.ttest_1samp(pairs, 0).confidence_interval(CONFIDENCE)
     return f'{text} [{low:+.3f}, {high:+.3f}]'
 
 
