@@ -109,23 +109,19 @@ class SlurmExecutor:
     Args:
         folder: For scripts and logs of the jobs; all nodes see it.
         settings: Options of `sbatch` as `KEY=VALUE`, or `KEY` alone; `time` in minutes
-            is needed. One GPU, unless they speak of GPUs.
+            is needed. One GPU, unless there is `gres` or a key that starts with `gpu`.
 
     Raises:
-        ConfigError: `submitit` or Slurm is missing, or `time`.
+        ConfigError: Slurm is missing, or `time`.
+        ModuleNotFoundError: `submitit` is missing.
     """
 
     poll_s = 5.0
     at_a_time = 1
 
     def __init__(self, folder: Path, settings: Sequence[str]) -> None:
-        try:
-            import submitit
-        except ImportError as error:
-            raise ConfigError(
-                'a cluster is used through submitit, which is missing; run pip install '
-                "'mmdet_qrpaq[slurm]'."
-            ) from error
+        import submitit
+
         options = {
             key: value if equals else True
             for key, equals, value in (word.partition('=') for word in settings)
@@ -135,7 +131,7 @@ class SlurmExecutor:
             raise ConfigError(
                 'Slurm must know how long a run may take: give time=MINUTES.'
             )
-        if not any('gpu' in word for word in settings):
+        if not any(key.startswith(('gpu', 'gres')) for key in options):
             options['gpus-per-node'] = 1
         try:
             self._executor = submitit.SlurmExecutor(folder.absolute())

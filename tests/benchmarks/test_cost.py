@@ -72,7 +72,9 @@ def test_counting_is_done_once_for_each_model(monkeypatch):
         seen.append(shape)
         return Counted()
 
-    monkeypatch.setattr('mmdet_qrpaq.analysis.complexity.detector_complexity', count)
+    monkeypatch.setattr(
+        'mmdet_qrpaq.analysis.cost.complexity.detector_complexity', count
+    )
     rows = cost.count(leaves, (4, 5))
     assert seen == [(4, 5)] * 2
     assert rows['dino_r50_24e']['counted'] == rows['dino_r50_12e']['counted']
