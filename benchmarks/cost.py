@@ -43,7 +43,7 @@ TRAINING_ONLY = {
 
 
 def paper_leaves() -> dict[str, Path]:
-    """Name and path of every config of a paper row; demonstrations are left out."""
+    """Return name and path of every config of a paper row, no demonstrations."""
     return {
         path.stem: path
         for path in sorted(CONFIGS.rglob('*.py'))
@@ -52,7 +52,7 @@ def paper_leaves() -> dict[str, Path]:
 
 
 def host_of(name: str, leaves: Iterable[str]) -> str | None:
-    """The leaf without the method that ``name`` is compared with, if there is one.
+    """Return the leaf without the method that `name` is compared with, if any.
 
     Leaves are called ``METHOD_HOST_BACKBONE_SCHEDULE``, and ablations have words after
     that, so it is the longest leaf that begins like this one without its method.
@@ -65,7 +65,7 @@ def host_of(name: str, leaves: Iterable[str]) -> str | None:
 
 
 def inference_key(config: 'Config') -> str:
-    """Equal for configs whose models differ only in how they are trained."""
+    """Return the same for configs whose models differ only in their training."""
     model = config.model.to_dict()
     for place, names in TRAINING_ONLY.items():
         part = {'model': model}

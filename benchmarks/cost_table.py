@@ -21,23 +21,23 @@ PAPER = {
 
 
 def load() -> dict:
-    """What ``cost.py`` wrote."""
+    """Return what ``cost.py`` wrote."""
     return json.loads(ROWS.read_text())
 
 
 def numbers_of(counted: dict) -> tuple[float, float]:
-    """Millions of parameters that a prediction needs, and GMACs."""
+    """Return millions of parameters that a prediction needs, and GMACs."""
     needed = counted['params'] - counted['training_params']
     return needed / 1e6, counted['flops'] / 2e9
 
 
 def difference(ours: float, base: float, digits: int) -> str:
-    """Such as ``+1.69 (+3.5 %)``."""
+    """Return a cell such as `+1.69 (+3.5 %)`."""
     return f'{ours - base:+.{digits}f} ({100 * (ours / base - 1):+.1f} %)'
 
 
 def pair_table() -> str:
-    """PaQ-DINO beside its host, as counted and as in the paper."""
+    """Return PaQ-DINO beside its host, as counted and as in the paper."""
     measured = load()['measured']
     counted = {name: numbers_of(measured[name]['counted']) for name in (HOST, OURS)}
     rows = []
@@ -53,7 +53,7 @@ def pair_table() -> str:
 
 
 def rows_table() -> str:
-    """Every config, its difference to its host, and the paper's Table 7."""
+    """Return every config, its difference to its host, and the paper's Table 7."""
     result = load()
     measured = result['measured']
     head = ['config', 'M params', 'GMACs', 'M params to host', 'GMACs to host']
@@ -80,7 +80,7 @@ def rows_table() -> str:
 
 
 def order(item: tuple[str, dict]) -> tuple[bool, str, bool, str]:
-    """A host, then what is compared with it; ablations at the end."""
+    """Return a key by which a host comes before its methods, ablations last."""
     name, row = item
     ablation = 'ablations' in row['config']
     return ablation, row['host'] or name, row['host'] is not None, name

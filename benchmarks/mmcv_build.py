@@ -80,7 +80,7 @@ def build(way: str) -> dict:
 
 
 def built(way: str) -> dict:
-    """The cost of a way, which is built if it was not."""
+    """Return the cost of a way, which is built if it was not."""
     found = WORK / way / 'cost.json'
     if found.exists():
         print(f'{way}: found in {found.parent}', flush=True)
@@ -91,7 +91,7 @@ def built(way: str) -> dict:
 
 
 def unpacked(way: str) -> tuple[Path, dict]:
-    """A folder to import the built mmcv from, and its sizes in bytes."""
+    """Return a folder to import the built mmcv from, and its sizes in bytes."""
     wheel = next((WORK / way / 'out').glob('*.whl'))
     site = WORK / way / 'site'
     with zipfile.ZipFile(wheel) as archive:
@@ -102,7 +102,7 @@ def unpacked(way: str) -> tuple[Path, dict]:
 
 
 def compare() -> dict:
-    """Costs, sizes and names of both ways, and how far their outputs differ."""
+    """Return costs, sizes and names of both ways, and how far their outputs differ."""
     import torch
 
     ways, outputs, names = {}, {}, {}

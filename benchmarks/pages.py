@@ -20,12 +20,12 @@ README = ROOT / 'README.md'
 
 
 def load(name: str) -> dict:
-    """One result."""
+    """Return one result."""
     return json.loads((RESULTS / f'{name}.json').read_text())
 
 
 def demo_table() -> str:
-    """What `make demo` reached."""
+    """Return what `make demo` reached."""
     result = load('demo_digits')
     measured = result['measured']
     cells = [f'{measured[key]:.3f}' for key in ('AP', 'AP50', 'AP75')]
@@ -66,7 +66,7 @@ def routing_table(result: dict) -> str:
 
 
 def host_seconds(runs: list[dict]) -> list[str]:
-    """Cells of the host: decoder, then whole model."""
+    """Return cells of the host: decoder, then whole model."""
     decoder = [run['host_decoder_seconds']['median'] for run in runs]
     rest = [run['rest_seconds']['median'] for run in runs]
     whole = [a + b for a, b in zip(decoder, rest, strict=True)]
@@ -74,7 +74,7 @@ def host_seconds(runs: list[dict]) -> list[str]:
 
 
 def ratios(timed: Sequence[dict]) -> list[str]:
-    """Cells of one variant at each batch size: decoder, then whole model."""
+    """Return cells of one variant at each batch size: decoder, then whole model."""
     cells = []
     for entry in timed:
         low, high = entry['decoder_ratio']['quartiles']
@@ -83,7 +83,7 @@ def ratios(timed: Sequence[dict]) -> list[str]:
 
 
 def where_it_pays(runs: list[dict]) -> str:
-    """Sentences on who is slower than the host, or not clearly faster."""
+    """Return sentences on who is slower than the host, or not clearly faster."""
     slower, unclear = {}, {}
     for run in runs:
         for entry in run['variants']:
@@ -104,14 +104,14 @@ def where_it_pays(runs: list[dict]) -> str:
 
 
 def routing_tables() -> str:
-    """One table for each device that was measured."""
+    """Return one table for each device that was measured."""
     paths = sorted(RESULTS.glob('routing_speed_*.json'))
     tables = [routing_table(load(path.stem)) for path in paths]
     return '\n\n'.join(tables) or 'Not measured yet.'
 
 
 def mask_table(result: dict) -> str:
-    """Prediction time and training memory with masks over those without."""
+    """Return prediction time and training memory with masks over those without."""
     rows = []
     for run in result['measured']['runs']:
         low, high = run['ratio']['quartiles']
@@ -139,14 +139,14 @@ def mask_table(result: dict) -> str:
 
 
 def mask_tables() -> str:
-    """One table for each device that was measured."""
+    """Return one table for each device that was measured."""
     paths = sorted(RESULTS.glob('masks_speed_*.json'))
     tables = [mask_table(load(path.stem)) for path in paths]
     return '\n\n'.join(tables) or 'Not measured yet.'
 
 
 def model_tables() -> str:
-    """Whole models beside their hosts, one table for each device that was measured."""
+    """Return whole models beside their hosts, a table for each device measured."""
     parts = []
     for path in sorted(RESULTS.glob('model_speed_*.json')):
         result = load(path.stem)
@@ -166,7 +166,7 @@ def model_tables() -> str:
 
 
 def mmcv_build_table() -> str:
-    """What compiling mmcv costs, source by source and many in one."""
+    """Return what compiling mmcv costs, source by source and many in one."""
     if not (RESULTS / 'mmcv_build.json').exists():
         return 'Not measured yet.'
     result = load('mmcv_build')
@@ -198,7 +198,7 @@ def mmcv_build_table() -> str:
 
 
 def draw_figures() -> None:
-    """The AP curves of those studies, and how the time of models grows."""
+    """Draw AP curves of the studies, and how the time of models grows."""
     for path in RESULTS.glob('model_speed_*.json'):
         result = load(path.stem)
         if any(case['series'] != 'grid' for case in result['measured']):
@@ -244,7 +244,7 @@ PAGES = {
 
 
 def render(page: Path) -> str:
-    """A page with its generated blocks made anew."""
+    """Return a page with its generated blocks made anew."""
     text = page.read_text()
     for name, table in PAGES[page].items():
         block = f'<!-- {name} -->\n{table()}\n<!-- end of {name} -->'

@@ -47,7 +47,8 @@ def of_rooms():
 
 
 def begins(name: str, parts) -> bool:
-    return name.split('.')[:1] == ['mmdet_qrpaq'] and name.split('.')[1] in parts
+    package, _, inner = name.partition('.')
+    return package == 'mmdet_qrpaq' and inner.split('.')[0] in parts
 
 
 def test_every_part_of_the_package_has_its_floor():

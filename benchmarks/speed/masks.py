@@ -32,7 +32,7 @@ LEAF = 'paq_deformable_detr_pp_r50_12e_masks.py'
 
 
 def parse() -> argparse.Namespace:
-    """The command line, checked."""
+    """Return the command line, checked."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -68,7 +68,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measures at each batch size and writes the result."""
+    """Measure at each batch size and write the result."""
     args = parse()
 
     load_package()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Times whole models against their host, stage by stage: predicting and training.
+"""Time whole models against their host, stage by stage: predicting and training.
 
 Writes benchmarks/results/model_speed_<family>_<device>.json, and a picture of how time
 grows.
@@ -67,7 +67,7 @@ class Case(NamedTuple):
 
 
 def cases(args: argparse.Namespace) -> Iterator[Case]:
-    """The grid, then what grows."""
+    """Return the grid, then what grows."""
     for queries in args.queries:
         for batch in args.batches:
             for amp in (False, True) if args.amp else (False,):
@@ -82,7 +82,7 @@ def cases(args: argparse.Namespace) -> Iterator[Case]:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line, checked."""
+    """Return the command line, checked."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -109,7 +109,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def measured_before(path: Path, settings: dict, environment: dict) -> list[dict]:
-    """Cases of the file, whose command is noted before this one's.
+    """Return cases of the file, whose command is noted before this one's.
 
     Raises:
         ConfigError: They are of other settings, other code or another machine.

@@ -11,7 +11,7 @@ VARIED = dict(queries='queries', objects='objects in an image')
 
 
 def models_table(result: dict) -> str:
-    """Milliseconds of each model and stage, ratios to the host, for the grid."""
+    """Return milliseconds of each model and stage, ratios to the host, for the grid."""
     grid = [case for case in result['measured'] if case['series'] == 'grid']
     tables = []
     for mode, title in MODES.items():
@@ -46,12 +46,12 @@ def models_table(result: dict) -> str:
 
 
 def milliseconds(seconds: float | None) -> str:
-    """A cell; '-' for a stage that a model does not have."""
+    """Return a cell; '-' for a stage that a model does not have."""
     return '-' if seconds is None else f'{1000 * seconds:.1f}'
 
 
 def draw_growth(measured: list[dict], settings: dict) -> Figure:
-    """Median time and quartiles against queries and objects, a line a model."""
+    """Draw median time and quartiles against queries and objects, a line a model."""
     series = [
         name for name in VARIED if any(case['series'] == name for case in measured)
     ]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Times query routing against the host without it (QR-DETR Sec. 5).
+"""Time query routing against the host without it (QR-DETR Sec. 5).
 
 Writes benchmarks/results/routing_speed_<device>.json. Protocol:
 
@@ -47,7 +47,7 @@ HOSTS = dict(
 
 
 def parse() -> argparse.Namespace:
-    """The command line, checked."""
+    """Return the command line, checked."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -75,7 +75,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measures each host at each batch size and writes the result."""
+    """Measure each host at each batch size and write the result."""
     args = parse()
 
     load_package()
