@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..errors import ConfigError
-from ..records.provenance import describe_environment
+from ..records.provenance import describe_environment, typed_command
 from ..records.results import write_json
 from . import BESIDE, HOME
 from .plan import Run
@@ -70,7 +70,7 @@ class Job:
         self.at_a_time = at_a_time
         self.log = folder / LOG
         self._logged_before = self._log_size()
-        self._typed = describe_environment()['command']
+        self._typed = typed_command()
         self._train, self._test = (
             [sys.executable, str(TOOLS / f'{name}.py')] for name in ('train', 'test')
         )

@@ -161,8 +161,7 @@ def test_a_run_is_of_the_code_it_was_started_with(sweep, monkeypatch) -> None:
 def test_a_command_can_be_typed_again(monkeypatch) -> None:
     """Also one whose arguments have blanks in them."""
     monkeypatch.setattr(sys, 'argv', ['tools/x.py', 'two words', '--size=[1, 2]'])
-    told = provenance.describe_environment()['command']
-    assert told == "python tools/x.py 'two words' '--size=[1, 2]'"
+    assert provenance.typed_command() == "python tools/x.py 'two words' '--size=[1, 2]'"
 
 
 def test_a_gpu_that_is_not_used_is_not_the_hardware(monkeypatch) -> None:

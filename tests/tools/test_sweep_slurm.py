@@ -81,8 +81,7 @@ def test_runs_are_submitted_once_and_recorded(sweep, cluster, capsys) -> None:
     assert record['measured']['AP'] == 0.09
     assert record['settings']['at_a_time'] == 1
     # What was typed, not what the cluster ran.
-    command = record['environment']['command']
-    assert command == provenance.describe_environment()['command']
+    assert record['environment']['command'] == provenance.typed_command()
     table = (sweep.out / 'table.md').read_text()
     assert '| tiny, num_queries=9 | 0 | 0.090 ± - |' in table
     script = (cluster / '1.sh').read_text()
