@@ -5,20 +5,12 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TimeElapsedColumn
 
 from ..errors import ConfigError
 from ..records.results import require_writable_folder
@@ -71,104 +63,81 @@ def run_sweep(
         )
         for run in pending
     ]
-    sweep = Sweep(jobs, executor, lambda: write_summary(runs, records, summary))
     with _ends_like_ctrl_c():
         try:
-            sweep.run()
+            failed = do_jobs(
+                jobs, executor, lambda: write_summary(runs, records, summary)
+            )
         except KeyboardInterrupt:
             print(f'\n{executor.stop()}')
             sys.exit(INTERRUPTED)
+        finally:
+            executor.stop()
     write_summary(runs, records, summary)
-    if sweep.failed:
-        folders = (args.work_dir / run.file_name for run in sweep.failed)
+    if failed:
+        folders = (args.work_dir / run.file_name for run in failed)
         logs = '\n'.join(f'  {folder / LOG}' for folder in folders)
-        print(f'{len(sweep.failed)} of {len(runs)} runs failed:\n{logs}')
+        print(f'{len(failed)} of {len(runs)} runs failed:\n{logs}')
         sys.exit(1)
 
 
-class Sweep:
-    """Jobs, done and watched; a failing one leaves the others alone.
+def do_jobs(
+    jobs: Sequence[Job],
+    executor: LocalExecutor | SlurmExecutor,
+    after_each: Callable[[], object],
+) -> list[Run]:
+    """Do jobs and show how far they are; return the runs that failed.
 
     Args:
         executor: Where they are done.
         after_each: Called after each recorded run.
 
-    Attributes:
-        failed: The runs that failed.
+    Raises:
+        KeyboardInterrupt: What then goes on is the executor's matter.
     """
+    failed = []
+    columns = (*Progress.get_default_columns(), TimeElapsedColumn())
+    # The time that remains is told by the speed so far, not of the last seconds.
+    with Progress(*columns, speed_estimate_period=_A_DAY_S) as bars:
+        overall = bars.add_task('', total=len(jobs))
+        under_way = {job: executor.submit(job) for job in jobs}
+        tasks = {}
+        while under_way:
+            time.sleep(executor.poll_s)
+            for job in [job for job, future in under_way.items() if future.done()]:
+                said, is_recorded = _conclude(job, under_way.pop(job), after_each)
+                if not is_recorded:
+                    failed.append(job.run)
+                if job in tasks:
+                    bars.remove_task(tasks.pop(job))
+                bars.console.print(said, markup=False, highlight=False, soft_wrap=True)
+            trained = len(jobs) - len(under_way)
+            text = f'{trained} of {len(jobs)} runs'
+            for job in under_way:
+                if found := job.progress():
+                    share, where = found
+                    trained += share
+                    if job not in tasks:
+                        tasks[job] = bars.add_task('', total=1)
+                    words = f'{job.run.label}: {where}'
+                    bars.update(tasks[job], completed=share, description=words)
+            bars.update(overall, completed=trained, description=text)
+    return failed
 
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        executor: LocalExecutor | SlurmExecutor,
-        after_each: Any = lambda: None,
-    ) -> None:
-        self.jobs = jobs
-        self.executor = executor
-        self.after_each = after_each
-        self.console = Console()
-        self.failed: list[Run] = []
 
-    def run(self) -> None:
-        """Do all jobs.
-
-        Raises:
-            KeyboardInterrupt: What then goes on is the executor's matter.
-        """
-        columns = (
-            TextColumn('{task.description}'),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        # The time that remains is told by the speed so far, not of the last seconds.
-        with Progress(
-            *columns, console=self.console, speed_estimate_period=_A_DAY_S
-        ) as bars:
-            overall = bars.add_task('', total=len(self.jobs))
-            tasks = {}
-            try:
-                under_way = [(job, self.executor.submit(job)) for job in self.jobs]
-                while under_way:
-                    time.sleep(self.executor.poll_s)
-                    for job, future in [pair for pair in under_way if pair[1].done()]:
-                        under_way.remove((job, future))
-                        if job in tasks:
-                            bars.remove_task(tasks.pop(job))
-                        self._conclude(job, future)
-                    trained = len(self.jobs) - len(under_way)
-                    text = f'{trained} of {len(self.jobs)} runs'
-                    for job, _ in under_way:
-                        if found := job.progress():
-                            share, where = found
-                            trained += share
-                            task = tasks.get(job)
-                            if task is None:
-                                task = tasks[job] = bars.add_task('', total=1)
-                            words = f'{job.run.label}: {where}'
-                            bars.update(task, completed=share, description=words)
-                    bars.update(overall, completed=trained, description=text)
-            except Exception:
-                self.executor.stop()
-                raise
-
-    def _conclude(self, job: Job, future: Any) -> None:
-        """Say how a job ended."""
-        try:
-            problem = future.result()
-            if problem is None:
-                measured = json.loads(job.record.read_text())['measured']
-                self._say(f'{job.run.label}: AP {measured["AP"]:.3f}')
-                self.after_each()
-        except Exception as error:  # of the cluster, or of the summary
-            problem = str(error)
-        if problem is not None:
-            self.failed.append(job.run)
-            self._say(f'{job.run.label}: failed, {problem}')
-
-    def _say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+def _conclude(
+    job: Job, future: Any, after_each: Callable[[], object]
+) -> tuple[str, bool]:
+    """Say how a job ended, and whether it is recorded."""
+    try:
+        problem = future.result()
+        if problem is None:
+            measured = json.loads(job.record.read_text())['measured']
+            after_each()
+            return f'{job.run.label}: AP {measured["AP"]:.3f}', True
+    except Exception as error:  # of the cluster, or of the summary
+        problem = error
+    return f'{job.run.label}: failed, {problem}', False
 
 
 def _require_own_folders(runs: Sequence[Run]) -> None:
