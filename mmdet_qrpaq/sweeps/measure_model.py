@@ -8,7 +8,8 @@ A process of its own, so that it uses the GPU of its run.
 import argparse
 from pathlib import Path
 
-from ..analysis.detections.duplicates import precision_with_nms
+from ..analysis.detections.average_precision import build_evaluator
+from ..analysis.detections.duplicates import NmsObserver
 from ..analysis.matching import keeps_places
 from ..analysis.one_pass import one_pass
 from ..analysis.queries.usage import observe
@@ -32,15 +33,19 @@ def main() -> None:
     args = parser.parse_args()
     cfg = read_config(args.config)
     model = TrainedModel('the model', args.config, args.checkpoint, cfg)
-    detector = model.detector
-    numbers = dict(num_queries=detector.num_queries, gini=None, gini_confident=None)
-    if keeps_places(detector):
-        observer = observe(model, SCORE_THRESHOLD, IOU_THRESHOLD)
-        one_pass(model, [observer])
-        numbers = observer.usage().as_dict()
-    nms = precision_with_nms(detector, model.dataloader, cfg.val_evaluator)
-    iteration = read_checkpoint(args.checkpoint)['meta']['iter']
-    write_json(args.out, dict(numbers, AP_with_nms=nms.ap, iteration=iteration))
+    nms = NmsObserver(build_evaluator(cfg.val_evaluator, model.dataloader))
+    usage = None
+    if keeps_places(model.detector):
+        usage = observe(model, SCORE_THRESHOLD, IOU_THRESHOLD)
+    one_pass(model, [nms, usage] if usage else [nms])
+    numbers = dict(
+        num_queries=model.detector.num_queries,
+        gini=None,
+        gini_confident=None,
+        AP_with_nms=nms.precision().ap,
+        iteration=read_checkpoint(args.checkpoint)['meta']['iter'],
+    )
+    write_json(args.out, numbers | (usage.usage().as_dict() if usage else {}))
 
 
 if __name__ == '__main__':

@@ -9,9 +9,9 @@ from typing import Any
 
 import jsonschema
 
-from ..analysis.detections.average_precision import AP_NAMES
-from ..analysis.training.curves import read_history
+from ..analysis.training.history import read_history
 from ..errors import ConfigError
+from ..records.metrics import AP_NAMES
 from ..records.results import write_json
 from ..records.schema import (
     COUNT,

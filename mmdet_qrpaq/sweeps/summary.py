@@ -6,7 +6,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from ..analysis.training.curves import AP, History, draw_training_curves
+from ..analysis.training.curves import draw_training_curves
+from ..analysis.training.history import AP, History
 from .plan import Run
 from .record import read_records
 from .table import comparison

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from mmdet_qrpaq.analysis.detections.section import SIDE_BY_SIDE
-from mmdet_qrpaq.analysis.routing.section import ROUTING
-from mmdet_qrpaq.analysis.training.section import CURVES
 
 from mmdet_qrpaq.analysis.command_line import main, parse_args
+from mmdet_qrpaq.analysis.detections.section import SIDE_BY_SIDE
 from mmdet_qrpaq.analysis.queries.section import USAGE
+from mmdet_qrpaq.analysis.routing.section import ROUTING
 from mmdet_qrpaq.analysis.trained_detector import read_models
+from mmdet_qrpaq.analysis.training.section import CURVES
 from mmdet_qrpaq.errors import ConfigError
 from tiny_runs import CLASSES, CONFIG, write_dataset
 
