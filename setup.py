@@ -75,6 +75,8 @@ FRAMEWORK['lite'] = [
 ]
 # What only the analyses need; their tools name it where it is missing.
 ANALYSIS = ['jinja2', 'jsonschema', 'matplotlib>=3.7', 'rich', 'scikit-learn']
+# Sweeps on a cluster.
+SLURM = ['submitit>=1.5']
 # What the embedded data set is made of.
 DATA = ['scikit-image', 'scikit-learn']
 
@@ -105,7 +107,11 @@ setup(
         **FRAMEWORK,
         'analysis': ANALYSIS,
         'data': DATA,
-        'test': [*ANALYSIS, *DATA, 'hypothesis', 'pytest', 'pytest-xdist', 'ruff'],
+        'slurm': SLURM,
+        'test': [
+            *(*ANALYSIS, *DATA, *SLURM),
+            *('hypothesis', 'pytest', 'pytest-xdist', 'ruff'),
+        ],
     },
     cmdclass={'build_py': BuildWithMim},
     classifiers=[

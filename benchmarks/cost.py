@@ -8,20 +8,24 @@ Configs whose models differ in training alone are counted once.
 import argparse
 import hashlib
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import recording
 from rich.progress import Progress
 
-from mmdet_qrpaq.command_line import run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks import recording
+from mmdet_qrpaq.command_line import load_package, run
+from mmdet_qrpaq.records.provenance import ROOT, describe_environment
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
 NAME = 'cost_rows'
-CONFIGS = recording.ROOT / 'configs'
+CONFIGS = ROOT / 'configs'
 METHODS = ('qrpaq_', 'paq_', 'qr_')
 # Settings that change neither a parameter nor what is done with a picture. By place,
 # because parts of that name elsewhere may do something else.
@@ -39,7 +43,7 @@ TRAINING_ONLY = {
 
 
 def paper_leaves() -> dict[str, Path]:
-    """Name and path of every config of a paper row; demonstrations are left out."""
+    """Return name and path of every config of a paper row, no demonstrations."""
     return {
         path.stem: path
         for path in sorted(CONFIGS.rglob('*.py'))
@@ -48,7 +52,7 @@ def paper_leaves() -> dict[str, Path]:
 
 
 def host_of(name: str, leaves: Iterable[str]) -> str | None:
-    """The leaf without the method that ``name`` is compared with, if there is one.
+    """Return the leaf without the method that `name` is compared with, if any.
 
     Leaves are called ``METHOD_HOST_BACKBONE_SCHEDULE``, and ablations have words after
     that, so it is the longest leaf that begins like this one without its method.
@@ -61,7 +65,7 @@ def host_of(name: str, leaves: Iterable[str]) -> str | None:
 
 
 def inference_key(config: 'Config') -> str:
-    """Equal for configs whose models differ only in how they are trained."""
+    """Return the same for configs whose models differ only in their training."""
     model = config.model.to_dict()
     for place, names in TRAINING_ONLY.items():
         part = {'model': model}
@@ -89,7 +93,7 @@ def count(leaves: dict[str, Path], shape: tuple[int, int]) -> dict[str, dict]:
                 progress.advance(task)
     return {
         name: dict(
-            config=str(path.relative_to(recording.ROOT)),
+            config=str(path.relative_to(ROOT)),
             host=host_of(name, leaves),
             key=keys[name],
             counted=counted[keys[name]],
@@ -106,11 +110,12 @@ def main() -> None:
     )
     args = parser.parse_args()
 
+    load_package()
     from mmengine.logging import MMLogger
 
     MMLogger.get_current_instance().setLevel('WARNING')
     path = recording.out_path(parser, None, NAME)
-    environment = recording.describe_environment('cpu')
+    environment = describe_environment('cpu')
     rows = count(paper_leaves(), tuple(args.shape))
     recording.write(path, 'cost', environment, dict(shape=args.shape), rows)
     print(f'written: {path}')

@@ -1,14 +1,14 @@
-"""Writes the tables of parameters and FLOPs from benchmarks/results/cost_rows.json.
+"""Make the tables of parameters and FLOPs from benchmarks/results/cost_rows.json.
 
-Called by ``tables.py``: ``rows_table`` for docs/cost.md, ``pair_table`` for the README.
+Called by `tables.py`: `rows_table` for docs/cost.md, `pair_table` for the README.
 """
 
 import json
-from pathlib import Path
 
-from recording import commit
+from benchmarks.recording import RESULTS, commit
+from mmdet_qrpaq.records.tables import markdown
 
-ROWS = Path(__file__).resolve().parent / 'results' / 'cost_rows.json'
+ROWS = RESULTS / 'cost_rows.json'
 HOST, OURS = 'dino_r50_12e', 'paq_dino_r50_12e'
 # PaQ-DETR Table 7: parameters in millions, 'FLOPs (G)', which are multiply-accumulates
 # by their size.
@@ -21,29 +21,23 @@ PAPER = {
 
 
 def load() -> dict:
-    """What ``cost.py`` wrote."""
+    """Return what ``cost.py`` wrote."""
     return json.loads(ROWS.read_text())
 
 
 def numbers_of(counted: dict) -> tuple[float, float]:
-    """Millions of parameters that a prediction needs, and GMACs."""
+    """Return millions of parameters that a prediction needs, and GMACs."""
     needed = counted['params'] - counted['training_params']
     return needed / 1e6, counted['flops'] / 2e9
 
 
 def difference(ours: float, base: float, digits: int) -> str:
-    """Such as ``+1.69 (+3.5 %)``."""
+    """Return a cell such as `+1.69 (+3.5 %)`."""
     return f'{ours - base:+.{digits}f} ({100 * (ours / base - 1):+.1f} %)'
 
 
-def markdown(head: list[str], rows: list[list[str]]) -> str:
-    """A table; all columns but the first to the right."""
-    rule = ['---', *['---:'] * (len(head) - 1)]
-    return '\n'.join(f'| {" | ".join(row)} |' for row in (head, rule, *rows))
-
-
 def pair_table() -> str:
-    """PaQ-DINO beside its host, as counted and as in the paper."""
+    """Return PaQ-DINO beside its host, as counted and as in the paper."""
     measured = load()['measured']
     counted = {name: numbers_of(measured[name]['counted']) for name in (HOST, OURS)}
     rows = []
@@ -55,11 +49,11 @@ def pair_table() -> str:
         rows.append(cells)
     head = ['', 'host, paper', 'PaQ, paper', 'difference, paper']
     head += ['host, counted', 'PaQ, counted', 'difference, counted']
-    return markdown(head, rows)
+    return markdown(head, rows, words=(0,))
 
 
 def rows_table() -> str:
-    """Every config, its difference to its host, and the paper's Table 7."""
+    """Return every config, its difference to its host, and the paper's Table 7."""
     result = load()
     measured = result['measured']
     head = ['config', 'M params', 'GMACs', 'M params to host', 'GMACs to host']
@@ -78,14 +72,15 @@ def rows_table() -> str:
     height, width = result['settings']['shape']
     environment = result['environment']
     versions = ', '.join(f'{k} {v}' for k, v in environment['versions'].items())
+    table = markdown(head, rows, words=(0,))
     return (
-        f'{markdown(head, rows)}\n\nOne picture of {height} x {width} pixels; '
-        f'{versions}; {environment["date"]}, commit {commit(environment)}.'
+        f'{table}\n\nOne image of {height} x {width} pixels; {versions}; '
+        f'{environment["date"]}, commit {commit(environment)}.'
     )
 
 
 def order(item: tuple[str, dict]) -> tuple[bool, str, bool, str]:
-    """A host, then what is compared with it; ablations at the end."""
+    """Return a key by which a host comes before its methods, ablations last."""
     name, row = item
     ablation = 'ablations' in row['config']
     return ablation, row['host'] or name, row['host'] is not None, name

@@ -1,47 +1,52 @@
 #!/usr/bin/env python
-"""Runs the demo (or finds it done) and records what it reached."""
+"""Run the demo (or find it done) and record what it reached."""
 
 import argparse
 import json
+import subprocess
 import sys
+from pathlib import Path
 
-import recording
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks import recording
+from mmdet_qrpaq.records.provenance import ROOT, describe_environment
 
-sys.path.insert(0, str(recording.ROOT / 'tools'))
-import demo  # noqa: E402  (a tool, not a package)
-import demo_report  # noqa: E402
-from demo_record import Record  # noqa: E402
+WORK_DIR = ROOT / 'work_dirs' / 'demo'
 
-WORK_DIR = recording.ROOT / 'work_dirs' / 'demo'
+
+def read(name: str) -> dict:
+    """Return a JSON file of the demo."""
+    return json.loads((WORK_DIR / f'{name}.json').read_text())
 
 
 def measured() -> dict:
-    """What the demo left, and what each step took, by the clock and of CPU.
+    """Return what the demo left, and what each step took, by the clock and of CPU.
 
     A training that was stopped took the time of all its parts.
     """
-    seconds = Record(WORK_DIR).read()['seconds']
+    seconds = read('demo')['seconds']
     return dict(
-        **json.loads((WORK_DIR / 'ap_table.json').read_text())['AP'],
-        gini=demo_report.read_gini(WORK_DIR),
-        score_threshold=demo_report.read_score_threshold(WORK_DIR),
+        **read('ap_table')['AP'],
+        gini=read('query_usage')['numbers']['models'][0]['gini'],
+        score_threshold=read('val_predictions')['numbers']['score_threshold'],
         training_minutes=round(seconds['train']['wall'] / 60, 1),
         seconds=seconds,
     )
 
 
 def main() -> None:
-    """Writes benchmarks/results/demo_digits.json."""
+    """Write benchmarks/results/demo_digits.json."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    environment = recording.describe_environment()
-    status = demo.main([])
-    if status:
-        sys.exit(status)
+    environment = describe_environment()
+    done = subprocess.run([sys.executable, ROOT / 'tools' / 'demo.py'])
+    if done.returncode:
+        sys.exit(done.returncode)
     path = recording.write(
         recording.RESULTS / 'demo_digits.json',
         'demo',
         environment,
-        dict(config=str(demo.CONFIG), seed=0),
+        dict(config='configs/paq_dino_r18_digits_demo.py', seed=0),
         measured(),
     )
     print(f'written: {path}')

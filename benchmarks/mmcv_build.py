@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Builds mmcv file by file and in groups, and compares cost and operators.
+"""Build mmcv file by file and in groups, and compare cost and operators.
 
 More than half an hour on a core that nobody else wants. What is built stays in
 work_dirs/mmcv_build/ and is not built again; delete one of its folders for that.
@@ -7,6 +7,7 @@ work_dirs/mmcv_build/ and is not built again; delete one of its folders for that
 
 import argparse
 import json
+import os
 import re
 import resource
 import shutil
@@ -18,15 +19,18 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / 'tools'))
-from bootstrap_lib.compiling import (  # noqa: E402
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks import recording
+from mmdet_qrpaq.records.provenance import ROOT, describe_environment
+from mmdet_qrpaq.records.results import write_json
+from tools.bootstrap_lib.compiling import (
     build_environment,
     describe_build,
     wheel_command,
 )
-from bootstrap_lib.mmcv_wheel import MMCV_VERSION, unpack  # noqa: E402
-from bootstrap_lib.running import SetupError, run_logged  # noqa: E402
+from tools.bootstrap_lib.mmcv_wheel import MMCV_VERSION, unpack
+from tools.bootstrap_lib.running import SetupError, run_logged
 
 NAME = 'mmcv_build'
 WORK = ROOT / 'work_dirs' / NAME
@@ -36,7 +40,7 @@ JOBS = '1'  # core time is compared: jobs side by side take it from each other
 
 
 def build(way: str) -> dict:
-    """Builds a wheel and tells its cost; in a process of its own, for that is counted.
+    """Build a wheel and tell its cost; in a process of its own, for that is counted.
 
     Raises:
         SetupError: The build failed.
@@ -70,14 +74,13 @@ def build(way: str) -> dict:
         units=int(re.findall(r'^\s*\[\d+/(\d+)\]', log, re.MULTILINE)[-1]),
     )
     # Last, and whole or not at all: says that the folder is complete.
-    (folder / 'cost.part').write_text(json.dumps(cost))
-    (folder / 'cost.part').rename(folder / 'cost.json')
+    write_json(folder / 'cost.json', cost)
     shutil.rmtree(tree)
     return cost
 
 
 def built(way: str) -> dict:
-    """The cost of a way, which is built if it was not."""
+    """Return the cost of a way, which is built if it was not."""
     found = WORK / way / 'cost.json'
     if found.exists():
         print(f'{way}: found in {found.parent}', flush=True)
@@ -88,7 +91,7 @@ def built(way: str) -> dict:
 
 
 def unpacked(way: str) -> tuple[Path, dict]:
-    """A folder to import the built mmcv from, and its sizes in bytes."""
+    """Return a folder to import the built mmcv from, and its sizes in bytes."""
     wheel = next((WORK / way / 'out').glob('*.whl'))
     site = WORK / way / 'site'
     with zipfile.ZipFile(wheel) as archive:
@@ -99,7 +102,7 @@ def unpacked(way: str) -> tuple[Path, dict]:
 
 
 def compare() -> dict:
-    """Costs, sizes and names of both ways, and how far their outputs differ."""
+    """Return costs, sizes and names of both ways, and how far their outputs differ."""
     import torch
 
     ways, outputs, names = {}, {}, {}
@@ -107,7 +110,11 @@ def compare() -> dict:
         cost = built(way)
         site, sizes = unpacked(way)
         saved = WORK / way / 'outputs.pt'
-        subprocess.run([sys.executable, OPERATORS, site, saved], check=True)
+        subprocess.run(
+            [sys.executable, OPERATORS, site, saved],
+            env={**os.environ, 'PYTHONPATH': str(site)},
+            check=True,
+        )
         result = torch.load(saved)
         outputs[way], names[way] = result['outputs'], result['names']
         ways[way] = {**cost, **sizes, 'exported_names': len(names[way])}
@@ -129,12 +136,11 @@ def compare() -> dict:
 
 
 def main() -> None:
-    """Writes benchmarks/results/mmcv_build.json."""
+    """Write benchmarks/results/mmcv_build.json."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    import recording
 
     try:
-        environment = recording.describe_environment('cpu')
+        environment = describe_environment('cpu')
         measured = compare()
     except SetupError as error:
         sys.exit(str(error))

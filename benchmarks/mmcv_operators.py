@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Runs operators of the mmcv in a folder on random input and saves what comes out.
+"""Run operators of the mmcv in a folder on random input and save what comes out.
 
 Called by `mmcv_build.py`, in a process of its own for each build.
 """
@@ -7,7 +7,6 @@ Called by `mmcv_build.py`, in a process of its own for each build.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def run_operators() -> dict[str, list[torch.Tensor]]:
-    """Outputs, and gradients where there are any, by operator."""
+    """Return outputs, and gradients where there are any, by operator."""
     import torch
     from mmcv import ops
     from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
@@ -59,12 +58,11 @@ def run_operators() -> dict[str, list[torch.Tensor]]:
 
 
 def main() -> None:
-    """Saves the outputs and the names the library exports."""
+    """Save the outputs and the names the library exports."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('folder', help='holds the package mmcv')
+    parser.add_argument('folder', help='holds the package mmcv, and is on PYTHONPATH')
     parser.add_argument('out', help='file to write, .pt')
     args = parser.parse_args()
-    sys.path.insert(0, args.folder)
 
     import mmcv
     import torch

@@ -1,37 +1,31 @@
-"""The tables and pictures of the pages, made from benchmarks/results/.
+"""Tables and figures of the pages, made from benchmarks/results/.
 
-Called by ``tables.py``, which writes them.
+Called by `tables.py`, which writes them.
 """
 
 import json
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [
-    str(ROOT / 'benchmarks'),
-    str(ROOT / 'benchmarks' / 'accuracy'),
-    str(ROOT / 'benchmarks' / 'speed'),
-    str(ROOT / 'tools'),
-]
-import accuracy_tables  # noqa: E402
-import cost_table  # noqa: E402
-from accuracy_tables import decided  # noqa: E402
-from models_table import draw_growth, models_table  # noqa: E402
-from recording import RESULTS, setting  # noqa: E402
+from benchmarks import cost_table
+from benchmarks.accuracy import accuracy_tables
+from benchmarks.accuracy.accuracy_tables import decided
+from benchmarks.recording import RESULTS, setting
+from benchmarks.speed.models_table import draw_growth, models_table
+from mmdet_qrpaq.records.provenance import ROOT
+from mmdet_qrpaq.records.tables import markdown
 
 README = ROOT / 'README.md'
 
 
 def load(name: str) -> dict:
-    """One result."""
+    """Return one result."""
     return json.loads((RESULTS / f'{name}.json').read_text())
 
 
 def demo_table() -> str:
-    """What `make demo` reached."""
+    """Return what `make demo` reached."""
     result = load('demo_digits')
     measured = result['measured']
     cells = [f'{measured[key]:.3f}' for key in ('AP', 'AP50', 'AP75')]
@@ -40,15 +34,9 @@ def demo_table() -> str:
     for kind in ('wall', 'cpu'):
         minutes = sum(spent[kind] for spent in seconds.values()) / 60
         cells.append(f'{minutes:.1f} min' if seconds else '-')
-    return '\n'.join(
-        [
-            '| AP | AP50 | AP75 | Gini of query use | training | all steps | CPU |',
-            '|---|---|---|---|---|---|---|',
-            f'| {" | ".join(cells)} |',
-            '',
-            f'One run, seed {result["settings"]["seed"]}; {setting(result)}.',
-        ]
-    )
+    head = ('AP', 'AP50', 'AP75', 'Gini of query use', 'training', 'all steps', 'CPU')
+    seed = result['settings']['seed']
+    return f'{markdown(head, [cells])}\n\nOne run, seed {seed}; {setting(result)}.'
 
 
 def routing_table(result: dict) -> str:
@@ -60,13 +48,13 @@ def routing_table(result: dict) -> str:
         head = ['queries that enter', 'executor']
         head += [f'decoder, batch {run["batch"]}' for run in runs]
         head += [f'whole model, batch {run["batch"]}' for run in runs]
-        rows = [head, ['---'] * len(head), ['all (host)', 'none', *host_seconds(runs)]]
+        rows = [['all (host)', 'none', *host_seconds(runs)]]
         for timed in zip(*(run['variants'] for run in runs), strict=True):
             rows.append([timed[0]['share'], timed[0]['executor'], *ratios(timed)])
         floor = [run['one_query'] for run in runs]
         rows.append(['one query (host)', 'none', *ratios(floor)])
-        table = '\n'.join(f'| {" | ".join(row)} |' for row in rows)
         title = f'**{host}**, {measured["queries"]} queries'
+        table = markdown(head, rows)
         tables.append(f'{title}\n\n{table}\n\n{where_it_pays(runs)}')
     height, width = settings['size']
     tables.append(
@@ -78,7 +66,7 @@ def routing_table(result: dict) -> str:
 
 
 def host_seconds(runs: list[dict]) -> list[str]:
-    """Cells of the host: decoder, then whole model."""
+    """Return cells of the host: decoder, then whole model."""
     decoder = [run['host_decoder_seconds']['median'] for run in runs]
     rest = [run['rest_seconds']['median'] for run in runs]
     whole = [a + b for a, b in zip(decoder, rest, strict=True)]
@@ -86,7 +74,7 @@ def host_seconds(runs: list[dict]) -> list[str]:
 
 
 def ratios(timed: Sequence[dict]) -> list[str]:
-    """Cells of one variant at each batch size: decoder, then whole model."""
+    """Return cells of one variant at each batch size: decoder, then whole model."""
     cells = []
     for entry in timed:
         low, high = entry['decoder_ratio']['quartiles']
@@ -95,7 +83,7 @@ def ratios(timed: Sequence[dict]) -> list[str]:
 
 
 def where_it_pays(runs: list[dict]) -> str:
-    """Sentences on who is slower than the host, or not clearly faster."""
+    """Return sentences on who is slower than the host, or not clearly faster."""
     slower, unclear = {}, {}
     for run in runs:
         for entry in run['variants']:
@@ -116,52 +104,49 @@ def where_it_pays(runs: list[dict]) -> str:
 
 
 def routing_tables() -> str:
-    """One table for each device that was measured."""
+    """Return one table for each device that was measured."""
     paths = sorted(RESULTS.glob('routing_speed_*.json'))
     tables = [routing_table(load(path.stem)) for path in paths]
     return '\n\n'.join(tables) or 'Not measured yet.'
 
 
 def mask_table(result: dict) -> str:
-    """Prediction time and training memory with masks over those without."""
-    lines = ['| what | boxes only | with masks | ratio |', '|---|---|---|---|']
+    """Return prediction time and training memory with masks over those without."""
+    rows = []
     for run in result['measured']['runs']:
         low, high = run['ratio']['quartiles']
         cells = [
-            f'prediction, batch {run["batch"]}, {run["masks_per_picture"]} masks a '
-            'picture',
+            f'prediction, batch {run["batch"]}, {run["masks_per_picture"]} masks an '
+            'image',
             f'{1000 * run["boxes_seconds"]["median"]:.0f} ms',
             f'{1000 * run["masks_seconds"]["median"]:.0f} ms',
             f'{run["ratio"]["median"]:.2f} ({low:.2f}-{high:.2f})',
         ]
-        lines.append(f'| {" | ".join(cells)} |')
+        rows.append(cells)
     for step in result['measured']['training_memory']:
         boxes, masks = step['boxes_bytes'], step['masks_bytes']
         cells = [f'training step, {step["objects"]} objects']
         cells += [f'{number / 2**20:.0f} MiB' for number in (boxes, masks)]
-        lines.append(f'| {" | ".join([*cells, f"{masks / boxes:.2f}"])} |')
+        rows.append([*cells, f'{masks / boxes:.2f}'])
     settings = result['settings']
     height, width = settings['size']
-    return '\n'.join(
-        [
-            *lines,
-            '',
-            f'`{settings["config"]}`, {height}x{width}, random weights, '
-            f'{settings["device"]}, threads: {settings["threads"]}; medians of '
-            f'{settings["repeats"]} repetitions; {setting(result)}.',
-        ]
+    table = markdown(('what', 'boxes only', 'with masks', 'ratio'), rows)
+    return (
+        f'{table}\n\n`{settings["config"]}`, {height}x{width}, random weights, '
+        f'{settings["device"]}, threads: {settings["threads"]}; medians of '
+        f'{settings["repeats"]} repetitions; {setting(result)}.'
     )
 
 
 def mask_tables() -> str:
-    """One table for each device that was measured."""
+    """Return one table for each device that was measured."""
     paths = sorted(RESULTS.glob('masks_speed_*.json'))
     tables = [mask_table(load(path.stem)) for path in paths]
     return '\n\n'.join(tables) or 'Not measured yet.'
 
 
 def model_tables() -> str:
-    """Whole models beside their hosts, one table for each device that was measured."""
+    """Return whole models beside their hosts, a table for each device measured."""
     parts = []
     for path in sorted(RESULTS.glob('model_speed_*.json')):
         result = load(path.stem)
@@ -181,28 +166,25 @@ def model_tables() -> str:
 
 
 def mmcv_build_table() -> str:
-    """What compiling mmcv costs, source by source and many in one."""
+    """Return what compiling mmcv costs, source by source and many in one."""
     if not (RESULTS / 'mmcv_build.json').exists():
         return 'Not measured yet.'
     result = load('mmcv_build')
     measured = result['measured']
     ways = dict(file_by_file='file by file', grouped='in groups, `-g0`')
-    rows = [
-        '| build | units | core minutes | library, MB | names | largest compiler, GB |',
-        '|---|---:|---:|---:|---:|---:|',
-    ]
+    head = ('build', 'units', 'core minutes', 'library, MB', 'names')
+    head += ('largest compiler, GB',)
+    rows = []
     for way, told in ways.items():
         cost = measured['ways'][way]
-        rows.append(
-            f'| {told} | {cost["units"]} | {cost["core_seconds"] / 60:.1f} | '
-            f'{cost["library_bytes"] / 1e6:.1f} | {cost["exported_names"]} | '
-            f'{cost["peak_rss_mib"] / 1024:.1f} |'
-        )
+        cells = [told, str(cost['units']), f'{cost["core_seconds"] / 60:.1f}']
+        cells += [f'{cost["library_bytes"] / 1e6:.1f}', str(cost['exported_names'])]
+        rows.append([*cells, f'{cost["peak_rss_mib"] / 1024:.1f}'])
     operators = measured['operators']
     unequal = ', '.join(name for name in operators if not operators[name]['equal'])
     return '\n'.join(
         [
-            *rows,
+            markdown(head, rows, words=(0,)),
             '',
             f'{measured["core_seconds_ratio"]:.1f} times less work, '
             f'{"the same" if measured["same_names"] else "other"} names. Outputs and '
@@ -215,8 +197,8 @@ def mmcv_build_table() -> str:
     )
 
 
-def draw_pictures() -> None:
-    """The AP curves of those studies, and how the time of models grows."""
+def draw_figures() -> None:
+    """Draw AP curves of the studies, and how the time of models grows."""
     for path in RESULTS.glob('model_speed_*.json'):
         result = load(path.stem)
         if any(case['series'] != 'grid' for case in result['measured']):
@@ -262,7 +244,7 @@ PAGES = {
 
 
 def render(page: Path) -> str:
-    """A page with its generated blocks made anew."""
+    """Return a page with its generated blocks made anew."""
     text = page.read_text()
     for name, table in PAGES[page].items():
         block = f'<!-- {name} -->\n{table()}\n<!-- end of {name} -->'

@@ -1,19 +1,18 @@
-"""Writes what a benchmark measured, with where it was measured beside it."""
+"""Write what a benchmark measured, with where it was measured beside it."""
 
 import argparse
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from mmdet_qrpaq.records.provenance import ROOT
+from mmdet_qrpaq.records.results import require_writable_folder, write_json
+
 RESULTS = ROOT / 'benchmarks' / 'results'
-sys.path.insert(0, str(ROOT / 'tools'))
-from mmdet_qrpaq.records.provenance import describe_environment  # noqa: E402, F401  (for all)
 
 
 def out_path(parser: argparse.ArgumentParser, out: Path | None, name: str) -> Path:
-    """Where a result goes, checked before anything is measured.
+    """Return where a result goes, checked before anything is measured.
 
     Args:
         out: As given; None is ``benchmarks/results/<name>.json``.
@@ -24,15 +23,12 @@ def out_path(parser: argparse.ArgumentParser, out: Path | None, name: str) -> Pa
     path = (out or RESULTS / f'{name}.json').absolute()
     if path.suffix != '.json':
         parser.error(f'--out {out} does not end in .json.')
-
-    from mmdet_qrpaq.records.results import require_writable_folder
-
     require_writable_folder(str(path.parent), '--out')
     return path
 
 
 def require_device(parser: argparse.ArgumentParser, device: str) -> None:
-    """Refuses ``--device cuda`` where torch finds no GPU."""
+    """Refuse ``--device cuda`` where torch finds no GPU."""
     if device == 'cuda':
         import torch
 
@@ -47,14 +43,12 @@ def write(
     settings: dict,
     measured: dict | list,
 ) -> Path:
-    """Writes one result, whole or not at all.
+    """Write one result, whole or not at all.
 
     Args:
-        environment: As ``describe_environment`` told it at the start; at the end the
+        environment: As `describe_environment` told it at the start; at the end the
             checkout may be another.
     """
-    from mmdet_qrpaq.records.results import write_json
-
     result = dict(
         kind=kind,
         environment=environment,
@@ -65,7 +59,7 @@ def write(
 
 
 def setting(*results: dict) -> str:
-    """Hardware, versions, dates and commits of results, in one line."""
+    """Return hardware, versions, dates and commits of results, in one line."""
     found = [result['environment'] for result in results]
 
     def listed(values: Iterable[str]) -> str:
@@ -81,5 +75,5 @@ def setting(*results: dict) -> str:
 
 
 def commit(environment: dict) -> str:
-    """The commit, and whether there was more to it."""
+    """Return the commit, and whether there was more to it."""
     return f'{environment["commit"]}{" with changes" * bool(environment["dirty"])}'

@@ -24,8 +24,9 @@ from typing import Any
 
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.recording import ROOT, describe_environment, out_path, write
+from benchmarks.recording import out_path, write
 from mmdet_qrpaq.command_line import load_package, run
+from mmdet_qrpaq.records.provenance import ROOT, describe_environment
 
 # Of these sections no two runs give the same.
 TIMED = ('p50', 'p95', 'seconds', 'peak_bytes', 'stages', 'hardware', 'times')

@@ -1,23 +1,27 @@
 #!/usr/bin/env python
-"""Writes the tables and pictures of the pages from benchmarks/results/.
+"""Write the tables and figures of the pages from benchmarks/results/.
 
 ``--check`` writes nothing and fails if a page is not what the results say.
 """
 
 import argparse
 import sys
+from pathlib import Path
+
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
 def main() -> None:
-    """Updates or checks the pages; pictures are made anew."""
+    """Update or check the pages; figures are made anew."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--check', action='store_true', help='only compare')
     check = parser.parse_args().check
 
-    from pages import PAGES, ROOT, draw_pictures, render
+    from benchmarks.pages import PAGES, ROOT, draw_figures, render
 
     if not check:
-        draw_pictures()
+        draw_figures()
     for page in PAGES:
         generated = render(page)
         if not check:

@@ -19,6 +19,7 @@ USER_ERROR = 2  # exit status, as argparse's
 EXTRAS = dict.fromkeys(
     ('jinja2', 'jsonschema', 'matplotlib', 'rich', 'sklearn'), 'analysis'
 )
+EXTRAS['submitit'] = 'slurm'
 _RANK_VARIABLES = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
 
 

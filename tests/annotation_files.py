@@ -1,14 +1,10 @@
 """Annotation files as tools write them, and `tools/dataset/to_coco.py` over them."""
 
 import json
-import sys
-from pathlib import Path
 
 from PIL import Image
 
-TOOL = Path(__file__).parents[1] / 'tools' / 'dataset' / 'to_coco.py'
-sys.path.insert(0, str(TOOL.parent))
-import to_coco  # noqa: E402
+import to_coco
 
 SIZE = (100, 80)
 SUFFIX = dict(voc='.xml', yolo='.txt', labelme='.json')

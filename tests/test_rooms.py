@@ -1,12 +1,23 @@
 """The plan of the house: which room may import what."""
 
 import ast
+from itertools import accumulate
 
 from check_each import check_each
 from tiny_hosts import REPOSITORY
 
 PACKAGE = REPOSITORY / 'mmdet_qrpaq'
 ROOMS = ('patterns', 'routing', 'quality', 'masks')
+# What stands on what, from the ground up; a floor imports nothing from above itself.
+FLOORS = (
+    ('errors', 'version', '_compat'),
+    ('records', 'command_line'),
+    (*ROOMS, 'kept', 'training_only'),
+    ('hosts',),
+    ('runtime',),
+    ('analysis',),
+    ('sweeps',),
+)
 SOURCES = sorted(PACKAGE.rglob('*.py'))
 
 
@@ -24,18 +35,46 @@ def imported(path) -> set[str]:
     return names
 
 
+def of(part: str) -> list:
+    """The files of a room, or a module by itself."""
+    return [
+        p for p in SOURCES if p.relative_to(PACKAGE).parts[0] in (part, f'{part}.py')
+    ]
+
+
 def of_rooms():
-    return [(p, room) for room in ROOMS for p in sorted((PACKAGE / room).rglob('*.py'))]
+    return [(path, room) for room in ROOMS for path in of(room)]
 
 
-def test_a_room_imports_neither_another_room_nor_the_hosts():
+def begins(name: str, parts) -> bool:
+    package, _, inner = name.partition('.')
+    return package == 'mmdet_qrpaq' and inner.split('.')[0] in parts
+
+
+def test_every_part_of_the_package_has_its_floor():
+    parts = {path.relative_to(PACKAGE).parts[0].removesuffix('.py') for path in SOURCES}
+    assert parts - {'__init__', '.mim'} == {part for floor in FLOORS for part in floor}
+
+
+def test_no_import_runs_up():
+    def check(path, above):
+        assert not [name for name in imported(path) if begins(name, above)]
+
+    above = list(accumulate(reversed(FLOORS), initial=()))[-2::-1]
+    check_each(
+        check,
+        [
+            (path, higher)
+            for floor, higher in zip(FLOORS, above, strict=True)
+            for part in floor
+            for path in of(part)
+        ],
+    )
+
+
+def test_a_room_imports_no_other_room():
     def check(path, room):
-        forbidden = tuple(
-            f'mmdet_qrpaq.{other}'
-            for other in (*ROOMS, 'hosts', 'analysis', 'runtime')
-            if other != room
-        )
-        assert not [n for n in imported(path) if n.startswith(forbidden)]
+        assert not [n for n in imported(path) if begins(n, {*ROOMS} - {room})]
 
     check_each(check, of_rooms())
 
@@ -57,3 +96,10 @@ def test_no_file_grows_into_a_second_room():
         assert len(path.read_text().splitlines()) <= 300
 
     check_each(check, SOURCES)
+
+
+def test_no_folder_grows_into_a_second_house():
+    def check(folder):
+        assert len(list(folder.glob('*.py'))) <= 12
+
+    check_each(check, sorted({path.parent for path in SOURCES} - {PACKAGE}))

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bootstrap_lib.running import clock
 from demo_progress import Stop, TrainingProgress, call
 from demo_record import Record, fingerprint
-from demo_report import markdown, precision_table, show
+from demo_report import as_markdown, precision_table, show
 
-from bootstrap_lib.running import clock
-
+__arguments_first__ = True
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = Path('configs/paq_dino_r18_digits_demo.py')
 DATA = Path('data/digits')
@@ -114,7 +114,7 @@ class Demo:
         self.run('test', [tool('test'), CONFIG, *words])
         logs = sorted(folder.glob('*/*.json'), key=lambda path: path.stat().st_mtime)
         table = precision_table(json.loads(logs[-1].read_text()))
-        outputs[0].write_text(markdown(table))
+        outputs[0].write_text(as_markdown(table) + '\n')
         outputs[1].write_text(json.dumps(table, indent=1) + '\n')
         self.record.write('test', trained)
 
@@ -248,6 +248,7 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(name, interrupt)
     demo = Demo(work_dir, options, args.verbose)
     try:
+        find_package()
         training = demo.train(demo.make_data())
         checkpoint = Path((work_dir / 'last_checkpoint').read_text().strip())
         written = checkpoint.stat()

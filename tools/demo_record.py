@@ -37,10 +37,9 @@ class Record:
 
     def write(self, step: str, inputs: str | dict) -> None:
         """Remember a step's inputs; the file is never half written."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        draft = self.file.with_suffix('.partial')
-        draft.write_text(json.dumps(self.read() | {step: inputs}, indent=1) + '\n')
-        draft.replace(self.file)
+        from mmdet_qrpaq.records.results import write_json
+
+        write_json(self.file, self.read() | {step: inputs})
 
     def is_done(self, step: str, inputs: str, outputs: list[Path]) -> bool:
         """Tell whether a step was done with these inputs and its outputs exist."""

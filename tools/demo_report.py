@@ -1,4 +1,4 @@
-"""What the demo tells at its end; used by ``demo.py`` beside it."""
+"""What the demo tells at its end; used by `demo.py` beside it."""
 
 import json
 import shutil
@@ -33,14 +33,15 @@ def precision_table(metrics: dict[str, float]) -> dict[str, dict[str, float]]:
     }
 
 
-def markdown(table: dict[str, dict[str, float]]) -> str:
-    """Write each group of the AP table as one Markdown table."""
-    lines = []
-    for group, values in table.items():
-        lines += [f'| {group} | |', '|---|---|']
-        lines += [f'| {name} | {value:.3f} |' for name, value in values.items()]
-        lines.append('')
-    return '\n'.join(lines)
+def as_markdown(table: dict[str, dict[str, float]]) -> str:
+    """Return each group of the AP table as one Markdown table."""
+    from mmdet_qrpaq.records.tables import markdown
+
+    rows = {
+        group: [(name, f'{value:.3f}') for name, value in values.items()]
+        for group, values in table.items()
+    }
+    return '\n\n'.join(markdown((group, ''), cells) for group, cells in rows.items())
 
 
 def read_gini(work_dir: Path) -> float:

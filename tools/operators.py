@@ -14,7 +14,6 @@ import sys
 from pathlib import Path
 
 from bootstrap import run
-
 from bootstrap_lib import packages, roads, standin_wheel
 from bootstrap_lib.environment import Environment, environment_lock
 from bootstrap_lib.running import SetupError

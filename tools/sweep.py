@@ -6,7 +6,8 @@ r"""Train several configs, or one with several values of a setting, and compare 
     python tools/sweep.py configs/paq_dino_r50_12e.py \
         --grid model.pattern_query.num_patterns 50 100 150 --data data/mine --small
 
-Each run is a process of tools/train.py with a folder of its own. Leaves one JSON a run,
+Each run is a process of tools/train.py with a folder of its own, on this machine or,
+with --executor slurm --slurm time=MINUTES, on a cluster. Leaves one JSON a run,
 table.md and curves.png in --work-dir. Stop it at any time: the same command goes on,
 and does not repeat what is recorded. A failing run leaves the others alone; the exit
 status is 1 then. docs/sweeps.md has the commands of the papers' tables.
@@ -18,9 +19,8 @@ from pathlib import Path
 
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from sweeping.options import add_sweep_options
-
 from mmdet_qrpaq.command_line import add_config_options, load_package, run
+from mmdet_qrpaq.sweeps.options import add_sweep_options
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -52,7 +52,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--work-dir',
         type=Path,
         default=Path('work_dirs/sweep'),
-        help='folder for runs, records, table and picture (work_dirs/sweep)',
+        help='folder for runs, records, table and figure (work_dirs/sweep)',
     )
     return parser.parse_args(argv)
 
@@ -66,16 +66,16 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
 
     load_package()
-    from sweeping.command import drive, scale_of
-    from sweeping.plan import plan_sweep
-
     from mmdet_qrpaq.runtime.configs import parse_settings
+    from mmdet_qrpaq.sweeps.execution import run_sweep
+    from mmdet_qrpaq.sweeps.plan import plan_sweep
+    from mmdet_qrpaq.sweeps.scale import Scale
 
     options = parse_settings(args.cfg_options)
     runs = plan_sweep(
-        args.configs, args.seeds, scale_of(args), args.data, options, args.grid
+        args.configs, args.seeds, Scale.of(args), args.data, options, args.grid
     )
-    drive(runs, args, records=args.work_dir, summary=args.work_dir)
+    run_sweep(runs, args, records=args.work_dir, summary=args.work_dir)
     print((args.work_dir / 'table.md').read_text())
     print(args.work_dir / 'table.md', args.work_dir / 'curves.png', sep='\n')
 

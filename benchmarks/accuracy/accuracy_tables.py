@@ -1,22 +1,19 @@
 """Tables and curves of the studies that `paired.py` recorded."""
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from recording import RESULTS, ROOT, setting
-from studies import STUDIES, Study
-from sweeping.command import describe_budget
-from sweeping.picture import draw_curves
-from sweeping.record import read_records
-from sweeping.table import draw_up
+from benchmarks.accuracy.studies import STUDIES, Study
+from benchmarks.recording import RESULTS, setting
+from mmdet_qrpaq.records.provenance import ROOT
+from mmdet_qrpaq.sweeps.record import read_records
+from mmdet_qrpaq.sweeps.summary import describe_budget, draw_curves
+from mmdet_qrpaq.sweeps.table import comparison
 
 PAPER_SETTING = 'COCO, ResNet-50, 12 epochs'
 
 
 def studied() -> dict[str, tuple[Study, dict[str, dict[int, dict]]]]:
-    """Studies and their records, by the folder of those."""
+    """Return studies and their records, by the folder of those."""
     found = {}
     for name, study in STUDIES.items():
         folders = (RESULTS / 'accuracy').glob(f'{name}*/')
@@ -27,7 +24,7 @@ def studied() -> dict[str, tuple[Study, dict[str, dict[int, dict]]]]:
 
 
 def decided(study: str) -> Callable[[], str]:
-    """What makes the table of one study, for the page that decides by it."""
+    """Return what makes the table of one study, for the page that decides by it."""
 
     def table() -> str:
         _, records = studied().get(study, (None, {}))
@@ -37,7 +34,7 @@ def decided(study: str) -> Callable[[], str]:
 
 
 def study_table(study: Study, records: dict, brief: bool = False) -> str:
-    """The table of a study, and what was measured where."""
+    """Return the table of a study, and what was measured where."""
     more = {}
     if study.paper:
         first = next(iter(study.variants))
@@ -54,7 +51,7 @@ def study_table(study: Study, records: dict, brief: bool = False) -> str:
         }
     measured_only = brief or is_apart(records)
     rows = [name for name in study.variants if name in records or not measured_only]
-    table = draw_up(records, rows, more=more, brief=brief)
+    table = comparison(records, rows, more=more, brief=brief)
     runs = flat(records)
     options = runs[0]['settings']['options']
     changed = ', '.join(
@@ -68,29 +65,29 @@ def study_table(study: Study, records: dict, brief: bool = False) -> str:
 
 
 def method_studies() -> dict[str, tuple[Study, dict[str, dict[int, dict]]]]:
-    """Those which ask what the methods bring; the others are to decide something."""
+    """Return those that ask what the methods bring; the others decide something."""
     return {
         name: found for name, found in studied().items() if name.startswith('methods_')
     }
 
 
 def flat(records: dict[str, dict[int, dict]]) -> list[dict]:
-    """The records of all variants and seeds."""
+    """Return the records of all variants and seeds."""
     return [run for by_seed in records.values() for run in by_seed.values()]
 
 
 def is_apart(records: dict[str, dict[int, dict]]) -> bool:
-    """Whether a tag keeps them apart: a repetition, another budget or machine."""
+    """Tell whether a tag keeps them apart: a repetition, another budget or machine."""
     return any('tag' in run['settings'] for run in flat(records))
 
 
 def question(study: Study, records: dict) -> str:
-    """What a study asks, and of which data."""
+    """Return what a study asks, and of which data."""
     return f'{study.question.rstrip("?")}, on {describe_budget(records).split(",")[0]}?'
 
 
 def tables() -> str:
-    """All that was measured of the methods, with AP curves."""
+    """Return all that was measured of the methods, with AP curves."""
     parts = []
     for name, (study, records) in method_studies().items():
         parts += [f'## {name}', question(study, records), study_table(study, records)]
@@ -99,7 +96,7 @@ def tables() -> str:
 
 
 def summary() -> str:
-    """The same, in short: paper and measured; without what a tag keeps apart."""
+    """Return the same, in short: paper and measured; without what a tag keeps apart."""
     parts = []
     for study, records in method_studies().values():
         if is_apart(records):
@@ -112,7 +109,7 @@ def summary() -> str:
 
 
 def draw_curves_of_methods() -> None:
-    """The AP curves of those studies, for the page."""
+    """Draw the AP curves of those studies, for the page."""
     for name, (study, records) in method_studies().items():
         variants = [variant for variant in study.variants if variant in records]
         figure = draw_curves(records, variants, describe_budget(records))

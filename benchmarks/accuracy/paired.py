@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Trains the variants of a study at equal budget, seed by seed, and records each run.
+"""Train the variants of a study at equal budget, seed by seed, and record each run.
 
     python benchmarks/accuracy/paired.py methods_dino --seeds 0 1 2
     python benchmarks/accuracy/paired.py methods_dino --data data/mine --epochs 12
@@ -18,15 +18,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import recording
-from studies import CONFIGS, STUDIES
-from sweeping.options import add_sweep_options
-
-from mmdet_qrpaq.command_line import add_config_options, run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from benchmarks import recording
+from benchmarks.accuracy.studies import CONFIGS, STUDIES
+from mmdet_qrpaq.command_line import add_config_options, load_package, run
+from mmdet_qrpaq.records.provenance import ROOT
+from mmdet_qrpaq.records.results import write_json
+from mmdet_qrpaq.sweeps.options import add_sweep_options
 
 if TYPE_CHECKING:
-    from sweeping.plan import Run
+    from mmdet_qrpaq.sweeps.plan import Run
 
 RESULTS = recording.RESULTS / 'accuracy'
 # Settings in which the runs of one table differ.
@@ -50,7 +52,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--tag', help='keeps the records of another budget or machine apart'
     )
     parser.add_argument(
-        '--work-dir', type=Path, default=recording.ROOT / 'work_dirs' / 'accuracy'
+        '--work-dir', type=Path, default=ROOT / 'work_dirs' / 'accuracy'
     )
     args = parser.parse_args(argv)
     known = STUDIES[args.study].variants
@@ -61,17 +63,16 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def folder_name(args: argparse.Namespace, study: str | None = None) -> str:
-    """What the records of a command, or of another study like it, lie in."""
+    """Name what the records of a command, or of another study like it, lie in."""
     parts = [study or args.study, args.data and Path(args.data).name, args.tag]
     return '_'.join(re.sub(r'\W+', '_', part) for part in parts if part)
 
 
 def plan_study(args: argparse.Namespace) -> list['Run']:
-    """The runs, seed by seed, so that a study stopped early compares all variants."""
-    from sweeping.command import scale_of
-    from sweeping.plan import plan_run
-
+    """Plan seed by seed, so that a study stopped early compares all variants."""
     from mmdet_qrpaq.runtime.configs import parse_settings
+    from mmdet_qrpaq.sweeps.plan import plan_run
+    from mmdet_qrpaq.sweeps.scale import Scale
 
     study = STUDIES[args.study]
     settings = parse_settings(args.cfg_options)
@@ -79,7 +80,7 @@ def plan_study(args: argparse.Namespace) -> list['Run']:
     for seed in dict.fromkeys(args.seeds):
         for variant in dict.fromkeys(args.variants or study.variants):
             options = {**settings, 'model': study.variants[variant]}
-            leaf, scale = str(CONFIGS / study.leaf), scale_of(args)
+            leaf, scale = str(CONFIGS / study.leaf), Scale.of(args)
             runs.append(plan_run(variant, seed, leaf, scale, args.data, options))
             # As it is recorded: without this machine's folders, and with the study.
             runs[-1].leaf = study.leaf
@@ -95,9 +96,8 @@ def require_same_budget(runs: list['Run'], folder: Path) -> None:
     Raises:
         ConfigError: A record of the folder differs in more than variant and seed.
     """
-    from sweeping.record import settings_of
-
     from mmdet_qrpaq.errors import ConfigError
+    from mmdet_qrpaq.sweeps.record import settings_of
 
     for path in sorted(folder.glob('*.json')):
         recorded = json.loads(path.read_text())['settings']
@@ -120,9 +120,7 @@ def take_over(runs: list['Run'], args: argparse.Namespace) -> None:
 
     Of the same tag: it keeps another machine, or a repetition, apart.
     """
-    from sweeping.record import read_digest
-
-    from mmdet_qrpaq.records.results import write_json
+    from mmdet_qrpaq.sweeps.record import read_digest
 
     recorded = {}
     for study in STUDIES:
@@ -136,25 +134,25 @@ def take_over(runs: list['Run'], args: argparse.Namespace) -> None:
         record = json.loads(source.read_text())
         record['settings'].update(planned.extra, variant=planned.variant)
         record['settings'].setdefault('trained_for', '/'.join(source.parts[-2:]))
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, record)
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs a study; exit status 1 if a run failed."""
+    """Run a study; exit status 1 if a run failed."""
     args = parse_args(argv)
 
-    from sweeping.command import drive
+    load_package()
+    from mmdet_qrpaq.sweeps.execution import run_sweep
 
     if args.data:
         args.data = str(Path(args.data).absolute())
     folder = folder_name(args)
     args.work_dir = args.work_dir.absolute() / folder
-    os.chdir(recording.ROOT)  # where the leaves expect their data
+    os.chdir(ROOT)  # where the leaves expect their data
     runs = plan_study(args)
     require_same_budget(runs, RESULTS / folder)
     take_over(runs, args)
-    drive(runs, args, RESULTS / folder, args.work_dir, again='--tag')
+    run_sweep(runs, args, RESULTS / folder, args.work_dir, again='--tag')
 
 
 if __name__ == '__main__':

@@ -46,7 +46,7 @@ def methods(
     routing: dict | None = None,
     loss_cls: dict | None = VARIFOCAL,
 ) -> dict:
-    """The model settings of a host with some of the methods.
+    """Return the model settings of a host with some of the methods.
 
     Args:
         host: As in the class names: `DINO`.
@@ -65,7 +65,7 @@ def methods(
 
 
 def all_methods(host: str) -> dict[str, dict]:
-    """The host, each method alone, and together."""
+    """Return the host, each method alone, and together."""
     return {
         'host': {},
         'P': methods(host, patterns=PATTERNS),
@@ -77,14 +77,14 @@ def all_methods(host: str) -> dict[str, dict]:
 
 
 def routed(policy: dict, gradient: str, init: str = 'random', **others) -> dict:
-    """QR-DINO with another way to route."""
+    """Return QR-DINO with another way to route."""
     router = dict(EEQR['router'], init=init)
     settings = dict(EEQR, policy=policy, gradient=gradient, router=router, **others)
     return methods('DINO', routing=settings)
 
 
 def paq(hidden_dims: int = 64, loss_cls: dict | None = VARIFOCAL, **quality) -> dict:
-    """PaQ-DINO with other settings of P, of the assigner, or of Q."""
+    """Return PaQ-DINO with other settings of P, of the assigner, or of Q."""
     confidence = quality.pop('confidence', QUALITY['assigner']['confidence'])
     assigner = dict(QUALITY['assigner'], confidence=confidence)
     return methods(

@@ -22,23 +22,24 @@ from pathlib import Path
 
 from rich.progress import track
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import recording  # one folder up
-
-from mmdet_qrpaq.command_line import run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from benchmarks import recording
+from mmdet_qrpaq.command_line import load_package, run
+from mmdet_qrpaq.records.provenance import ROOT, describe_environment
 
 LEAF = 'paq_deformable_detr_pp_r50_12e_masks.py'
 
 
 def parse() -> argparse.Namespace:
-    """The command line, checked."""
+    """Return the command line, checked."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         'config',
         nargs='?',
-        default=str(recording.ROOT / 'configs' / LEAF),
+        default=str(ROOT / 'configs' / LEAF),
         help=f'a leaf with masks ({LEAF})',
     )
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
@@ -67,16 +68,17 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measures at each batch size and writes the result."""
+    """Measure at each batch size and write the result."""
     args = parse()
 
+    load_package()
     import torch
-    from masks_timing import build_pair, measure, training_memory
     from mmengine.logging import MMLogger
 
+    from benchmarks.speed.masks_timing import build_pair, measure, training_memory
     from mmdet_qrpaq.runtime.configs import read_config
 
-    environment = recording.describe_environment(args.device)
+    environment = describe_environment(args.device)
     MMLogger.get_current_instance().setLevel('WARNING')
     cfg = read_config(args.config)
     boxes, with_masks = build_pair(cfg, args.device)

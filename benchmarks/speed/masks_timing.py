@@ -30,7 +30,7 @@ WARM_UP = 1
 def build_pair(
     cfg: Config, device: str
 ) -> tuple[DetectionTransformer, DetectionTransformer]:
-    """Box-only and with masks, with the same weights.
+    """Return box-only and with masks, with the same weights.
 
     Raises:
         ConfigError: If the config has no mask branch.
@@ -51,7 +51,7 @@ def build_pair(
 
 
 def predict(detector: DetectionTransformer, inputs: Tensor) -> list[DetDataSample]:
-    """Detections of pictures (bs, 3, h, w) without padding, at their size."""
+    """Return detections of pictures (bs, 3, h, w) without padding, at their size."""
     shape = tuple(inputs.shape[-2:])
     meta = dict(img_shape=shape, batch_input_shape=shape, ori_shape=shape)
     samples = [DetDataSample(metainfo=meta) for _ in inputs]
@@ -61,7 +61,7 @@ def predict(detector: DetectionTransformer, inputs: Tensor) -> list[DetDataSampl
 def check_equal(
     boxes: DetectionTransformer, with_masks: DetectionTransformer, inputs: Tensor
 ) -> int:
-    """Masks per picture, if the branch changes no box.
+    """Return masks per picture, if the branch changes no box.
 
     Raises:
         RuntimeError: If it does.
@@ -80,7 +80,7 @@ def measure(
     inputs: Tensor,
     repeats: int,
 ) -> dict:
-    """Seconds of both, and their ratio."""
+    """Return seconds of both, and their ratio."""
     num_masks = check_equal(boxes, with_masks, inputs)
     turns = dict(boxes=boxes, masks=with_masks)
     seconds = {turn: [] for turn in turns}
@@ -101,7 +101,7 @@ def measure(
 
 
 def make_objects(count: int, height: int, width: int, num_classes: int) -> InstanceData:
-    """Random rectangles that fill their boxes."""
+    """Return random rectangles that fill their boxes."""
     draw = torch.rand(count, 2, 2).sort(1).values.flatten(1)
     boxes = (draw * torch.tensor([width - 2, height - 2] * 2)).floor()
     boxes[:, 2:] += 1
@@ -118,7 +118,7 @@ def make_objects(count: int, height: int, width: int, num_classes: int) -> Insta
 def training_memory(
     detectors: dict[str, DetectionTransformer], inputs: Tensor, count: int
 ) -> dict:
-    """Bytes of a training step with so many objects, by name of a detector."""
+    """Return bytes of a training step with so many objects, by name of a detector."""
     height, width = inputs.shape[-2:]
     shape = (height, width)
     meta = dict(img_shape=shape, batch_input_shape=shape, ori_shape=shape)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Times whole models against their host, stage by stage: predicting and training.
+"""Time whole models against their host, stage by stage: predicting and training.
 
 Writes benchmarks/results/model_speed_<family>_<device>.json, and a picture of how time
 grows.
@@ -27,10 +27,11 @@ from typing import NamedTuple
 
 from rich.progress import Progress
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import recording  # one folder up
-
-from mmdet_qrpaq.command_line import run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from benchmarks import recording
+from mmdet_qrpaq.command_line import load_package, run
+from mmdet_qrpaq.records.provenance import describe_environment
 
 # Leaves that differ in their method alone; the first is the host.
 FAMILIES = dict(
@@ -66,7 +67,7 @@ class Case(NamedTuple):
 
 
 def cases(args: argparse.Namespace) -> Iterator[Case]:
-    """The grid, then what grows."""
+    """Return the grid, then what grows."""
     for queries in args.queries:
         for batch in args.batches:
             for amp in (False, True) if args.amp else (False,):
@@ -81,7 +82,7 @@ def cases(args: argparse.Namespace) -> Iterator[Case]:
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command line, checked."""
+    """Return the command line, checked."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -108,7 +109,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def measured_before(path: Path, settings: dict, environment: dict) -> list[dict]:
-    """Cases of the file, whose command is noted before this one's.
+    """Return cases of the file, whose command is noted before this one's.
 
     Raises:
         ConfigError: They are of other settings, other code or another machine.
@@ -134,14 +135,15 @@ def main(argv: list[str] | None = None) -> None:
     """Measure every case, write and draw."""
     args = parse(argv)
 
+    load_package()
     import torch
     from mmengine.logging import MMLogger
-    from models_table import draw_growth
-    from models_timing import build, measure, steps
 
+    from benchmarks.speed.models_table import draw_growth
+    from benchmarks.speed.models_timing import build, measure, steps
     from mmdet_qrpaq.errors import ConfigError
 
-    environment = recording.describe_environment(args.device)
+    environment = describe_environment(args.device)
     MMLogger.get_current_instance().setLevel('WARNING')
     family, size = FAMILIES[args.family], tuple(args.size)
     settings = dict(

@@ -1,16 +1,17 @@
-"""Table and picture of what ``models.py`` measured."""
+"""Table and figure of what `models.py` measured."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from mmdet_qrpaq.analysis.cost.timing import STAGES, summary
+from mmdet_qrpaq.records.tables import markdown
 
 MODES = dict(predict='predicting', train='training step')
-VARIED = dict(queries='queries', objects='objects in a picture')
+VARIED = dict(queries='queries', objects='objects in an image')
 
 
 def models_table(result: dict) -> str:
-    """Milliseconds of each model and stage, ratios to the host, for the grid."""
+    """Return milliseconds of each model and stage, ratios to the host, for the grid."""
     grid = [case for case in result['measured'] if case['series'] == 'grid']
     tables = []
     for mode, title in MODES.items():
@@ -23,7 +24,7 @@ def models_table(result: dict) -> str:
         stages = [stage for stage in STAGES if stage in seen]
         head = ['queries', 'batch', 'precision', 'model', 'ms', 'times the host']
         head += ['memory, MB', *(f'{stage}, ms' for stage in stages)]
-        rows = [head, ['---'] * len(head)]
+        rows = []
         for case in grid:
             for name, cost in case[mode].items():
                 low, high = cost['ratio']['quartiles']
@@ -40,18 +41,17 @@ def models_table(result: dict) -> str:
                         *(milliseconds(cost['stages'].get(s)) for s in stages),
                     ]
                 )
-        table = '\n'.join(f'| {" | ".join(row)} |' for row in rows)
-        tables.append(f'**{title}**\n\n{table}')
+        tables.append(f'**{title}**\n\n{markdown(head, rows)}')
     return '\n\n'.join(tables)
 
 
 def milliseconds(seconds: float | None) -> str:
-    """A cell; '-' for a stage that a model does not have."""
+    """Return a cell; '-' for a stage that a model does not have."""
     return '-' if seconds is None else f'{1000 * seconds:.1f}'
 
 
 def draw_growth(measured: list[dict], settings: dict) -> Figure:
-    """Median time and quartiles against queries and objects, a line a model."""
+    """Draw median time and quartiles against queries and objects, a line a model."""
     series = [
         name for name in VARIED if any(case['series'] == name for case in measured)
     ]

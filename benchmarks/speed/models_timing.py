@@ -1,4 +1,4 @@
-"""Times predicting and training of whole models, interleaved, stage by stage.
+"""Time predicting and training of whole models, interleaved, stage by stage.
 
 Called by ``models.py``, which has the protocol.
 """
@@ -6,7 +6,6 @@ Called by ``models.py``, which has the protocol.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import recording
 import torch
 from mmdet.models import DetectionTransformer
 from mmdet.structures import DetDataSample
@@ -22,16 +21,17 @@ from mmdet_qrpaq.analysis.cost.timing import (
     summary,
     training_seams,
 )
+from mmdet_qrpaq.records.provenance import ROOT
 from mmdet_qrpaq.runtime.building import build_untrained
 from mmdet_qrpaq.runtime.configs import read_config
 
 if TYPE_CHECKING:
-    from models import Case
+    from benchmarks.speed.models import Case
 
 
 def build(leaf: str, queries: int, device: str) -> DetectionTransformer:
-    """A leaf's detector with so many queries, and patterns to go with them."""
-    cfg = read_config(str(recording.ROOT / 'configs' / f'{leaf}.py'))
+    """Return a leaf's detector with so many queries, and patterns to go with them."""
+    cfg = read_config(str(ROOT / 'configs' / f'{leaf}.py'))
     cfg.model.num_queries = queries
     if cfg.model.get('pattern_query'):
         # PaQ-DETR Sec. 4.1: 50 for 300, 150 for 900; width as in the leaves of both.
@@ -43,7 +43,7 @@ def build(leaf: str, queries: int, device: str) -> DetectionTransformer:
 def make_batch(
     case: 'Case', size: tuple[int, int], num_classes: int, device: str
 ) -> tuple[torch.Tensor, list[DetDataSample]]:
-    """Pictures of noise, and objects of 5 to 20 % of their sides."""
+    """Return images of noise, and objects of 5 to 20 % of their sides."""
     rng = torch.Generator().manual_seed(0)
     inputs = torch.randn(case.batch, 3, *size, generator=rng).to(device)
     meta = dict(
@@ -67,7 +67,7 @@ def make_batch(
 def predict(
     detector: DetectionTransformer, batch: tuple, clock: StageClock, amp: bool
 ) -> None:
-    """Normalised pictures to boxes."""
+    """Predict: normalised images to boxes."""
     with torch.no_grad(), autocast(batch, amp):
         detector.predict(*batch, rescale=False)
 
@@ -75,7 +75,7 @@ def predict(
 def train(
     detector: DetectionTransformer, batch: tuple, clock: StageClock, amp: bool
 ) -> None:
-    """Losses and gradients."""
+    """Compute losses and gradients."""
     detector.zero_grad(set_to_none=True)
     with autocast(batch, amp):
         loss, _ = detector.parse_losses(detector.loss(*batch))
@@ -84,7 +84,7 @@ def train(
 
 
 def autocast(batch: tuple, amp: bool) -> torch.autocast:
-    """Half precision as each device has it."""
+    """Return half precision as each device has it."""
     kind = batch[0].device.type
     dtype = torch.float16 if kind == 'cuda' else torch.bfloat16
     return torch.autocast(kind, dtype=dtype, enabled=amp)
@@ -97,7 +97,7 @@ def measure(
     repeats: int,
     advance: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
-    """Predicting and training of all models in one case; the first is the host."""
+    """Time predicting and training of all models in one case, the host first."""
     host = next(iter(detectors.values()))
     device = next(host.parameters()).device.type
     batch = make_batch(case, size, host.bbox_head.num_classes, device)
@@ -142,5 +142,5 @@ def measure(
 
 
 def steps(num_models: int, repeats: int) -> int:
-    """How often `measure` calls ``advance``."""
+    """Return how often `measure` calls ``advance``."""
     return 2 * (num_models + repeats)

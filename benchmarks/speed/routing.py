@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Times query routing against the host without it (QR-DETR Sec. 5).
+"""Time query routing against the host without it (QR-DETR Sec. 5).
 
 Writes benchmarks/results/routing_speed_<device>.json. Protocol:
 
@@ -25,10 +25,11 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import recording  # one folder up
-
-from mmdet_qrpaq.command_line import run
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from benchmarks import recording
+from mmdet_qrpaq.command_line import load_package, run
+from mmdet_qrpaq.records.provenance import describe_environment
 
 # Upstream's config, and our detector of it.
 HOSTS = dict(
@@ -46,7 +47,7 @@ HOSTS = dict(
 
 
 def parse() -> argparse.Namespace:
-    """The command line, checked."""
+    """Return the command line, checked."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -74,14 +75,16 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measures each host at each batch size and writes the result."""
+    """Measure each host at each batch size and write the result."""
     args = parse()
 
+    load_package()
     import torch
     from mmengine.logging import MMLogger
-    from timing import SHARES, build_pair, measure, steps
 
-    environment = recording.describe_environment(args.device)
+    from benchmarks.speed.timing import SHARES, build_pair, measure, steps
+
+    environment = describe_environment(args.device)
     MMLogger.get_current_instance().setLevel('WARNING')
     total = steps(args.repeats, args.whole_repeats)
     measured = {}

@@ -1,4 +1,4 @@
-"""Times the decoder of a host with and without query routing, interleaved.
+"""Time the decoder of a host with and without query routing, interleaved.
 
 Called by ``routing.py``, which has the protocol.
 """
@@ -65,7 +65,7 @@ class RandomQueries:
 def build_pair(
     config: str, detector: str, device: str
 ) -> tuple[DetectionTransformer, DetectionTransformer]:
-    """The host and the routed model, which has the host's weights.
+    """Return the host and the routed model, which has the host's weights.
 
     Args:
         config: Of the host.
@@ -83,14 +83,14 @@ def build_pair(
 
 
 def entering(share: float, num_queries: int) -> int:
-    """Whole queries of a share."""
+    """Return a share in whole queries."""
     return max(1, round(share * num_queries))
 
 
 def set_variant(
     routed: DetectionTransformer, variant: Variant, batch: int, device: torch.device
 ) -> None:
-    """Routes with the executor and the number of queries of the variant.
+    """Route with the executor and the number of queries of the variant.
 
     Each layer has its own draw, the same in every variant.
     """
@@ -110,7 +110,7 @@ def set_variant(
 def run_whole(
     host: DetectionTransformer, inputs: Tensor, samples: list[DetDataSample]
 ) -> tuple[float, dict]:
-    """Seconds of a prediction outside the decoder, and the decoder's inputs."""
+    """Return seconds of a prediction outside the decoder, and the decoder's inputs."""
     seen = {}
 
     def forward_decoder(**decoder_inputs) -> dict:
@@ -129,7 +129,7 @@ def run_whole(
 
 
 def last_queries(detector: DetectionTransformer, decoder_inputs: dict) -> Tensor:
-    """The decoder's last hidden states."""
+    """Return the decoder's last hidden states."""
     return detector.forward_decoder(**decoder_inputs)['hidden_states'][-1]
 
 
@@ -138,7 +138,7 @@ def check_equal(
     routed: DetectionTransformer,
     decoder_inputs: dict,
 ) -> float:
-    """Largest difference between executors, and to the host where all queries enter.
+    """Return the largest difference of executors, and to the host where all enter.
 
     Raises:
         RuntimeError: If it is more than `TOLERANCE`: there is nothing to compare then.
@@ -160,7 +160,7 @@ def check_equal(
 
 
 def steps(repeats: int, whole_repeats: int) -> int:
-    """Steps of `measure`, warm-up included."""
+    """Return steps of `measure`, warm-up included."""
     return WARM_UP + repeats + 1 + whole_repeats
 
 
@@ -173,7 +173,7 @@ def measure(
     whole_repeats: int,
     advance: Callable[[], object] = lambda: None,
 ) -> dict:
-    """All variants on one batch.
+    """Time all variants on one batch.
 
     Args:
         inputs: (bs, 3, h, w), normalised pictures without padding.

@@ -1,8 +1,8 @@
 """What makes a leaf so small that it learns from nothing in minutes, as named parts.
 
 `tools/sweep.py --small` lays these over any leaf; what depends on the leaf (feature
-levels, share of patterns) is in `tools/sweeping/scale.py`. Batch norm is trained, since
-there is no pretrained backbone whose statistics it could keep.
+levels, share of patterns) is in `mmdet_qrpaq/sweeps/scale.py`. Batch norm is trained,
+since there is no pretrained backbone whose statistics it could keep.
 """
 
 small_ffn = dict(layer_cfg=dict(ffn_cfg=dict(feedforward_channels=512)))

@@ -41,7 +41,7 @@ def describe_environment(device: str | None = None) -> dict[str, Any]:
         'date': date.today().isoformat(),
         'commit': commit,
         'dirty': None if changes is None else bool(changes),
-        'command': shlex.join(['python', *sys.argv]),
+        'command': typed_command(),
         'python': platform.python_version(),
         'versions': dict(installed_versions(*MODULES), mmdet_qrpaq=__version__),
         'hardware': {
@@ -49,6 +49,11 @@ def describe_environment(device: str | None = None) -> dict[str, Any]:
             'cores': len(os.sched_getaffinity(0)),
         },
     }
+
+
+def typed_command() -> str:
+    """Return what starts this process again."""
+    return shlex.join(['python', *sys.argv])
 
 
 def describe_origin(**made_from: Any) -> dict[str, Any]:

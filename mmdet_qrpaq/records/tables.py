@@ -33,9 +33,22 @@ def plain(value: float | None, digits: int = 2) -> str:
     return '–' if value is None else f'{value:.{digits}f}'
 
 
-def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Write a table in Markdown."""
-    lines = [f'| {" | ".join(columns)} |', '|---' * len(columns) + '|']
+def markdown(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    words: Sequence[int] | None = None,
+) -> str:
+    """Write a table in Markdown.
+
+    Args:
+        words: Places of the columns that hold words; the others go to the right. None
+            leaves that to whoever shows the table.
+    """
+    rule = '|'.join(
+        '---' if words is None or place in words else '---:'
+        for place in range(len(columns))
+    )
+    lines = [f'| {" | ".join(columns)} |', f'|{rule}|']
     return '\n'.join([*lines, *(f'| {" | ".join(row)} |' for row in rows)])
 
 

@@ -1,7 +1,7 @@
 """What every run needs around the model: safe checkpoints, exact resume, checks.
 
 Importing this makes mmengine's checkpoints loadable under ``weights_only`` and
-registers :class:`ReproducibleRandomness`; :mod:`.cli` and :mod:`.preflight` are for the
+registers `ReproducibleRandomness`; `cli` and `preflight` are for the
 tools and imported by them.
 """
 

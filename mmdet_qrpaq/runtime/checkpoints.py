@@ -1,7 +1,7 @@
 """Loads mmengine's checkpoints while ``weights_only`` safety stays on.
 
 ``torch.load`` refuses every class it does not know. mmengine stores its log history
-(:class:`HistoryBuffer`, NumPy arrays) and best scores (NumPy scalars) beside the
+(`HistoryBuffer`, NumPy arrays) and best scores (NumPy scalars) beside the
 weights, so exactly these join torch's allow-list when ``mmdet_qrpaq`` is imported.
 """
 

@@ -1,6 +1,6 @@
 """Everything that can be wrong with a run's input, said before its first iteration.
 
-The tools call :func:`preflight` before they build a runner: no log is opened, no weight
+The tools call `preflight` before they build a runner: no log is opened, no weight
 downloaded, no data set loaded.
 """
 

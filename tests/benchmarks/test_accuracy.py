@@ -1,23 +1,16 @@
 """The paired benchmark: what it trains, and where it records it."""
 
 import json
-import sys
 
 import pytest
 from mmdet.registry import MODELS
 
+from benchmarks.accuracy import paired, studies
 from leaves import structure_only
 from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.sweeps.record import settings_of
 from tiny_hosts import REPOSITORY
 from tiny_runs import write_dataset
-
-sys.path[:0] = [
-    str(REPOSITORY / 'benchmarks'),
-    str(REPOSITORY / 'benchmarks' / 'accuracy'),
-]
-import paired  # noqa: E402
-import studies  # noqa: E402
-from sweeping.record import settings_of  # noqa: E402
 
 STUDIES = studies.STUDIES
 METHODS = ('methods_dino', 'methods_deformable')

@@ -3,21 +3,14 @@
 import copy
 import json
 import shlex
-import sys
 
 import jsonschema
 import pytest
 
+from benchmarks.accuracy import accuracy_tables, paired
 from check_each import check_each
+from mmdet_qrpaq.sweeps.record import SCHEMA
 from tiny_hosts import REPOSITORY
-
-sys.path[:0] = [
-    str(REPOSITORY / 'benchmarks'),
-    str(REPOSITORY / 'benchmarks' / 'accuracy'),
-]
-import accuracy_tables  # noqa: E402
-import paired  # noqa: E402
-from sweeping.record import SCHEMA  # noqa: E402
 
 RECORDS = sorted((REPOSITORY / 'benchmarks' / 'results' / 'accuracy').glob('*/*.json'))
 

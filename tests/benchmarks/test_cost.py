@@ -1,17 +1,12 @@
 """The cost of every row: what is compared with what, and the table beside the paper."""
 
 import json
-import sys
 
 import pytest
 from mmengine.config import Config
 
+from benchmarks import cost, cost_table
 from leaves import PAPER_LEAVES, read
-from tiny_hosts import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / 'benchmarks'))
-import cost  # noqa: E402
-import cost_table  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -77,7 +72,9 @@ def test_counting_is_done_once_for_each_model(monkeypatch):
         seen.append(shape)
         return Counted()
 
-    monkeypatch.setattr('mmdet_qrpaq.analysis.complexity.detector_complexity', count)
+    monkeypatch.setattr(
+        'mmdet_qrpaq.analysis.cost.complexity.detector_complexity', count
+    )
     rows = cost.count(leaves, (4, 5))
     assert seen == [(4, 5)] * 2
     assert rows['dino_r50_24e']['counted'] == rows['dino_r50_12e']['counted']

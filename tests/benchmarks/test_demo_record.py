@@ -1,27 +1,16 @@
 """What is recorded of the demo, and how it is shown."""
 
-import importlib.util
 import json
 
 import pytest
 
-from tiny_hosts import REPOSITORY
+from benchmarks import demo, pages
 
 SECONDS = dict(
     data=dict(wall=6.0, cpu=5.0),
     train=dict(wall=150.0, cpu=210.0),
     test=dict(wall=24.0, cpu=25.0),
 )
-
-
-def load(name, monkeypatch):
-    monkeypatch.syspath_prepend(str(REPOSITORY / 'benchmarks'))
-    # Under a name of its own: `tools/demo.py`, which it imports, is `demo`.
-    path = REPOSITORY / 'benchmarks' / f'{name}.py'
-    spec = importlib.util.spec_from_file_location(f'{name}_of_benchmarks', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -33,9 +22,8 @@ def measured(tmp_path, monkeypatch):
         ('val_predictions', dict(numbers=dict(score_threshold=0.31))),
     ):
         (tmp_path / f'{name}.json').write_text(json.dumps(content))
-    module = load('demo', monkeypatch)
-    monkeypatch.setattr(module, 'WORK_DIR', tmp_path)
-    return module.measured()
+    monkeypatch.setattr(demo, 'WORK_DIR', tmp_path)
+    return demo.measured()
 
 
 def test_times_and_threshold_are_recorded(measured):
@@ -46,7 +34,6 @@ def test_times_and_threshold_are_recorded(measured):
 
 
 def test_a_result_is_shown_with_times_and_an_older_one_without(measured, monkeypatch):
-    pages = load('pages', monkeypatch)
     result = json.loads((pages.RESULTS / 'demo_digits.json').read_text())
     rows = []
     for found in (measured, {k: v for k, v in measured.items() if k != 'seconds'}):

@@ -1,20 +1,14 @@
 """The benchmark of the mask branch: what it compares, and when it refuses to."""
 
 import json
-import sys
 
 import pytest
 import torch
 from mmengine.config import Config
 
+from benchmarks.speed import masks_timing as benchmark
 from mmdet_qrpaq.errors import ConfigError
-from tiny_hosts import MASKS, REPOSITORY, host_config
-
-sys.path[:0] = [
-    str(REPOSITORY / 'benchmarks'),
-    str(REPOSITORY / 'benchmarks' / 'speed'),
-]
-import masks_timing as benchmark  # noqa: E402
+from tiny_hosts import MASKS, host_config
 
 
 def pair():

@@ -6,10 +6,8 @@ import sys
 
 import pytest
 
+from benchmarks import mmcv_build
 from tiny_hosts import REPOSITORY
-
-sys.path.insert(0, str(REPOSITORY / 'benchmarks'))
-import mmcv_build  # noqa: E402
 
 
 def test_help_comes_without_torch():

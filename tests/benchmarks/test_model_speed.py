@@ -1,21 +1,13 @@
 """The benchmark of whole models: its cases, what it records, table and picture."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
+from benchmarks.speed import models, models_table, models_timing
 from mmdet_qrpaq.errors import ConfigError
 from tiny_hosts import REPOSITORY, build_host, build_upstream
-
-sys.path[:0] = [
-    str(REPOSITORY / 'benchmarks'),
-    str(REPOSITORY / 'benchmarks' / 'speed'),
-]
-import models  # noqa: E402
-import models_table  # noqa: E402
-import models_timing  # noqa: E402
 
 
 def test_the_cases_of_a_command():
@@ -119,7 +111,7 @@ def test_table_and_picture(measured):
     ]
     assert set(lines) == {'host', 'PaQ'}
     assert lines['PaQ'] == pytest.approx(np.array(expected))
-    assert predicting.get_xlabel() == 'objects in a picture'
+    assert predicting.get_xlabel() == 'objects in an image'
 
 
 def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
@@ -132,8 +124,8 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return case._asdict()
 
-    there = dict(models.recording.describe_environment(), commit='this', dirty=False)
-    monkeypatch.setattr(models.recording, 'describe_environment', lambda _: dict(there))
+    there = dict(models.describe_environment(), commit='this', dirty=False)
+    monkeypatch.setattr(models, 'describe_environment', lambda _: dict(there))
     monkeypatch.setattr(models_timing, 'build', lambda *_: None)
     monkeypatch.setattr(models_timing, 'measure', measure)
     command = ['--batches', '1', '2', '--queries', '300', '--growth', '--out', str(out)]
@@ -151,9 +143,7 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
     ):
         with monkeypatch.context() as patch:
             environment = dict(there, **other)
-            patch.setattr(
-                models.recording, 'describe_environment', lambda _, e=environment: e
-            )
+            patch.setattr(models, 'describe_environment', lambda _, e=environment: e)
             with pytest.raises(ConfigError, match='remove it, or give another --out'):
                 models.main([*command, *more])
         assert out.read_text() == before

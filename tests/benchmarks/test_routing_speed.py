@@ -6,15 +6,9 @@ import sys
 import pytest
 import torch
 
-from tiny_hosts import NUM_QUERIES, REPOSITORY, build_host, build_upstream
-
-sys.path[:0] = [
-    str(REPOSITORY / 'benchmarks'),
-    str(REPOSITORY / 'benchmarks' / 'speed'),
-]
-import pages  # noqa: E402
-import routing  # noqa: E402
-import timing  # noqa: E402
+from benchmarks import pages
+from benchmarks.speed import routing, timing
+from tiny_hosts import NUM_QUERIES, build_host, build_upstream
 
 
 @pytest.fixture

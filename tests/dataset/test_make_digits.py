@@ -10,12 +10,12 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+import digit_dataset
+import digit_scenes
+import make_digits
+from digit_scenes import DatasetError
+
 TOOL = Path(__file__).parents[2] / 'tools' / 'dataset' / 'make_digits.py'
-sys.path.insert(0, str(TOOL.parent))
-import digit_dataset  # noqa: E402
-import digit_scenes  # noqa: E402
-import make_digits  # noqa: E402
-from digit_scenes import DatasetError  # noqa: E402
 
 SETTINGS = dict(
     num_train=12, num_val=6, size=96, objects=[1, 3], digit_size=[20, 40], seed=3

@@ -10,17 +10,16 @@ from pathlib import Path
 
 import pytest
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
-sys.path.insert(0, str(TOOLS))
-
-from bootstrap_lib import (  # noqa: E402
+from bootstrap_lib import (
     environment,
     mmcv_wheel,
     packages,
     roads,
     running,
 )
-from mmdet_qrpaq._compat import FAMILIES, _numbers  # noqa: E402
+from mmdet_qrpaq._compat import FAMILIES, _numbers
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 
 @pytest.mark.parametrize(
@@ -109,14 +108,16 @@ def test_interrupt_ends_grandchildren(tmp_path, monkeypatch):
 def test_second_setup_waits_for_the_first(tmp_path):
     lock = tmp_path / 'lock'
     code = (
-        f'import sys; sys.path.insert(0, {str(TOOLS)!r})\n'
         'from pathlib import Path\n'
         'from bootstrap_lib.running import exclusive\n'
         f'with exclusive(Path({str(lock)!r}), "it"): print("got it", flush=True)\n'
     )
     with running.exclusive(lock, 'it'):
         other = subprocess.Popen(
-            [sys.executable, '-c', code], stdout=subprocess.PIPE, text=True
+            [sys.executable, '-c', code],
+            env={**os.environ, 'PYTHONPATH': str(TOOLS)},
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert 'waiting' in other.stdout.readline()
         assert other.poll() is None

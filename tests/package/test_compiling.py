@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'tools'))
-
-from bootstrap_lib import compiling, mmcv_wheel, running  # noqa: E402
+from bootstrap_lib import compiling, mmcv_wheel, running
 
 
 def test_users_flags_stay(monkeypatch):

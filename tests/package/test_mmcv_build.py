@@ -16,10 +16,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / 'tools'))
-
-from bootstrap_lib import compiling, mmcv_wheel, running, unity  # noqa: E402
+from bootstrap_lib import compiling, mmcv_wheel, running, unity
 
 SETUP = """
 from glob import glob

@@ -1,13 +1,8 @@
 """Which of mmcv's sources are compiled as one: never two that disturb each other."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'tools'))
-
-from bootstrap_lib import unity  # noqa: E402
+from bootstrap_lib import unity
 
 
 def sources(folder, files):

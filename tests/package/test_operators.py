@@ -12,13 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
-sys.path.insert(0, str(TOOLS))
-
-from bootstrap_lib import packages, roads, standin_wheel  # noqa: E402
-from bootstrap_lib.environment import Environment  # noqa: E402
-from bootstrap_lib.mmcv_wheel import MmcvInstaller  # noqa: E402
-from bootstrap_lib.running import SetupError  # noqa: E402
+from bootstrap_lib import packages, roads, standin_wheel
+from bootstrap_lib.environment import Environment
+from bootstrap_lib.mmcv_wheel import MmcvInstaller
+from bootstrap_lib.running import SetupError
 
 
 @pytest.fixture

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
-sys.path.insert(0, str(TOOLS))
+from bootstrap_lib import roads, standin_wheel
+from bootstrap_lib.environment import Environment
+from bootstrap_lib.running import SetupError
 
-from bootstrap_lib import roads, standin_wheel  # noqa: E402
-from bootstrap_lib.environment import Environment  # noqa: E402
-from bootstrap_lib.running import SetupError  # noqa: E402
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 
 STANDIN = {'mmcv-lite': '2.1.0', standin_wheel.NAME: standin_wheel.VERSION}
 

@@ -1,22 +1,18 @@
 """One sentence for whatever is wrong with a config file or its overrides."""
 
 import argparse
-import sys
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
+from mmdet_qrpaq.command_line import add_config_options
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.configs import (
     format_configs_once,
     parse_settings,
     read_config,
 )
-from tiny_runs import TOOLS
-
-sys.path.insert(0, str(TOOLS))
-from mmdet_qrpaq.command_line import add_config_options  # noqa: E402
 
 HOST = 'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py'
 

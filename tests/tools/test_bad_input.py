@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmdet_qrpaq.command_line import run
 from mmdet_qrpaq.errors import ConfigError
 from tiny_runs import TOOLS, run_tool
-
-sys.path.insert(0, str(TOOLS))
-from mmdet_qrpaq.command_line import run  # noqa: E402
 
 
 def sentence(tool: str, arguments: list, capsys: pytest.CaptureFixture) -> str:

@@ -1,6 +1,7 @@
 """The demo's bookkeeping: what is done again, what is kept, how it stops."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+import demo
+import demo_report
+from demo_progress import TrainingProgress
+from demo_record import Record, fingerprint
+
 TOOLS = Path(__file__).parents[2] / 'tools'
-sys.path.insert(0, str(TOOLS))
-import demo  # noqa: E402
-import demo_report  # noqa: E402
-from demo_progress import TrainingProgress  # noqa: E402
-from demo_record import Record, fingerprint  # noqa: E402
 
 METRICS = {f'coco/{key}': 0.5 for key in demo_report.METRICS} | {
     'coco/bbox_mAP_l': -1.0,
@@ -302,12 +303,14 @@ def test_interrupt_ends_the_whole_family(tmp_path):
     )
     parent = (
         'from pathlib import Path\n'
-        f'import signal, sys; sys.path.insert(0, {str(TOOLS)!r}); import demo\n'
+        'import demo, signal, sys\n'
         'signal.signal(signal.SIGINT, demo.interrupt)\n'
         f'try: demo.call(["-c", {family!r}], Path({str(tmp_path / "x.log")!r}), "x")\n'
         'except KeyboardInterrupt: sys.exit(130)\n'
     )
-    process = subprocess.Popen([sys.executable, '-c', parent])
+    process = subprocess.Popen(
+        [sys.executable, '-c', parent], env={**os.environ, 'PYTHONPATH': str(TOOLS)}
+    )
     for _ in range(200):
         if (tmp_path / 'pid').exists() and (tmp_path / 'pid').read_text():
             break

@@ -15,8 +15,8 @@ from tiny_hosts import REPOSITORY
 from tiny_runs import load_tool
 
 SLOW = {
-    *('torch', 'mmengine', 'mmcv', 'mmdet', 'mmdet_qrpaq', 'matplotlib', 'sklearn'),
-    *('scipy', 'pandas', 'pycocotools', 'cv2', 'skimage', 'numpy'),
+    *('torch', 'mmengine', 'mmcv', 'mmdet', 'matplotlib', 'sklearn', 'scipy'),
+    *('pandas', 'pycocotools', 'cv2', 'skimage', 'numpy', 'submitit'),
 }
 SCRIPTS = [
     str(path.relative_to(REPOSITORY))

@@ -1,19 +1,16 @@
 """Which runs a sweep has, and what its options do to their configs."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.sweeps import data as sweep_data
+from mmdet_qrpaq.sweeps.plan import plan_run, plan_sweep
+from mmdet_qrpaq.sweeps.scale import Scale, longest_side
 from tiny_hosts import REPOSITORY
-from tiny_runs import CLASSES, CONFIG, TOOLS, write_dataset
-
-sys.path.insert(0, str(TOOLS))
-from sweeping import data as sweep_data  # noqa: E402
-from sweeping.plan import plan_run, plan_sweep  # noqa: E402
-from sweeping.scale import Scale, longest_side  # noqa: E402
+from tiny_runs import CLASSES, CONFIG, write_dataset
 
 PATTERNS = 'model.pattern_query.num_patterns'
 HOSTS = {

@@ -13,84 +13,12 @@ from unittest import mock
 import jsonschema
 import pytest
 
+import mmdet_qrpaq
 from mmdet_qrpaq.errors import ConfigError
-from tiny_runs import CONFIG, TOOLS, run_tool, write_dataset
-
-sys.path.insert(0, str(TOOLS))
-from sweeping import command, environment, execution, job  # noqa: E402
-from sweeping.record import SCHEMA, measure  # noqa: E402
-
-# Stands in for tools/train.py: two validations, a checkpoint, and what mmengine logs.
-TRAIN = """
-import json, pathlib, signal, sys, time
-config, folder = sys.argv[1], pathlib.Path(sys.argv[3])
-with (folder / 'starts').open('a') as starts:
-    starts.write('train ')
-settings = {}
-exec(pathlib.Path(config).read_text(), settings)
-queries = settings['model']['num_queries']
-if queries == 13:
-    sys.exit('error: unlucky')
-if queries == 99 and not (folder / 'again').exists():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(time.sleep(1)))
-    (folder / 'again').touch()
-    time.sleep(60)
-print('Epoch(train)  [1][ 1/2]')
-log = folder / '20300101_000000' / 'vis_data'
-log.mkdir(parents=True, exist_ok=True)
-ap = {'coco/bbox_mAP' + end: queries / 100 for end in ('', '_50', '_75', '_s', '_m')}
-ap['coco/bbox_mAP_l'] = -1.0
-entries = []
-for epoch in (1, 2):
-    loss = float('nan') if queries == 66 else 3.0 - epoch
-    train = dict(epoch=epoch, iter=2 * epoch, loss=loss, time=epoch, memory=512)
-    entries += [train, dict(ap, step=epoch, **{'routing/d0.layer': 4.0})]
-if queries == 77:
-    entries.pop()
-(log / 'scalars.json').write_text(chr(10).join(map(json.dumps, entries)))
-for name in ('epoch_1.pth', 'epoch_2.pth'):
-    (folder / name).write_text('')
-(folder / 'last_checkpoint').write_text('elsewhere/epoch_2.pth')
-"""
-# tools/test.py: the metrics of the trained model.
-TEST = """
-import json, pathlib, sys
-folder = pathlib.Path(sys.argv[4]) / '20300101_000001'
-folder.mkdir(parents=True)
-ap = {'coco/bbox_mAP' + end: 0.5 for end in ('', '_50', '_75', '_s', '_m', '_l')}
-(folder / 'x.json').write_text(json.dumps(ap))
-"""
-MEASURE = """
-import json, pathlib, sys
-assert pathlib.Path(sys.argv[2]).exists(), sys.argv[2]
-found = dict(num_queries=8, gini=0.25, gini_confident=None, iteration=4)
-pathlib.Path(sys.argv[3]).write_text(json.dumps(dict(found, AP_with_nms=0.1)))
-"""
-
-
-@pytest.fixture
-def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Run `tools/sweep.py` with other tools behind it; returns what it printed."""
-    tools = tmp_path / 'tools'
-    (tools / 'sweeping').mkdir(parents=True)
-    for name, text in (
-        ('train', TRAIN),
-        ('test', TEST),
-        ('sweeping/measure_model', MEASURE),
-    ):
-        (tools / f'{name}.py').write_text(text)
-    monkeypatch.setattr(job, 'TOOLS', tools)
-    monkeypatch.setattr(execution, 'POLL_S', 0.01)
-    write_dataset(tmp_path / 'data')
-    config = tmp_path / 'tiny.py'
-    config.write_text(CONFIG.format(classes=('a',), root=str(tmp_path / 'data')))
-
-    def run(*options: str, queries: tuple = (8, 9)) -> None:
-        grid = ['--grid', 'model.num_queries', *map(str, queries)]
-        run_tool('sweep', config, *grid, '--work-dir', tmp_path / 'out', *options)
-
-    run.out = tmp_path / 'out'
-    return run
+from mmdet_qrpaq.records import provenance
+from mmdet_qrpaq.sweeps import execution, executors, job
+from mmdet_qrpaq.sweeps.record import SCHEMA, measure
+from tiny_runs import CONFIG, run_tool, write_dataset
 
 
 def read(folder: Path, queries: int = 8, seed: int = 0) -> dict:
@@ -193,12 +121,10 @@ def test_a_folder_in_use_is_left_alone(sweep, capsys) -> None:
     """Also by the trainings of a sweep that was killed, which hold its lock."""
     folder = sweep.out / 'tiny_num_queries_8_seed0'
     folder.mkdir(parents=True)
-    held = job.Job(mock.Mock(length=1), folder, {})
-    with pytest.raises(SystemExit):
+    with job.locked(folder), pytest.raises(SystemExit):
         sweep()
     assert 'another process is still at work in' in capsys.readouterr().out
     assert read(sweep.out, 9) and not (folder / 'run.py').exists()
-    held.close()
     sweep()
     assert read(sweep.out, 8)
 
@@ -212,11 +138,11 @@ def test_a_file_system_without_locks_will_do(sweep, monkeypatch) -> None:
 
 def test_a_run_is_of_the_code_it_was_started_with(sweep, monkeypatch) -> None:
     """And says so if it went on with other code."""
-    now = execution.describe_environment()
+    now = job.describe_environment()
 
     def at(commit: str, dirty: bool) -> None:
         described = dict(now, commit=commit, dirty=dirty)
-        monkeypatch.setattr(execution, 'describe_environment', described.copy)
+        monkeypatch.setattr(job, 'describe_environment', described.copy)
 
     at('aaa', dirty=True)
     with pytest.raises(SystemExit):
@@ -235,15 +161,14 @@ def test_a_run_is_of_the_code_it_was_started_with(sweep, monkeypatch) -> None:
 def test_a_command_can_be_typed_again(monkeypatch) -> None:
     """Also one whose arguments have blanks in them."""
     monkeypatch.setattr(sys, 'argv', ['tools/x.py', 'two words', '--size=[1, 2]'])
-    told = environment.describe_environment()['command']
-    assert told == "python tools/x.py 'two words' '--size=[1, 2]'"
+    assert provenance.typed_command() == "python tools/x.py 'two words' '--size=[1, 2]'"
 
 
 def test_a_gpu_that_is_not_used_is_not_the_hardware(monkeypatch) -> None:
     monkeypatch.setattr('torch.cuda.is_available', lambda: True)
     monkeypatch.setattr('torch.cuda.get_device_name', lambda: 'a GPU')
-    assert environment.describe_environment()['hardware']['device'] == 'a GPU'
-    used = environment.describe_environment('cpu')['hardware']['device']
+    assert provenance.describe_environment()['hardware']['device'] == 'a GPU'
+    used = provenance.describe_environment('cpu')['hardware']['device']
     assert used not in ('a GPU', '')
 
 
@@ -260,11 +185,11 @@ def test_a_result_written_anew_is_no_change_of_code(tmp_path, monkeypatch) -> No
         '-c user.name=a -c user.email=a@b commit --quiet -m before',
     ):
         subprocess.run(['git', '-C', tmp_path, *arguments.split()], check=True)
-    monkeypatch.setattr(environment, 'ROOT', tmp_path)
+    monkeypatch.setattr(provenance, 'ROOT', tmp_path)
     result.write_text('after')
-    assert environment.describe_environment()['dirty'] is False
+    assert provenance.describe_environment()['dirty'] is False
     code.write_text('after')
-    assert environment.describe_environment()['dirty'] is True
+    assert provenance.describe_environment()['dirty'] is True
 
 
 def test_ctrl_c_ends_its_children_and_loses_nothing(sweep) -> None:
@@ -286,7 +211,7 @@ def test_ctrl_c_ends_its_children_and_loses_nothing(sweep) -> None:
     began = time.monotonic()
     with pytest.raises(SystemExit) as stop:
         sweep(queries=(8, 99))
-    assert stop.value.code == command.INTERRUPTED
+    assert stop.value.code == execution.INTERRUPTED
     assert time.monotonic() - began < 50  # the child would have slept for 60
     assert signal.getsignal(signal.SIGINT) is before
     assert read(sweep.out, 8)
@@ -313,22 +238,22 @@ def test_without_an_ap_there_is_no_record(tmp_path: Path) -> None:
 def test_jobs_share_the_cores_and_gpus_are_dealt_out(monkeypatch) -> None:
     monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
     monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(8)), raising=False)
-    assert execution.make_slots(3) == [{'OMP_NUM_THREADS': '2'}] * 3
+    assert executors.make_slots(3) == [{'OMP_NUM_THREADS': '2'}] * 3
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
-    assert execution.make_slots(1) == [{'OMP_NUM_THREADS': '1'}]
+    assert executors.make_slots(1) == [{'OMP_NUM_THREADS': '1'}]
     monkeypatch.setenv('OMP_NUM_THREADS', '4,2')  # OpenMP's for nested regions
-    assert execution.make_slots(1) == [{'OMP_NUM_THREADS': '8'}]
+    assert executors.make_slots(1) == [{'OMP_NUM_THREADS': '8'}]
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
-    monkeypatch.setattr(execution.torch.cuda, 'device_count', lambda: 3)
+    monkeypatch.setattr(executors.torch.cuda, 'device_count', lambda: 3)
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '4,5,7')
-    assert execution.make_slots(gpus=2) == [
+    assert executors.make_slots(gpus=2) == [
         {'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '4'},
         {'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '5'},
     ]
     monkeypatch.delenv('OMP_NUM_THREADS')
-    assert execution.make_slots(gpus=2)[0]['OMP_NUM_THREADS'] == '4'
-    with pytest.raises(ConfigError, match='--gpus is 4, and there are 3'):
-        execution.make_slots(gpus=4)
+    assert executors.make_slots(gpus=2)[0]['OMP_NUM_THREADS'] == '4'
+    with pytest.raises(ConfigError, match='4 GPUs are asked for, and there are 3'):
+        executors.make_slots(gpus=4)
 
 
 @pytest.mark.parametrize(
@@ -346,9 +271,35 @@ def test_jobs_share_the_cores_and_gpus_are_dealt_out(monkeypatch) -> None:
 def test_progress_is_read_from_the_log(
     tmp_path: Path, log: str, share: float, where: str
 ) -> None:
-    (tmp_path / job.LOG).write_text(log)
-    one = job.Job(mock.Mock(length=4), tmp_path, {})
+    (tmp_path / job.LOG).write_text('Epoch(train)  [1][ 1/100]  of a run before')
+    one = job.Job(mock.Mock(length=4), tmp_path, tmp_path / 'record.json', 1)
+    assert one.progress() is None
+    with (tmp_path / job.LOG).open('a') as file:
+        file.write(f'$ train\n{log}')
     assert one.progress() == (share, where)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason='its `python -m` looks around')
+def test_a_run_is_of_the_package_that_started_it(tmp_path: Path) -> None:
+    """Whatever lies where it is started, and whatever is installed."""
+    other = tmp_path / 'mmdet_qrpaq'
+    other.mkdir()
+    (other / '__init__.py').write_text('raise SystemExit("not this one")')
+    code = '__arguments_first__ = True; import mmdet_qrpaq; print(mmdet_qrpaq.__file__)'
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        cwd=tmp_path,
+        env={**os.environ, **job.package_path()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(done.stdout.strip()).samefile(mmdet_qrpaq.__file__)
+
+
+def test_an_installed_package_is_found_as_it_is(monkeypatch) -> None:
+    monkeypatch.setattr(job, 'BESIDE', job.HOME / 'mmdet_qrpaq' / '.mim')
+    assert job.package_path() == {}
 
 
 @pytest.mark.slow

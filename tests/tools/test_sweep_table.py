@@ -1,15 +1,9 @@
-"""The table and the picture of a sweep, against numbers worked out by hand."""
-
-import sys
+"""The table and the curves of a sweep, against numbers worked out by hand."""
 
 import pytest
 
-from tiny_runs import TOOLS
-
-sys.path.insert(0, str(TOOLS))
-from sweeping.command import describe_budget  # noqa: E402
-from sweeping.picture import draw_curves  # noqa: E402
-from sweeping.table import draw_up, mean_and_spread, t_interval  # noqa: E402
+from mmdet_qrpaq.sweeps.summary import describe_budget, draw_curves
+from mmdet_qrpaq.sweeps.table import comparison, mean_and_spread
 
 
 def record(variant: str, seed: int, ap: float, **more) -> dict:
@@ -41,19 +35,19 @@ def test_mean_and_sample_deviation(values: list, text: str) -> None:
 @pytest.mark.parametrize(
     ('differences', 'interval'),
     [
-        # Student's t for 95 %: 12.706 at one degree of freedom, 4.303 at two.
-        ([0.02, 0.04], (0.03 - 0.12706, 0.03 + 0.12706)),
-        ([1.0, 2.0, 3.0], (2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5)),
+        # Student's t for 95 %: 12.706 at one degree of freedom, 4.303 at two. Half an
+        # interval is t times the deviation over the root of the number.
+        ([0.02, 0.04], (0.03 - 12.706 * 0.01, 0.03 + 12.706 * 0.01)),
+        ([0.1, 0.2, 0.3], (0.2 - 4.3027 * 0.1 / 3**0.5, 0.2 + 4.3027 * 0.1 / 3**0.5)),
         ([0.1, 0.1, 0.1, 0.1], (0.1, 0.1)),
     ],
 )
 def test_interval_of_the_mean_difference(differences: list, interval: tuple) -> None:
-    assert t_interval(differences) == pytest.approx(interval, abs=1e-4)
-
-
-def test_one_difference_has_no_interval() -> None:
-    with pytest.raises(ValueError, match='two differences'):
-        t_interval([0.1])
+    host = {seed: record('host', seed, 0.3) for seed in range(len(differences))}
+    ours = {n: record('ours', n, 0.3 + more) for n, more in enumerate(differences)}
+    row = cells(comparison(dict(host=host, ours=ours)))[2]
+    low, high = interval
+    assert row[4].endswith(f' [{low:+.3f}, {high:+.3f}]')
 
 
 def test_the_table_by_hand() -> None:
@@ -69,7 +63,8 @@ def test_the_table_by_hand() -> None:
         run['measured'].update(routing=routing, gini=0.5, num_queries=60)
         run['measured']['peak_memory_mb'] = dict(resident=2048, cuda=512)
     paper = {'AP, paper': {'host': '50.3'}}
-    table = draw_up(dict(host=host, ours=ours), ['host', 'ours', 'other'], more=paper)
+    runs, variants = dict(host=host, ours=ours), ['host', 'ours', 'other']
+    table = comparison(runs, variants, more=paper)
     head, *rows = cells(table)
     # AP75 and the time of a step are in no record, and are left out.
     assert head == [
@@ -81,7 +76,7 @@ def test_the_table_by_hand() -> None:
         'Gini of query use',
         'peak memory, GB',
         'share entering, F / SA / CA',
-        'its spread over pictures',
+        'its spread over images',
         'decisions that differ',
         'AP, paper',
     ]
@@ -110,9 +105,7 @@ def test_the_table_by_hand() -> None:
     ]
     assert rows[2] == ['other', 'not run', *['-'] * 9]
 
-    head, _, row, _ = cells(
-        draw_up(dict(host=host, ours=ours), ['host', 'ours', 'other'], brief=True)
-    )
+    head, _, row, _ = cells(comparison(runs, variants, brief=True))
     assert head[1:3] == ['seeds', 'AP'] and head[-1] == 'Gini of query use'
     assert row[-2:] == ['+0.030 ± 0.014 [-0.097, +0.157]', '0.50 ± 0.00']
 
@@ -120,7 +113,7 @@ def test_the_table_by_hand() -> None:
 def test_what_duplicates_hide_is_compared_too() -> None:
     host = {seed: record('host', seed, 0.3, AP_with_nms=0.5) for seed in (0, 1)}
     ours = {seed: record('ours', seed, 0.2, AP_with_nms=0.6) for seed in (0, 1)}
-    head, _, row = cells(draw_up(dict(host=host, ours=ours)))
+    head, _, row = cells(comparison(dict(host=host, ours=ours)))
     place = head.index('the same with NMS')
     assert row[place] == '+0.100 ± 0.000 [+0.100, +0.100]'
     assert row[place - 1] == '-0.100 ± 0.000 [-0.100, -0.100]'
@@ -129,7 +122,7 @@ def test_what_duplicates_hide_is_compared_too() -> None:
 def test_one_common_seed_has_a_difference_but_no_interval() -> None:
     host = {0: record('host', 0, 0.3), 1: record('host', 1, 0.4)}
     ours = {1: record('ours', 1, 0.3), 2: record('ours', 2, 0.9)}
-    rows = cells(draw_up(dict(host=host, ours=ours)))
+    rows = cells(comparison(dict(host=host, ours=ours)))
     assert rows[2][4] == '-0.100 ± -'
 
 
@@ -139,7 +132,7 @@ def test_a_budget_is_told_by_variant_where_it_differs() -> None:
         name: {0: dict(settings=dict(budget, **other)), 1: dict(settings=budget)}
         for name, other in (('host', {}), ('PaQ', {}))
     }
-    same = 'd, 4 iterations of 2 pictures of 64 pixels (longest side)'
+    same = 'd, 4 iterations of 2 images of 64 pixels (longest side)'
     assert describe_budget(results) == same
     results['PaQ'][0]['settings']['batch_size'] = 8
     other = same.replace('of 2', 'of 8')

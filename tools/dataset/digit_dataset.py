@@ -10,6 +10,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from rich.progress import track
+
 from digit_scenes import (
     DatasetError,
     annotate,
@@ -18,7 +20,6 @@ from digit_scenes import (
     raster_side,
     read_photographs,
 )
-from rich.progress import track
 
 # Raise this when the drawing changes, so that older data sets are told apart.
 GENERATOR = 'digits-1'

@@ -4,7 +4,7 @@ import argparse
 
 
 def add_sweep_options(parser: argparse.ArgumentParser) -> None:
-    """Add seeds, data, budget and how many runs go on at a time."""
+    """Add seeds, data, budget, and where and how many at a time the runs are done."""
     parser.add_argument('--seeds', type=_count, nargs='+', default=[0], metavar='N')
     parser.add_argument(
         '--data',
@@ -23,19 +23,33 @@ def add_sweep_options(parser: argparse.ArgumentParser) -> None:
         '--image-size',
         type=_positive,
         metavar='PIXELS',
-        help='longest side of all pictures, instead of random sizes and crops',
+        help='longest side of all images, instead of random sizes and crops',
     )
     parser.add_argument('--batch-size', type=_positive, metavar='N')
+    parser.add_argument(
+        '--executor',
+        choices=['local', 'slurm'],
+        default='local',
+        help='where the runs are done: on this machine (local), or on a cluster',
+    )
     at_a_time = parser.add_mutually_exclusive_group()
     at_a_time.add_argument(
         '--jobs',
         type=_positive,
         default=1,
         metavar='N',
-        help='runs at a time, which share out the processor cores (1)',
+        help='runs at a time on this machine, which share out the processor cores (1)',
     )
     at_a_time.add_argument(
         '--gpus', type=_positive, metavar='N', help='one run at a time on each of N'
+    )
+    at_a_time.add_argument(
+        '--slurm',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='options of sbatch for each run of --executor slurm: time=MINUTES, and '
+        'what the cluster wants, e.g. partition=gpu cpus-per-task=8',
     )
 
 

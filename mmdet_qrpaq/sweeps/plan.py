@@ -13,10 +13,9 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.runtime.configs import parse_settings, read_config
-
-from .data import describe_data, leaf_of, use_data
+from ..errors import ConfigError
+from ..runtime.configs import parse_settings, read_config
+from .data import describe_data, only_dataset, use_data
 from .scale import Scale
 
 # What a run depends on besides the runner's own arguments.
@@ -72,7 +71,7 @@ class Run:
             for key, value in self.config.to_dict().items()
             if key in known and key not in PLACES
         }
-        root = leaf_of(self.config, 'train').get('data_root')
+        root = only_dataset(self.config, 'train').get('data_root')
         if root:
             settings = _without_root(settings, root.rstrip('/'))
         text = json.dumps([settings, self.data], sort_keys=True, default=str)
@@ -142,7 +141,7 @@ def _require_parts(cfg: Config, leaf: str) -> None:
     if 'max_epochs' not in cfg.train_cfg:
         raise ConfigError(
             f'config {leaf} has a train_cfg without max_epochs; a sweep needs a config '
-            'counted in epochs (--iterations changes that).'
+            'counted in epochs (and can count iterations then).'
         )
 
 
@@ -190,7 +189,7 @@ def _grid_options(grid: Sequence[str] | None) -> list[dict[str, Any]]:
     key, *values = grid
     if not values or '=' in key:
         raise ConfigError(
-            f'--grid {" ".join(grid)}: give a setting and its values, e.g. --grid '
+            f'grid {" ".join(grid)}: give a setting and its values, e.g. '
             'model.pattern_query.num_patterns 50 100 150.'
         )
-    return [parse_settings([f'{key}={value}'], '--grid') for value in values]
+    return [parse_settings([f'{key}={value}'], 'grid') for value in values]

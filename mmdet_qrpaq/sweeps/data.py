@@ -1,4 +1,4 @@
-"""Points a config to any folder in the COCO format, and tells folders apart."""
+"""Point a config to any folder in the COCO format; tell folders apart."""
 
 import hashlib
 from pathlib import Path
@@ -6,20 +6,20 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.runtime.annotations import read_annotations
-from mmdet_qrpaq.runtime.datasets import leaf_datasets
+from ..errors import ConfigError
+from ..runtime.annotations import read_annotations
+from ..runtime.datasets import leaf_datasets
 
-# A split's annotation file and pictures: all in one folder, or as docs/data.md has it.
+# A split's annotation file and images: all in one folder, or as docs/data.md has it.
 ANNOTATIONS = ('instances_{}.json', 'annotations/instances_{}.json')
-PICTURES = ('{}/', 'images/')
+IMAGES = ('{}/', 'images/')
 
 
 def use_data(cfg: Config, folder: str) -> None:
     """Train and evaluate on a folder: files, classes and their number, evaluators.
 
     The folder holds `instances_train.json` and `instances_val.json`, or both below
-    `annotations/`; pictures lie in `images/`, or in `train/` and `val/`. Augmentation
+    `annotations/`; images lie in `images/`, or in `train/` and `val/`. Augmentation
     stays the config's.
 
     Args:
@@ -33,7 +33,7 @@ def use_data(cfg: Config, folder: str) -> None:
         str(Path(folder, splits['train']['ann_file']))
     ).categories
     for split, files in splits.items():
-        leaf_of(cfg, split).update(
+        only_dataset(cfg, split).update(
             type='CocoDataset',
             data_root=f'{folder}/',
             metainfo=dict(classes=classes),
@@ -44,8 +44,8 @@ def use_data(cfg: Config, folder: str) -> None:
     for metric in [evaluators] if isinstance(evaluators, dict) else evaluators:
         if metric.type != 'CocoMetric':
             raise ConfigError(
-                f'--data needs the COCO metric, and val_evaluator is a {metric.type}; '
-                'choose another config.'
+                'other data needs the COCO metric, and val_evaluator is a '
+                f'{metric.type}; choose another config.'
             )
         metric.ann_file = f'{folder}/{splits["val"]["ann_file"]}'
 
@@ -53,20 +53,20 @@ def use_data(cfg: Config, folder: str) -> None:
 def describe_data(cfg: Config) -> dict[str, str]:
     """Return the data folder's name and short digests of its annotation files.
 
-    The files name the pictures. Where the folder lies is not part of it.
+    The files name the images. Where the folder lies is not part of it.
 
     Raises:
         ConfigError: An annotation file does not exist.
     """
-    root = leaf_of(cfg, 'train').get('data_root')
+    root = only_dataset(cfg, 'train').get('data_root')
     described = {'folder': Path(root).absolute().name if root else ''}
     for split in ('train', 'val'):
-        leaf = leaf_of(cfg, split)
+        leaf = only_dataset(cfg, split)
         path = Path(leaf.get('data_root', ''), leaf.ann_file)
         if not path.is_file():
             raise ConfigError(
                 f'annotation file {path} does not exist in {Path.cwd()}; put the data '
-                'there or give a folder with --data.'
+                'there, or name its folder.'
             )
         described[split] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     return described
@@ -75,20 +75,20 @@ def describe_data(cfg: Config) -> dict[str, str]:
 def _split(folder: Path, split: str) -> dict[str, Any]:
     """Return `ann_file` and `data_prefix` of a split, below the folder."""
     found = {}
-    for what, names in (('annotation file', ANNOTATIONS), ('pictures', PICTURES)):
+    for what, names in (('annotation file', ANNOTATIONS), ('images', IMAGES)):
         names = [name.format(split) for name in names]
         found[what] = next((name for name in names if (folder / name).exists()), None)
         if found[what] is None:
             raise ConfigError(
-                f'--data {folder}: there are no {split} {what}: expected '
+                f'data {folder}: there are no {split} {what}: expected '
                 f'{" or ".join(names)} in that folder (docs/data.md).'
             )
     return dict(
-        ann_file=found['annotation file'], data_prefix=dict(img=found['pictures'])
+        ann_file=found['annotation file'], data_prefix=dict(img=found['images'])
     )
 
 
-def leaf_of(cfg: Config, split: str) -> dict:
+def only_dataset(cfg: Config, split: str) -> dict:
     """Return the one data set of a loader that wraps no other."""
     key = f'{split}_dataloader.dataset'
     leaves = list(leaf_datasets(cfg[f'{split}_dataloader'].dataset, key))

@@ -1,10 +1,13 @@
 """The table of a sweep: mean and spread over seeds, and the difference to the first."""
 
 import statistics
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from scipy import stats
+
+from ..records.tables import markdown
 
 CONFIDENCE = 0.95
 SITES = ('layer', 'self_attn', 'cross_attn')
@@ -13,41 +16,26 @@ DETAILS = ('AP75', 'the same with NMS', 'seconds a step', 'peak memory, GB')
 # Routing numbers, by the suffix in the log.
 ROUTING = (
     ('share entering, F / SA / CA', ''),
-    ('its spread over pictures', '_std'),
+    ('its spread over images', '_std'),
     ('decisions that differ', '_differ'),
 )
 
 
 def mean_and_spread(values: Sequence[float], digits: int = 3, sign: str = '') -> str:
-    """Write mean and sample standard deviation; '-' is a spread of one value."""
+    """Return mean and sample standard deviation; '-' is a spread of one value."""
     mean = f'{statistics.fmean(values):{sign}.{digits}f}'
     if len(values) < 2:
         return f'{mean} ± -'
     return f'{mean} ± {statistics.stdev(values):.{digits}f}'
 
 
-def t_interval(differences: Sequence[float]) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of paired differences (Student's t).
-
-    Raises:
-        ValueError: There are fewer than two.
-    """
-    n = len(differences)
-    if n < 2:
-        raise ValueError('an interval needs two differences at least.')
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
-    half *= statistics.stdev(differences) / n**0.5
-    mean = statistics.fmean(differences)
-    return mean - half, mean + half
-
-
-def draw_up(
+def comparison(
     results: dict[str, dict[int, dict]],
     variants: Sequence[str] | None = None,
     more: dict[str, dict[str, str]] | None = None,
     brief: bool = False,
 ) -> str:
-    """Write a Markdown table with one row a variant.
+    """Return a Markdown table with one row a variant.
 
     Columns that no record has a number for are left out.
 
@@ -90,14 +78,14 @@ def draw_up(
     ]
     more = more or {}
     head = ['', *(name for name, use in zip(columns, used, strict=True) if use), *more]
-    lines = [f'| {" | ".join(head)} |', '|---' * len(head) + '|']
+    lines = []
     for variant in variants:
         cells = ['not run', *['-'] * (sum(used) - 1)]
         if variant in rows:
             cells = [c for c, use in zip(rows[variant], used, strict=True) if use]
         cells += [cells_of.get(variant, '-') for cells_of in more.values()]
-        lines.append(f'| {" | ".join([variant, *cells])} |')
-    return '\n'.join(lines)
+        lines.append([variant, *cells])
+    return markdown(head, lines)
 
 
 def _measured(by_seed: dict[int, dict], key: str) -> list[Any]:
@@ -126,12 +114,14 @@ def _difference(
     text = mean_and_spread(pairs, sign='+')
     if len(pairs) < 2:
         return text
-    low, high = t_interval(pairs)
+    with warnings.catch_warnings():  # of differences that are all alike
+        warnings.simplefilter('ignore', RuntimeWarning)
+        low, high = stats.ttest_1samp(pairs, 0).confidence_interval(CONFIDENCE)
     return f'{text} [{low:+.3f}, {high:+.3f}]'
 
 
 def _peak_memory(by_seed: dict[int, dict]) -> str:
-    """The GPU's where there is one, else the process's."""
+    """Return the GPU's where there is one, else the process's."""
     found = (
         peak['cuda'] or peak['resident']
         for peak in _measured(by_seed, 'peak_memory_mb')
@@ -141,7 +131,7 @@ def _peak_memory(by_seed: dict[int, dict]) -> str:
 
 
 def _routing(by_seed: dict[int, dict], suffix: str) -> str:
-    """Values of F / SA / CA, mean over the seeds; counts as shares of the queries."""
+    """Return values of F / SA / CA, means over seeds; counts as shares of queries."""
     cells = []
     for site in SITES:
         found = []

@@ -1,13 +1,15 @@
-"""How large a run is: model, pictures, mini-batch and length, changed in its config."""
+"""How large a run is: model, images, mini-batch and length, changed in its config."""
 
+import argparse
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, fields
 
 from mmengine.config import Config, ConfigDict
 
-SMALL = Path(__file__).resolve().parents[2] / 'configs' / '_base_' / 'small.py'
+from . import BESIDE
+
+SMALL = BESIDE / 'configs' / '_base_' / 'small.py'
 RESIZES = ('Resize', 'RandomResize', 'RandomChoiceResize', 'RandomChoice')
 EVALUATIONS = 4  # of a run counted in iterations
 LOSS_POINTS = 20
@@ -21,8 +23,8 @@ class Scale:
         small: Lay `configs/_base_/small.py` over the config first.
         epochs: Length of a run, or
         iterations: its length in mini-batches.
-        image_size: Longest side of the pictures, pixels.
-        batch_size: Pictures a mini-batch.
+        image_size: Longest side of the images, pixels.
+        batch_size: Images a mini-batch.
     """
 
     small: bool = False
@@ -30,6 +32,11 @@ class Scale:
     iterations: int | None = None
     image_size: int | None = None
     batch_size: int | None = None
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> 'Scale':
+        """Return what a command line says about size."""
+        return cls(**{field.name: getattr(args, field.name) for field in fields(cls)})
 
     def apply(self, cfg: Config) -> None:
         """Change a config in place."""
@@ -80,7 +87,7 @@ def make_small(cfg: Config) -> None:
 
 
 def set_image_size(cfg: Config, longest: int) -> None:
-    """Resize all pictures to one longest side.
+    """Resize all images to one longest side.
 
     In training this takes the place of random sizes and crops; a flip stays.
     """
@@ -97,7 +104,7 @@ def set_image_size(cfg: Config, longest: int) -> None:
 
 
 def longest_side(cfg: Config) -> int:
-    """Return the longest side of the pictures in validation, pixels; 0 if unknown."""
+    """Return the longest side of the images in validation, pixels; 0 if unknown."""
     for holder in _pipeline_holders(cfg.val_dataloader.dataset):
         for step in holder['pipeline']:
             if step['type'] == 'Resize' and 'scale' in step:

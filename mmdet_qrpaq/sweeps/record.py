@@ -9,11 +9,11 @@ from typing import Any
 
 import jsonschema
 
-from mmdet_qrpaq.analysis.detections.average_precision import AP_NAMES
-from mmdet_qrpaq.analysis.training.curves import read_history
-from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.records.results import write_json
-from mmdet_qrpaq.records.schema import (
+from ..analysis.training.history import read_history
+from ..errors import ConfigError
+from ..records.metrics import AP_NAMES
+from ..records.results import write_json
+from ..records.schema import (
     COUNT,
     NUMBER,
     SHARE,
@@ -23,7 +23,6 @@ from mmdet_qrpaq.records.schema import (
     or_none,
     table_of,
 )
-
 from .plan import Run
 from .scale import longest_side
 

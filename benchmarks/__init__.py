@@ -1,0 +1,1 @@
+"""What was measured, how, and the pages that tell it."""

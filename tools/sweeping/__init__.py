@@ -1,1 +1,0 @@
-"""Training runs in numbers: planned, run, recorded, summed up. For `tools/sweep.py`."""
