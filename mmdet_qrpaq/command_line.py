@@ -151,7 +151,7 @@ def add_output_argument(
         '--out',
         type=Path,
         metavar='FILE.json',
-        help='file for the numbers; the picture beside it has its name and .png '
+        help='file for the numbers; the figure beside it has its name and .png '
         f'({name}.json {place})',
     )
 

@@ -8,11 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mmdet_qrpaq.analysis.patterns.points import POINTS
-from mmdet_qrpaq.analysis.queries.ablation import KEEP
-from mmdet_qrpaq.analysis.report.sections import Settings, list_sections
 from tiny_hosts import REPOSITORY
-from tiny_runs import load_tool
 
 SLOW = {
     *('torch', 'mmengine', 'mmcv', 'mmdet', 'matplotlib', 'sklearn', 'scipy'),
@@ -76,11 +72,3 @@ def test_nothing_slow_is_imported_before_the_arguments_are_read(script, tmp_path
 
 def test_every_script_is_found():
     assert {'tools/train.py', 'benchmarks/speed/models.py'} <= set(SCRIPTS)
-
-
-def test_choices_are_those_of_the_library():
-    """The tools cannot look there in time."""
-    assert load_tool('analysis/pattern_embedding').POINTS == POINTS
-    assert load_tool('analysis/query_ablation').KEEP == KEEP
-    names = [section.name for section in list_sections([], Settings())]
-    assert list(load_tool('analysis/report').SECTIONS) == names
