@@ -41,9 +41,9 @@ class Voc:
             )
         entries = []
         for index, thing in enumerate(root.findall('object'), 1):
-            name = (thing.findtext('name') or '').strip()
+            name = thing.findtext('name', '').strip()
             entries.append((f'object {index} ({name or "no name"})', thing))
-        picture = (root.findtext('filename') or '').strip()
+        picture = root.findtext('filename', '').strip()
         return Record(picture or None, size, entries)
 
     def shape(self, entry: Element, size: tuple[int, int]) -> Shape:
@@ -52,7 +52,7 @@ class Voc:
         Raises:
             Broken: It lacks its name or box.
         """
-        name = (entry.findtext('name') or '').strip()
+        name = entry.findtext('name', '').strip()
         if not name:
             raise Broken('no class name', 'it has no <name>')
         if entry.find('bndbox') is None:
@@ -61,7 +61,7 @@ class Voc:
             number(entry.findtext(f'bndbox/{side}'), f'<{side}>')
             for side in ('xmin', 'ymin', 'xmax', 'ymax')
         )
-        difficult = (entry.findtext('difficult') or '').strip() == '1'
+        difficult = entry.findtext('difficult', '').strip() == '1'
         return Shape(name, (left - 1, top - 1, right, bottom), difficult=difficult)
 
 
