@@ -78,7 +78,7 @@ ANALYSIS = ['jinja2', 'jsonschema', 'matplotlib>=3.7', 'rich', 'scikit-learn']
 # Sweeps on a cluster.
 SLURM = ['submitit>=1.5']
 # What the embedded data set is made of.
-DATA = ['scikit-image', 'scikit-learn']
+DATA = ['rich', 'scikit-image', 'scikit-learn']
 
 setup(
     name=PACKAGE,

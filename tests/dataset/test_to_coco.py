@@ -183,14 +183,15 @@ def test_the_picture_in_the_same_sub_folder_comes_first(bench):
     assert document['images'][0]['file_name'] == 'left/a.png'
 
 
-def test_size_is_that_of_the_picture_as_it_is_shown(bench):
+@pytest.mark.parametrize('suffix', ['jpg', 'png', 'webp', 'tif'])
+def test_size_is_that_of_the_picture_as_it_is_shown(bench, suffix):
     lying = Image.Exif()
     lying[0x0112] = 6
-    bench.picture('b.jpg', (60, 40), exif=lying)
+    bench.picture(f'b.{suffix}', (60, 40), exif=lying)
     bench.write('b.txt', '0 0.5 0.5 0.5 0.5')
     document = bench.convert('yolo', '--classes', 'dog')
     assert document['images'][0] | dict(id=0) == dict(
-        id=0, file_name='b.jpg', width=40, height=60
+        id=0, file_name=f'b.{suffix}', width=40, height=60
     )
     assert document['annotations'][0]['bbox'] == [10, 15, 20, 30]
 

@@ -34,6 +34,14 @@ def test_class_names_stay_as_they_are_written(bench):
     assert names == ['red', 'off', '010', 'null']
 
 
+def test_tags_in_yaml_are_not_followed(bench, tmp_path):
+    made = tmp_path / 'made'
+    bench.write('a.txt', '0 .5 .5 .1 .1')
+    bench.write('data.yaml', f'names: !!python/object/apply:os.mkdir [{made}, !!int b]')
+    names = [category['name'] for category in bench.convert('yolo')['categories']]
+    assert names == [str(made), 'b'] and not made.exists()
+
+
 def test_classes_option_sets_the_ids_with_80_names_and_from_a_file(bench, tmp_path):
     bench.write('a.xml', voc(DOG))
     names = [f'class number {i}' for i in range(79)] + ['dog']
@@ -52,7 +60,10 @@ def test_classes_option_sets_the_ids_with_80_names_and_from_a_file(bench, tmp_pa
 @pytest.mark.parametrize(
     ('text', 'words'),
     [
-        ('names: !!python/object/apply:os.system [ls]', 'not readable as YAML'),
+        ('names: [a', 'not readable as YAML'),
+        ('[' * 100000, 'not readable as YAML'),
+        ('names: [[a, b], c]', 'has no `names`'),
+        ('names: {0: [a]}', 'has no `names`'),
         ('names: {0: a, 2: b}', 'not numbered 0, 1, 2'),
         ('nc: 3', 'has no `names`'),
         ('names: [a, a]', "names the class 'a' twice"),
@@ -114,10 +125,11 @@ def test_place_that_cannot_be_written(bench, capsys):
     assert sentence.startswith(f'--out {bench.out} cannot be written')
 
 
-def test_it_runs_without_torch_and_mmdet(bench):
+def test_it_runs_without_what_only_mmengine_brings(bench):
     bench.write('a.xml', voc(DOG))
     program = (
-        'import sys; sys.modules.update(torch=None, mmdet=None, mmengine=None); '
+        'import sys; sys.modules.update(torch=None, mmdet=None, mmengine=None, '
+        'rich=None); '
         'import to_coco; sys.exit(to_coco.main())'
     )
     places = ['--images', str(bench.images), '--out', str(bench.out)]

@@ -74,7 +74,6 @@ def run(args: argparse.Namespace) -> tuple[dict, Report]:
         Pictures(args.images),
         classes,
         skip_broken=args.skip_broken,
-        quiet=not sys.stderr.isatty() and not sys.stdout.isatty(),
     )
     write(args.out, document)
     return document, report

@@ -11,12 +11,6 @@ _YAML = ('.yaml', '.yml')
 _FILES = (*_YAML, '.txt', '.names')
 
 
-class _AsWritten(yaml.SafeLoader):
-    """Leaves text as it is written: a class may be called 1, off or no."""
-
-    yaml_implicit_resolvers = {}  # noqa: RUF012  (upstream's attribute)
-
-
 def parse_classes(text: str) -> tuple[str, ...]:
     """Read `--classes`: names between commas, or a file.
 
@@ -40,10 +34,11 @@ def read_class_file(path: Path) -> tuple[str, ...]:
         text = read_text(path)
         if path.suffix.lower() not in _YAML:
             return _check(text.strip().splitlines(), str(path))
-        content = yaml.load(text, _AsWritten)
+        # Text alone, as it is written: a class may be called 1, off or no.
+        content = yaml.load(text, yaml.BaseLoader)
     except Broken as error:
         raise ConversionError(f'{path} {error}; save it again.') from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         where = ' '.join(str(error).split())
         raise ConversionError(f'{path} is not readable as YAML ({where}).') from error
     names = content.get('names') if isinstance(content, dict) else None
@@ -53,13 +48,13 @@ def read_class_file(path: Path) -> tuple[str, ...]:
                 f'{path}: its `names` are not numbered 0, 1, 2, ...; correct them.'
             )
         names = [names[str(index)] for index in range(len(names))]
-    if not isinstance(names, list):
+    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
         raise ConversionError(f'{path} has no `names`; list the classes there.')
     return _check(names, str(path))
 
 
-def _check(names: list, source: str) -> tuple[str, ...]:
-    names = tuple(str(name).strip() for name in names)
+def _check(names: list[str], source: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in names)
     if not names or '' in names:
         raise ConversionError(f'{source} has an empty class name; remove or fill it.')
     repeated = [name for name in names if names.count(name) > 1]

@@ -1,5 +1,6 @@
 """Puts the objects of all annotation files into one COCO document, and counts."""
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,10 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from rich.progress import track
-
 from .pictures import Pictures
 from .shapes import Broken, ConversionError, Record, Shape, clip
+
+try:
+    from rich.progress import track
+except ModuleNotFoundError:  # mmengine brings it; without it, there is no bar
+    track = None
 
 _NO_ANNOTATIONS = ('classes.txt',)  # YOLO tools keep it among the labels
 _DECIMALS = 3  # a thousandth of a pixel
@@ -76,14 +80,12 @@ def convert(
     classes: tuple[str, ...] | None,
     *,
     skip_broken: bool = False,
-    quiet: bool = False,
 ) -> tuple[dict, Report]:
     """Read all annotation files below a folder.
 
     Args:
         classes: Class names in the order of their ids, which start at 1; ``None``: all
             that are found, sorted.
-        quiet: Show no progress bar.
 
     Returns:
         The COCO document, and what was counted on the way.
@@ -103,10 +105,11 @@ def convert(
             'annotations.'
         )
     report = Report(skip_broken)
-    images: dict[str, dict] = {}
+    images: list[dict] = []
     sources: dict[str, Path] = {}
-    found: list[tuple[int, Shape]] = []
-    for path in track(files, 'converting', disable=quiet):
+    found: list[tuple[dict, Shape]] = []
+    hidden = track is None or not sys.stdout.isatty()
+    for path in files if hidden else track(files, 'converting'):
         with report.guard(str(path)):
             record = reader.read(path)
             below = PurePosixPath(path.relative_to(folder).as_posix())
@@ -120,8 +123,9 @@ def convert(
             _compare_sizes(record.size, size, name)
             sources[name] = path
             report.doubtful += is_doubtful
-            image = dict(id=len(images) + 1, file_name=name)
-            images[name] = image | dict(width=size[0], height=size[1])
+            image = dict(id=len(sources), file_name=name)
+            image |= dict(width=size[0], height=size[1])
+            images.append(image)
             for where, entry in record.entries:
                 with report.guard(f'{path}: {where}'):
                     shape = reader.shape(entry, size)
@@ -133,7 +137,7 @@ def convert(
                     shape, was_clipped = clip(shape, size)
                     report.clipped += was_clipped
                     report.difficult += shape.difficult
-                    found.append((image['id'], shape))
+                    found.append((image, shape))
     if not images:
         raise ConversionError(
             f'none of the {len(files)} annotation files can be converted, the first '
@@ -146,17 +150,16 @@ def convert(
             '--classes.'
         )
     report.unannotated = len(pictures.names) - len(images)
-    sizes = {image['id']: image for image in images.values()}
     document = dict(
-        images=list(images.values()),
+        images=images,
         annotations=[
             dict(
                 id=index,
-                image_id=image_id,
+                image_id=image['id'],
                 category_id=names.index(shape.label) + 1,
-                **_measure(shape, sizes[image_id]),
+                **_measure(shape, image),
             )
-            for index, (image_id, shape) in enumerate(found, 1)
+            for index, (image, shape) in enumerate(found, 1)
         ],
         categories=[dict(id=index, name=name) for index, name in enumerate(names, 1)],
     )

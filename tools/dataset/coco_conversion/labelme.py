@@ -39,7 +39,9 @@ class Labelme:
             raise Broken('other format', "its 'imagePath' is no text")
         size = None
         if content.get('imageWidth') is not None:
-            size = tuple(number(content.get(k), k) for k in _SIZE_KEYS)
+            size = tuple(
+                number(content.get(key), key) for key in ('imageWidth', 'imageHeight')
+            )
         return Record(_picture_name(written), size, _entries(shapes))
 
     def shape(self, entry: list[dict], size: tuple[int, int]) -> Shape:
@@ -56,9 +58,6 @@ class Labelme:
         return outline(label.strip(), [_polygon(part) for part in entry])
 
 
-_SIZE_KEYS = ('imageWidth', 'imageHeight')
-
-
 def _picture_name(written: str | None) -> str | None:
     """Drop folders that lead away: the path is relative to where the file once was."""
     if not written:
@@ -69,19 +68,18 @@ def _picture_name(written: str | None) -> str | None:
 
 def _entries(shapes: list) -> list[tuple[str, list]]:
     """Put the parts of one object together, in the order of their first."""
-    objects: dict[Any, tuple[list[int], list]] = {}
+    objects: dict[Any, dict[int, Any]] = {}
     for index, shape in enumerate(shapes, 1):
         key: Any = index
         if isinstance(shape, dict) and isinstance(shape.get('group_id'), int | str):
             key = (str(shape.get('label')), shape['group_id'])
-        places, parts = objects.setdefault(key, ([], []))
-        places.append(index)
-        parts.append(shape)
+        objects.setdefault(key, {})[index] = shape
     entries = []
-    for places, parts in objects.values():
+    for numbered in objects.values():
+        parts = list(numbered.values())
         label = parts[0].get('label') if isinstance(parts[0], dict) else None
-        word = 'shape' if len(places) == 1 else 'shapes'
-        numbers = ', '.join(map(str, places))
+        word = 'shape' if len(parts) == 1 else 'shapes'
+        numbers = ', '.join(map(str, numbered))
         entries.append((f'{word} {numbers} ({label or "no label"})', parts))
     return entries
 

@@ -4,7 +4,6 @@ Only names found by listing the folder are ever opened, so that no annotation fi
 lead anywhere else.
 """
 
-import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from PIL import Image
@@ -26,14 +25,12 @@ class Pictures:
         self.folder = folder
         self.names: set[str] = set()
         self._by_stem: dict[str, list[str]] = {}
-        for parent, _, files in os.walk(folder):
-            below = Path(parent).relative_to(folder)
-            for file in sorted(files):
-                if file.lower().endswith(SUFFIXES):
-                    name = (below / file).as_posix()
-                    self.names.add(name)
-                    stem = name[: name.rindex('.')]
-                    self._by_stem.setdefault(stem, []).append(name)
+        for path in sorted(folder.rglob('*')):
+            if path.suffix.lower() in SUFFIXES and path.is_file():
+                name = path.relative_to(folder).as_posix()
+                self.names.add(name)
+                stem = name.removesuffix(path.suffix)
+                self._by_stem.setdefault(stem, []).append(name)
 
     def find(self, written: str | None, annotation: PurePosixPath) -> tuple[str, bool]:
         """Return the name of a picture, and whether two pictures were meant.

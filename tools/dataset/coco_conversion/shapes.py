@@ -7,7 +7,7 @@ that a picture spans 0 to its width and its height.
 import math
 import reprlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +97,8 @@ def clip(shape: Shape, size: tuple[int, int]) -> tuple[Shape, bool]:
         The shape within the picture, and whether more than rounding was cut off.
 
     Raises:
-        Broken: It sticks out further, or its width or height is not positive.
+        Broken: It sticks out further, or has no width or height in the picture.
     """
-    _require_extent(shape.box)
     left, top, right, bottom = shape.box
     width, height = size
     overshoot = max(-left, -top, right - width, bottom - height)
@@ -109,17 +108,19 @@ def clip(shape: Shape, size: tuple[int, int]) -> tuple[Shape, bool]:
             f'the box {_describe(shape.box)} sticks out of the picture of '
             f'{width} x {height} pixels',
         )
-    if overshoot <= 0:
-        return shape, False
 
     def inside(values: Iterable[float]) -> list[float]:
         limits = (width, height)
         return [min(max(v, 0.0), float(limits[i % 2])) for i, v in enumerate(values)]
 
     box = tuple(inside(shape.box))
-    _require_extent(box)
+    if not (box[2] > box[0] and box[3] > box[1]):
+        raise Broken(
+            'no width or height',
+            f'the box {_describe(box)} has no positive width and height',
+        )
     polygons = [inside(polygon) for polygon in shape.polygons]
-    return Shape(shape.label, box, polygons, shape.difficult), overshoot > _ROUNDING
+    return replace(shape, box=box, polygons=polygons), overshoot > _ROUNDING
 
 
 def read_bytes(path: Path) -> bytes:
@@ -144,14 +145,6 @@ def read_text(path: Path) -> str:
         return read_bytes(path).decode('utf-8-sig')
     except UnicodeDecodeError as error:
         raise Broken('unreadable file', 'is not text in UTF-8') from error
-
-
-def _require_extent(box: Box) -> None:
-    if not (box[2] > box[0] and box[3] > box[1]):
-        raise Broken(
-            'no width or height',
-            f'the box {_describe(box)} has no positive width and height',
-        )
 
 
 def _describe(box: Box) -> str:

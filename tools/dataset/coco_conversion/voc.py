@@ -1,8 +1,8 @@
 """Reads Pascal VOC: one XML file a picture, boxes in 1-based pixels, both ends in."""
 
 from pathlib import Path
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 from .shapes import Broken, Record, Shape, number, read_bytes
 
@@ -22,7 +22,12 @@ class Voc:
         Raises:
             Broken: It is no XML, declares entities, or is not in this format.
         """
-        root = parse_xml(path)
+        parser = ElementTree.XMLParser(target=_NoDoctype())
+        content = read_bytes(path)  # not text: XML names its own encoding
+        try:
+            root = ElementTree.fromstring(content, parser)
+        except (ElementTree.ParseError, LookupError, ValueError) as error:
+            raise Broken('not XML', f'is not readable as XML ({error})') from error
         if root.tag != 'annotation':
             raise Broken(
                 'other format',
@@ -36,9 +41,9 @@ class Voc:
             )
         entries = []
         for index, thing in enumerate(root.findall('object'), 1):
-            name = (thing.findtext('name') or '').strip()
+            name = thing.findtext('name', '').strip()
             entries.append((f'object {index} ({name or "no name"})', thing))
-        picture = (root.findtext('filename') or '').strip()
+        picture = root.findtext('filename', '').strip()
         return Record(picture or None, size, entries)
 
     def shape(self, entry: Element, size: tuple[int, int]) -> Shape:
@@ -47,7 +52,7 @@ class Voc:
         Raises:
             Broken: It lacks its name or box.
         """
-        name = (entry.findtext('name') or '').strip()
+        name = entry.findtext('name', '').strip()
         if not name:
             raise Broken('no class name', 'it has no <name>')
         if entry.find('bndbox') is None:
@@ -56,35 +61,16 @@ class Voc:
             number(entry.findtext(f'bndbox/{side}'), f'<{side}>')
             for side in ('xmin', 'ymin', 'xmax', 'ymax')
         )
-        difficult = (entry.findtext('difficult') or '').strip() == '1'
+        difficult = entry.findtext('difficult', '').strip() == '1'
         return Shape(name, (left - 1, top - 1, right, bottom), difficult=difficult)
 
 
-def parse_xml(path: Path) -> Element:
-    """Parse XML without a DOCTYPE, hence without any entity of the file's own.
+class _NoDoctype(ElementTree.TreeBuilder):
+    """Refuses a DOCTYPE, hence every entity of the file's own."""
 
-    `xml.etree` alone would expand entities; its parser cannot be told not to.
-
-    Raises:
-        Broken: It cannot be read, is no XML or has a DOCTYPE.
-    """
-
-    def refuse(*_: object) -> None:
+    def doctype(self, *_: object) -> None:
         raise Broken(
             'DOCTYPE in XML',
             'declares a DOCTYPE, which VOC has no use for and which can hide '
             'harmful entities; remove it',
         )
-
-    content = read_bytes(path)  # not text: XML names its own encoding
-    tree = TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = tree.start
-    parser.EndElementHandler = tree.end
-    parser.CharacterDataHandler = tree.data
-    try:
-        parser.Parse(content, True)
-    except (expat.ExpatError, LookupError, ValueError) as error:
-        raise Broken('not XML', f'is not readable as XML ({error})') from error
-    return tree.close()
