@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from annotation_files import DOG, TOOL, voc
+from annotation_files import DOG, voc
+from tiny_hosts import REPOSITORY
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_it_runs_without_what_only_mmengine_brings(bench):
     )
     places = ['--images', str(bench.images), '--out', str(bench.out)]
     command = [sys.executable, '-c', program, 'voc', str(bench.annotations), *places]
-    found = {**os.environ, 'PYTHONPATH': str(TOOL.parent)}
+    found = {**os.environ, 'PYTHONPATH': str(REPOSITORY / 'tools' / 'dataset')}
     done = subprocess.run(command, env=found, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert 'objects   1' in done.stdout
