@@ -292,6 +292,21 @@ def test_report_of_two_models_through_the_command(folder, tmp_path, capsys):
         check_in_a_browser(out, tmp_path, images=4, sections=len(CHEAP))
 
 
+def test_curves_of_a_model_are_those_of_the_log_beside_it(folder, tmp_path):
+    for name in ('host', 'ours'):
+        shutil.copy(folder / f'{name}.pth', tmp_path)
+    log = tmp_path / '20300101_000000' / 'vis_data' / 'scalars.json'
+    log.parent.mkdir(parents=True)
+    lines = [dict(loss=2.0, iter=1, step=1), {'coco/bbox_mAP': 0.25, 'step': 1}]
+    log.write_text(''.join(f'{json.dumps(line)}\n' for line in lines))
+    out = tmp_path / 'report.html'
+    words = [f'{folder}/host.py', f'{tmp_path}/host.pth', '--only', 'curves']
+    report_command.main('', [*words, '--out', str(out)])
+    page = check_page(out.read_text())
+    text = ' '.join(page.text.split())
+    assert '25.0' in text and str(tmp_path) in text and len(page.images) == 1
+
+
 def test_a_failing_section_is_told_in_page_and_exit_status(
     folder, tmp_path, monkeypatch, capsys
 ):
