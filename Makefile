@@ -13,7 +13,7 @@ help:  ## List the targets
 setup:  ## Set up the environment: .venv, unless one is active
 	@$(RUN)
 
-demo:  ## Make a data set, train a small PaQ-DINO, test it, draw the pictures
+demo:  ## Make a data set, train a small PaQ-DINO, test it, draw the figures
 	@$(RUN) tools/demo.py
 
 test:  ## Run the quick tests: three hosts, nothing slow

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Parameters and FLOPs of every paper row: PaQ-DETR Table 7, for all configs.
 
-Counts on the CPU at the picture size of the papers; deformable attention is counted.
+Counts on the CPU at the image size of the papers; deformable attention is counted.
 Configs whose models differ in training alone are counted once.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NAME = 'cost_rows'
 CONFIGS = ROOT / 'configs'
 METHODS = ('qrpaq_', 'paq_', 'qr_')
-# Settings that change neither a parameter nor what is done with a picture. By place,
+# Settings that change neither a parameter nor what is done with an image. By place,
 # because parts of that name elsewhere may do something else.
 TRAINING_ONLY = {
     'model': ('train_cfg', 'test_cfg', 'init_cfg', 'data_preprocessor'),

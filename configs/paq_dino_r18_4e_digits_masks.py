@@ -7,8 +7,8 @@ Measured: docs/masks.md.
 
 _base_ = './paq_dino_r18_4e_digits.py'
 
-# A digit has about 500 of a picture's 16384 pixels: Mask2Former's 12544 points, which
-# are meant for pictures of a million, would only cost time.
+# A digit has about 500 of an image's 16384 pixels: Mask2Former's 12544 points, which
+# are meant for images of a million, would only cost time.
 model = dict(
     mask_branch=dict(_base_.mask_branch, num_points=1024),
     backbone=dict(out_indices=(0, 1, 2, 3)),

@@ -11,7 +11,7 @@ SUFFIX = dict(voc='.xml', yolo='.txt', labelme='.json')
 
 
 class Workbench:
-    """Folders `in` and `images`, with one picture, and the command line over them."""
+    """Folders `in` and `images`, with one image, and the command line over them."""
 
     def __init__(self, root):
         self.root = root
@@ -19,9 +19,9 @@ class Workbench:
         self.out = root / 'out' / 'coco.json'
         self.annotations.mkdir()
         self.images.mkdir()
-        self.picture('a.png')
+        self.image('a.png')
 
-    def picture(self, name, size=SIZE, **options):
+    def image(self, name, size=SIZE, **options):
         path = self.images / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new('L', size).save(path, **options)
@@ -62,13 +62,13 @@ def voc_object(box, name='dog', inside=''):
     )
 
 
-def labelme(*shapes, picture='a.png', size=SIZE, **fields):
+def labelme(*shapes, image='a.png', size=SIZE, **fields):
     return (
         dict(
             version='5.2.1',
             flags={},
             shapes=list(shapes),
-            imagePath=picture,
+            imagePath=image,
             imageData=None,
             imageWidth=size[0],
             imageHeight=size[1],

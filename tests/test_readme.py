@@ -34,7 +34,7 @@ def test_a_result_says_how_it_was_measured():
         }
 
 
-def test_links_and_pictures_exist():
+def test_links_and_figures_exist():
     for page in [REPOSITORY / 'README.md', *(REPOSITORY / 'docs').glob('*.md')]:
         for target in re.findall(r'\]\(([^)#]+)\)', page.read_text()):
             if '://' not in target:

@@ -204,7 +204,7 @@ def make_batch(
     seed: int = 0,
     with_masks: bool = False,
 ) -> dict:
-    """Random pictures and objects, as mmdet's data preprocessor hands them over.
+    """Random images and objects, as mmdet's data preprocessor hands them over.
 
     Args:
         num_objects: Objects of each image.

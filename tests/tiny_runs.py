@@ -76,7 +76,7 @@ custom_hooks = [dict(type='EMAHook', momentum=0.01)]
 
 
 def write_dataset(root: Path, num_train: int = 4, num_val: int = 3) -> Path:
-    """Draw one bright square and one disc on each 64 px picture; COCO format."""
+    """Draw one bright square and one disc on each 64 px image; COCO format."""
     images = root / 'images'
     images.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -87,12 +87,12 @@ def write_dataset(root: Path, num_train: int = 4, num_val: int = 3) -> Path:
             categories=[dict(id=i + 1, name=n) for i, n in enumerate(CLASSES)],
         )
         for i in range(count):
-            picture = rng.integers(0, 60, (64, 64, 3), dtype=np.uint8)
+            image = rng.integers(0, 60, (64, 64, 3), dtype=np.uint8)
             x, y = (int(v) for v in rng.integers(2, 10, 2))
-            cv2.rectangle(picture, (x, y), (x + 20, y + 20), (255, 255, 255), -1)
-            cv2.circle(picture, (46, 46), 10, (0, 200, 255), -1)
+            cv2.rectangle(image, (x, y), (x + 20, y + 20), (255, 255, 255), -1)
+            cv2.circle(image, (46, 46), 10, (0, 200, 255), -1)
             name = f'{split}_{i}.png'
-            cv2.imwrite(str(images / name), picture)
+            cv2.imwrite(str(images / name), image)
             coco['images'].append(dict(id=i, file_name=name, width=64, height=64))
             for category, box in ((1, [x, y, 20, 20]), (2, [36, 36, 20, 20])):
                 coco['annotations'].append(

@@ -33,7 +33,7 @@ FRAMEWORK = ('mmengine', 'mmcv', 'mmdet', 'torch')
 STEPS = dict(
     data='data set: digits on photographs',
     train='training',
-    test='AP on pictures it was not trained on',
+    test='AP on images it was not trained on',
     curves='figure: loss and AP',
     val_predictions='figure: truth beside predictions',
     query_usage='figure: how often each query is used',
@@ -119,7 +119,7 @@ class Demo:
         self.record.write('test', trained)
 
     def draw(self, checkpoint: Path, trained: str) -> None:
-        """Draw three pictures, each with the tool a user would call, and its JSON."""
+        """Draw three figures, each with the tool a user would call, and its JSON."""
         tools = Path('tools/analysis')
         sources = [
             *sorted(tools.glob('*.py')),
@@ -128,20 +128,20 @@ class Demo:
         inputs = fingerprint(trained, *sources)
         model = [CONFIG, checkpoint]
         best = ['--score-threshold', 'best']
-        pictures = {
+        figures = {
             'curves': [tools / 'training_curves.py', self.work_dir],
             'val_predictions': [tools / 'side_by_side.py', *model, *best],
             'query_usage': [tools / 'query_usage.py', *model],
         }
-        for name, command in pictures.items():
-            picture, numbers = (
+        for name, command in figures.items():
+            figure, numbers = (
                 self.work_dir / f'{name}.{kind}' for kind in ('png', 'json')
             )
-            if self.record.is_done(picture.name, inputs, [picture, numbers]):
+            if self.record.is_done(figure.name, inputs, [figure, numbers]):
                 continue
             options = self.options if CONFIG in command else []
             self.run(name, [*command, '--out', numbers, *options])
-            self.record.write(picture.name, inputs)
+            self.record.write(figure.name, inputs)
 
     def run(
         self,

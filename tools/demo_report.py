@@ -99,7 +99,7 @@ def show(config: Path, work_dir: Path, data: Path, checkpoint: Path) -> None:
         shown.add_row(*(f'{value:.{digits}f}' for value in values.values()))
         console.print(shown)
     looks = {
-        'val_predictions.png': 'Pictures it was not trained on: truth beside what it '
+        'val_predictions.png': 'Images it was not trained on: truth beside what it '
         f'found with a score of {read_score_threshold(work_dir):g} or more.',
         'curves.png': 'How loss fell and AP rose.',
         'query_usage.png': 'How often each query finds an object: Gini '

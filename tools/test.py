@@ -33,7 +33,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='draw predictions into this folder below <work-dir>/<time>/',
     )
     parser.add_argument(
-        '--wait-time', type=float, default=2, help='seconds per picture with --show'
+        '--wait-time', type=float, default=2, help='seconds per image with --show'
     )
     return parser.parse_args(argv)
 

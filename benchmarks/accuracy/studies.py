@@ -169,7 +169,7 @@ STUDIES = dict(
         question='Does everyone enter at first, or a random half?',
         leaf=DINO,
         variants={
-            # The default rule compares a picture's queries: a bias changes nothing.
+            # The default rule compares an image's queries: a bias changes nothing.
             init: routed(THRESHOLD, 'straight_through', init=init)
             for init in ('random', 'enter')
         },

@@ -3,15 +3,15 @@
 
 Writes benchmarks/results/masks_speed_<device>.json. Protocol:
 
-- The detector is a leaf's with random weights on a random picture without padding; the
+- The detector is a leaf's with random weights on a random image without padding; the
   box-only one is the same leaf without ``mask_branch``, with the same weights.
-- A prediction goes from the normalised picture to boxes (and masks) of that size. Both
+- A prediction goes from the normalised image to boxes (and masks) of that size. Both
   run one after the other in each repetition, in an order drawn anew, and the ratio is
   taken within the repetition, so that a slow minute of the machine hits both.
 - Before anything is timed, both must find the same boxes.
 - Every detection gets a mask, so their number counts: with random weights there are
   always ``max_per_img`` of them.
-- Memory is that of one training step on one picture of that size: the most bytes of
+- Memory is that of one training step on one image of that size: the most bytes of
   tensors at a time, forward and backward, above what there was before. The objects
   are random rectangles with masks; both detectors get the same ones.
 """
@@ -93,9 +93,9 @@ def main() -> None:
         for batch in args.batches
     ]
     detectors = dict(boxes=boxes, masks=with_masks)
-    picture = torch.randn(1, 3, *args.size, device=args.device)
+    image = torch.randn(1, 3, *args.size, device=args.device)
     memory = [
-        training_memory(detectors, picture, count)
+        training_memory(detectors, image, count)
         for count in track(args.objects, 'memory')
     ]
     settings = dict(

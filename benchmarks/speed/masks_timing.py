@@ -51,7 +51,7 @@ def build_pair(
 
 
 def predict(detector: DetectionTransformer, inputs: Tensor) -> list[DetDataSample]:
-    """Return detections of pictures (bs, 3, h, w) without padding, at their size."""
+    """Return detections of images (bs, 3, h, w) without padding, at their size."""
     shape = tuple(inputs.shape[-2:])
     meta = dict(img_shape=shape, batch_input_shape=shape, ori_shape=shape)
     samples = [DetDataSample(metainfo=meta) for _ in inputs]
@@ -61,7 +61,7 @@ def predict(detector: DetectionTransformer, inputs: Tensor) -> list[DetDataSampl
 def check_equal(
     boxes: DetectionTransformer, with_masks: DetectionTransformer, inputs: Tensor
 ) -> int:
-    """Return masks per picture, if the branch changes no box.
+    """Return masks per image, if the branch changes no box.
 
     Raises:
         RuntimeError: If it does.

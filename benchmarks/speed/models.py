@@ -1,15 +1,15 @@
 #!/usr/bin/env python
 """Time whole models against their host, stage by stage: predicting and training.
 
-Writes benchmarks/results/model_speed_<family>_<device>.json, and a picture of how time
+Writes benchmarks/results/model_speed_<family>_<device>.json, and a figure of how time
 grows.
 Protocol:
 
-- Random weights, random pictures without padding, random objects: none of them changes
+- Random weights, random images without padding, random objects: none of them changes
   the time, except that untrained routers let others enter than trained ones.
 - All models of a case are in one process. Each repetition runs all of them, in an order
   drawn anew, and each is divided by the host of its repetition.
-- Predicting is the normalised picture to boxes; a training step is the losses and their
+- Predicting is the normalised image to boxes; a training step is the losses and their
   gradients, without the optimizer, whose work is that of the parameters.
 - Each case is written when it is done; the same command goes on with those left, and
   one with other cases adds them.
@@ -92,11 +92,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add('--size', type=int, nargs=2, default=(800, 1333), metavar=('H', 'W'))
     add('--batches', type=int, nargs='+', default=[1, 2, 4], metavar='N')
     add('--queries', type=int, nargs='+', default=[300, 900], metavar='N')
-    add('--objects', type=int, default=10, help='in each picture, for training (10)')
+    add('--objects', type=int, default=10, help='in each image, for training (10)')
     add('--amp', action='store_true', help='also in half precision')
     add('--growth', nargs='*', choices=GROWTH, default=list(GROWTH))
     add('--repeats', type=int, default=5, help='timed runs of each model (5)')
-    add('--out', type=Path, help='the result, a .json file; the picture beside it')
+    add('--out', type=Path, help='the result, a .json file; the figure beside it')
     args = parser.parse_args(argv)
     if args.repeats < 2:
         parser.error('--repeats must be at least 2 for a spread.')
@@ -183,15 +183,15 @@ def main(argv: list[str] | None = None) -> None:
                 if 'selected index k out of range' not in str(error):
                     raise
                 raise ConfigError(
-                    f'a picture of {size[0]} x {size[1]} has fewer positions than '
+                    f'an image of {size[0]} x {size[1]} has fewer positions than '
                     f'{case.queries} queries; give a larger --size.'
                 ) from error
             recording.write(args.out, 'model_speed', environment, settings, measured)
     print(f'written: {args.out}')
     if args.growth:
-        picture = args.out.with_suffix('.png')
-        draw_growth(measured, settings).savefig(picture, dpi=160)
-        print(f'written: {picture}')
+        figure = args.out.with_suffix('.png')
+        draw_growth(measured, settings).savefig(figure, dpi=160)
+        print(f'written: {figure}')
 
 
 if __name__ == '__main__':

@@ -3,7 +3,7 @@
 
 Writes benchmarks/results/routing_speed_<device>.json. Protocol:
 
-- The host is upstream's model with random weights and a random picture without
+- The host is upstream's model with random weights and a random image without
   padding: neither changes the time. The routed model has the host's weights.
 - The decoder is timed alone, on what the host's own encoder hands it. All variants run
   one after another in each repetition, in an order drawn anew, and each is divided by
@@ -12,7 +12,7 @@ Writes benchmarks/results/routing_speed_<device>.json. Protocol:
   says; router, policy, gather and scatter are part of the measured time.
 - Everything but the decoder does not change with routing. It is timed on the host in
   the same process, and its median is added to that of each decoder: the whole model,
-  from the normalised picture to the boxes.
+  from the normalised image to the boxes.
 - ``one_query`` is the host's decoder given one query per image: what is spent on the
   memory of the encoder, which no routing of queries can save.
 - Before anything is timed, all executors must give the same queries, and the host's

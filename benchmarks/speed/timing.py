@@ -176,7 +176,7 @@ def measure(
     """Time all variants on one batch.
 
     Args:
-        inputs: (bs, 3, h, w), normalised pictures without padding.
+        inputs: (bs, 3, h, w), normalised images without padding.
         repeats: Of the decoders, at least 2.
         whole_repeats: Of the rest of the model, at least 2.
         advance: Called after each of ``steps(repeats, whole_repeats)``.

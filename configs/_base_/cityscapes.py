@@ -1,9 +1,9 @@
 """Cityscapes with masks, as named parts that a leaf binds.
 
 What mmdet's `_base_/datasets/cityscapes_instance.py` sets, under other names, since a
-config cannot have that base beside a COCO one. Two differences: 2 pictures a GPU (16 in
+config cannot have that base beside a COCO one. Two differences: 2 images a GPU (16 in
 all, PaQ-DETR Sec. 4.1), and no `CityScapesMetric`. An epoch is upstream's: 8 times each
-picture; the paper does not say what its own is.
+image; the paper does not say what its own is.
 """
 
 cityscapes_root = 'data/cityscapes/'

@@ -6,7 +6,7 @@ Every `*_dino_r18_4e_digits` leaf stands on it and adds its method.
 _base_ = ['mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py', './digits.py']
 
 # ResNet-18 from scratch (hence trainable BN), few queries and layers: 100 batches of
-# eight pictures an epoch take about a minute.
+# eight images an epoch take about a minute.
 model = dict(
     num_queries=30,
     backbone=dict(

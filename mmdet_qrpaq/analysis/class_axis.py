@@ -13,7 +13,7 @@ UPRIGHT = 100
 
 
 def name_columns(axes: Axes, places: Sequence[float], names: Sequence[str]) -> bool:
-    """Name columns below a picture; return whether there is room for numbers in them.
+    """Name columns below a figure; return whether there is room for numbers in them.
 
     Of more names than fit, only every second, third, ... is written.
     """

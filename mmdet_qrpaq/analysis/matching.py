@@ -17,8 +17,8 @@ from .trained_detector import box_scale
 class MatchedBatch:
     """What the last decoder layer says of a batch, and whom it was matched with.
 
-    Boxes are (x1, y1, x2, y2) in pixels of the pictures that the network sees. A
-    picture's objects are padded to the longest of the batch; an unmatched query has
+    Boxes are (x1, y1, x2, y2) in pixels of the images that the network sees. A
+    image's objects are padded to the longest of the batch; an unmatched query has
     the values of object 0 (or of padding), which `matched` masks.
 
     Attributes:
@@ -27,7 +27,7 @@ class MatchedBatch:
         matched: Whether a query was given an object.
         labels: Class of a query's object.
         truth: Box of a query's object.
-        truth_in_file: The same in pixels of the stored picture.
+        truth_in_file: The same in pixels of the stored image.
         num_objects: Objects in the batch.
 
     Shapes:
@@ -89,12 +89,12 @@ def match(
 ) -> MatchedBatch:
     """Match the queries of a batch with its objects.
 
-    The assigner, upstream's, waits for the device once a picture; nothing else does.
+    The assigner, upstream's, waits for the device once an image; nothing else does.
 
     Args:
         head: Has `assigner` and `loss_cls`.
         logits: Last layer's class logits, (bs, nq, num_classes [+ 1]).
-        boxes: Last layer's boxes, (cx, cy, w, h) in [0, 1] of the resized picture,
+        boxes: Last layer's boxes, (cx, cy, w, h) in [0, 1] of the resized image,
             (bs, nq, 4).
         samples: Have `gt_instances`, `img_shape` and perhaps `scale_factor`.
         resized: Whether the boxes of `gt_instances` follow the resizing.

@@ -1,6 +1,6 @@
 """Small, medium and large, as COCO has them, and how many of each a data set holds.
 
-Sizes are those of the box's area in the stored picture.
+Sizes are those of the box's area in the stored image.
 """
 
 import numpy as np

@@ -56,7 +56,7 @@ class TrainedModel:
 
     @cached_property
     def dataloader(self) -> DataLoader:
-        """See `build_dataloader`; it has at least one picture.
+        """See `build_dataloader`; it has at least one image.
 
         Raises:
             ConfigError: It has none.

@@ -66,9 +66,9 @@ class MaskBranchMixin:
             )
         neck_channels = list(kwargs['neck']['in_channels'])
         self.num_neck_inputs = len(neck_channels)
-        picture_channels = kwargs['backbone'].get('in_channels', 3)
+        image_channels = kwargs['backbone'].get('in_channels', 3)
         of_detector = dict(
-            in_channels=self._check_backbone(picture_channels, neck_channels),
+            in_channels=self._check_backbone(image_channels, neck_channels),
             embed_dims=self.embed_dims,
         )
         check_free('mask_branch', mask_branch, of_detector)
@@ -173,7 +173,7 @@ class MaskBranchMixin:
 
 @torch.no_grad()
 def probe(backbone: nn.Module, in_channels: int, side: int) -> list[torch.Size]:
-    """Shapes (1, channels, h, w) of what a backbone makes of a square picture."""
+    """Shapes (1, channels, h, w) of what a backbone makes of a square image."""
     weight = next(backbone.parameters())
     # `train()` is not the inverse: a ResNet then freezes what it did not before.
     modes = [(module, module.training) for module in backbone.modules()]

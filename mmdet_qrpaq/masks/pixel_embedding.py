@@ -16,7 +16,7 @@ STRIDE = 4
 
 
 def cells(shape: Sequence[int], stride: int = STRIDE) -> tuple[int, int]:
-    """Cells (h, w) that cover a picture of ``shape`` (height, width) in pixels."""
+    """Cells (h, w) that cover an image of ``shape`` (height, width) in pixels."""
     height, width = shape[:2]
     return -(-height // stride), -(-width // stride)
 

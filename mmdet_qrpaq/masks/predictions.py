@@ -19,11 +19,11 @@ def draw_masks(
 ) -> Tensor:
     """Masks where the probability exceeds 0.5.
 
-    Logits are cut to the picture, enlarged to it, and resized to ``out_shape``,
+    Logits are cut to the image, enlarged to it, and resized to ``out_shape``,
     bilinearly; only ``at_once`` of them are held at a time.
 
     Args:
-        img_shape: (height, width) of the picture that the network saw, no padding.
+        img_shape: (height, width) of the image that the network saw, no padding.
         out_shape: (height, width) of the masks.
 
     Shapes:

@@ -87,7 +87,7 @@ class HybridBranchMixin:
             raise ConfigError(
                 f'hybrid_branch.num_queries is {extra} beside {matching} queries, but '
                 f'this batch has {memory.shape[1]} positions to take proposals from: '
-                'lower it or train on larger pictures.'
+                'lower it or train on larger images.'
             )
         with self._more_proposals():
             decoder_inputs, head_inputs = super().pre_decoder(memory, *args, **kwargs)

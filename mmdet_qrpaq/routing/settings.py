@@ -89,7 +89,7 @@ class RoutingSettings:
         ):
             raise ConfigError(
                 "query_routing.router.init='enter' raises all scores alike, and "
-                'StandardizedPolicy compares those of a picture with each other, so '
+                'StandardizedPolicy compares those of an image with each other, so '
                 "that nothing comes of it: use init='random' or a ThresholdPolicy."
             )
 

@@ -81,7 +81,7 @@ class ReproducibleRandomness(Hook):
         if isinstance(loop, EpochBasedTrainLoop) and loop.iter % len(loader):
             runner.logger.warning(
                 f'The checkpoint was written in the middle of epoch {loop.epoch + 1}, '
-                'which starts again from its first picture.'
+                'which starts again from its first image.'
             )
 
     def before_train_epoch(self, runner: Runner) -> None:

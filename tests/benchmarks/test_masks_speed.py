@@ -45,11 +45,11 @@ def test_memory_grows_with_the_objects_at_once_and_no_further():
     branch = with_masks.mask_branch
     # So many that the points, not the parameters' gradients, need the most.
     branch.sampling = branch.sampling._replace(num_points=20000)
-    picture = torch.randn(1, 3, 64, 64)
+    image = torch.randn(1, 3, 64, 64)
 
     def measured(at_once, count, **detectors):
         branch.at_once = at_once
-        return benchmark.training_memory(detectors, picture, count)
+        return benchmark.training_memory(detectors, image, count)
 
     all_at_once = measured(16, 12, masks=with_masks, boxes=boxes)
     assert all_at_once['boxes_bytes'] < all_at_once['masks_bytes']

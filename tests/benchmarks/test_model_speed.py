@@ -1,4 +1,4 @@
-"""The benchmark of whole models: its cases, what it records, table and picture."""
+"""The benchmark of whole models: its cases, what it records, table and figure."""
 
 import json
 
@@ -89,7 +89,7 @@ def test_memory_of_a_step_counts_its_gradients(monkeypatch):
     assert len(seen) == 2 and all(map(all, seen))
 
 
-def test_table_and_picture(measured):
+def test_table_and_figure(measured):
     table = models_table.models_table(dict(measured=measured)).splitlines()
     cost = measured[0]['predict']['PaQ']
     row = next(line for line in table if '| PaQ |' in line)
@@ -162,7 +162,7 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
         (['--out', 'speed.txt'], 'does not end in .json'),
         (['--repeats', '1'], 'at least 2'),
         (['--size', '0', '9'], 'must be positive'),
-        (['--growth', 'pictures'], 'invalid choice'),
+        (['--growth', 'images'], 'invalid choice'),
     ],
 )
 def test_bad_arguments_are_one_sentence(arguments, message, capsys):

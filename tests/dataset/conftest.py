@@ -9,5 +9,5 @@ from annotation_files import Workbench
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Workbench:
-    """One blank picture `a.png`, no annotations yet."""
+    """One blank image `a.png`, no annotations yet."""
     return Workbench(tmp_path)

@@ -52,7 +52,7 @@ def test_same_settings_give_the_same_bytes(dataset, tmp_path):
 
 
 def test_drawing_needs_neither_torch_nor_mmdet(tmp_path):
-    """They would take longer to import than the pictures to draw."""
+    """They would take longer to import than the images to draw."""
     code = (
         'import sys, make_digits\n'
         'status = make_digits.main(sys.argv[1:])\n'
@@ -64,7 +64,7 @@ def test_drawing_needs_neither_torch_nor_mmdet(tmp_path):
 
 
 def test_the_default_set_is_that_of_the_recorded_trainings(tmp_path):
-    """Seed and number decide, so its first picture speaks for all."""
+    """Seed and number decide, so its first image speaks for all."""
     args = ['--out', str(tmp_path / 'd'), '--num-train', '1', '--num-val', '1']
     assert make_digits.main(args) == 0
     document = annotations(tmp_path / 'd', 'train')
@@ -73,14 +73,14 @@ def test_the_default_set_is_that_of_the_recorded_trainings(tmp_path):
     assert found == [(1462, 49.0, 70.0, 30.0, 52.0)]
 
 
-def test_a_picture_depends_on_its_number_not_on_how_many_there_are(dataset, tmp_path):
+def test_a_image_depends_on_its_number_not_on_how_many_there_are(dataset, tmp_path):
     build(tmp_path / 'fewer', num_train=5)
     for n in range(5):
         name = f'train/{n:06d}.png'
         assert (tmp_path / 'fewer' / name).read_bytes() == (dataset / name).read_bytes()
 
 
-def test_another_seed_gives_other_pictures(dataset, tmp_path):
+def test_another_seed_gives_other_images(dataset, tmp_path):
     build(tmp_path / 'other', seed=4)
     mine, other = checksums(dataset), checksums(tmp_path / 'other')
     assert not [name for name in mine if mine[name] == other[name]]
@@ -105,11 +105,11 @@ def test_coco_reads_boxes_areas_and_masks_that_agree(dataset, split, capsys):
     coco = COCO(dataset / 'annotations' / f'instances_{split}.json')
     assert len(coco.imgs) == SETTINGS[f'num_{split}']
     for image in coco.imgs.values():
-        picture = cv2.imread(str(dataset / split / image['file_name']))
-        assert picture.shape == (image['height'], image['width'], 3)
+        image = cv2.imread(str(dataset / split / image['file_name']))
+        assert image.shape == (image['height'], image['width'], 3)
         entries = coco.imgToAnns[image['id']]
         assert 1 <= len(entries) <= 3
-        inside = np.zeros(picture.shape[:2], int)
+        inside = np.zeros(image.shape[:2], int)
         for entry in entries:
             mask = coco.annToMask(entry).astype(bool)
             rows, columns = np.nonzero(mask)
@@ -118,10 +118,10 @@ def test_coco_reads_boxes_areas_and_masks_that_agree(dataset, split, capsys):
             width, height = columns.max() + 1 - left, rows.max() + 1 - top
             assert entry['bbox'] == [left, top, width, height]
             # A stroke is bright; all photographs are dimmed to half or less.
-            assert picture[mask].mean() > 130
+            assert image[mask].mean() > 130
             inside += mask
         assert inside.max() == 1, 'digits overlap'
-        assert picture[inside == 0].mean() < 140
+        assert image[inside == 0].mean() < 140
 
 
 def test_class_is_the_digit_that_was_drawn(dataset):
@@ -250,7 +250,7 @@ def test_bad_settings_are_named(tmp_path, changes, words):
 
 
 def test_largest_digit_allowed_always_fits(tmp_path):
-    # Of 1797 glyphs some fill all 8 rows: the tightest picture that is accepted.
+    # Of 1797 glyphs some fill all 8 rows: the tightest image that is accepted.
     assert build(tmp_path / 'd', size=15, digit_size=[12, 12], num_train=60)
 
 

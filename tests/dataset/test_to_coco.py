@@ -14,7 +14,7 @@ BOXES = {
         voc(voc_object((11, 21, 30, 60))),
         [10, 20, 20, 40],
     ),
-    'voc: the whole picture': (
+    'voc: the whole image': (
         'voc',
         voc(voc_object((1, 1, 100, 80))),
         [0, 0, 100, 80],
@@ -26,7 +26,7 @@ BOXES = {
         [0.5, 1.25, 8.5, 7.75],
     ),
     'yolo: box': ('yolo', '0 0.5 0.25 0.2 0.1\n', [40, 16, 20, 8]),
-    'yolo: the whole picture': ('yolo', '0 0.5 0.5 1 1', [0, 0, 100, 80]),
+    'yolo: the whole image': ('yolo', '0 0.5 0.5 1 1', [0, 0, 100, 80]),
     'yolo: polygon': ('yolo', '0 0.1 0.125 0.3 0.125 0.1 0.625', [10, 10, 20, 40]),
     'labelme: polygon': ('labelme', labelme(shape(TRIANGLE)), [10, 10, 20, 40]),
     'labelme: rectangle from its lower right': (
@@ -124,8 +124,8 @@ def test_xml_says_its_own_encoding(bench, encoding):
     assert bench.convert('voc')['categories'] == [dict(id=1, name='é')]
 
 
-def test_pictures_without_objects_are_kept_others_left_out(bench, capsys):
-    bench.picture('b.png')
+def test_images_without_objects_are_kept_others_left_out(bench, capsys):
+    bench.image('b.png')
     bench.write('a.txt', '\n')
     bench.write('classes.txt', 'cat\ndog\n')
     document = bench.convert('yolo')
@@ -133,8 +133,8 @@ def test_pictures_without_objects_are_kept_others_left_out(bench, capsys):
     assert document['annotations'] == []
     assert [entry['name'] for entry in document['categories']] == ['cat', 'dog']
     out = capsys.readouterr().out
-    assert 'pictures  1 (1 without objects)' in out
-    assert 'pictures left out, without a sound annotation file: 1' in out
+    assert 'images    1 (1 without objects)' in out
+    assert 'images left out, without a sound annotation file: 1' in out
 
 
 @pytest.mark.parametrize('data', [None, 'iVBORw0KGgo=' * 1000])
@@ -144,7 +144,7 @@ def test_pictures_without_objects_are_kept_others_left_out(bench, capsys):
 def test_labelme_files_that_were_moved(bench, data, written):
     triangle = shape(TRIANGLE)
     del triangle['shape_type']  # as old versions
-    content = labelme(triangle, picture=written, imageData=data, lineColor=[0, 255, 0])
+    content = labelme(triangle, image=written, imageData=data, lineColor=[0, 255, 0])
     bench.write('a.json', content)
     document = bench.convert('labelme')
     assert document['images'][0]['file_name'] == 'a.png'
@@ -152,42 +152,42 @@ def test_labelme_files_that_were_moved(bench, data, written):
 
 
 @pytest.mark.parametrize('filename', ['a', 'a.png', 'a.bmp', '', 'C:\\x\\before.png'])
-def test_voc_names_its_picture_in_many_ways(bench, filename):
+def test_voc_names_its_image_in_many_ways(bench, filename):
     bench.write('a.xml', voc(filename=filename, size=(0, 0)))
     document = bench.convert('voc', '--classes', 'dog')
     assert document['images'][0]['file_name'] == 'a.png'
 
 
 def test_the_name_of_the_file_counts_more_than_the_name_inside(bench, capsys):
-    bench.picture('b.png', (7, 9))
+    bench.image('b.png', (7, 9))
     bench.write('a.xml', voc(filename='b.png'))
     document = bench.convert('voc', '--classes', 'dog')
     assert [image['file_name'] for image in document['images']] == ['a.png']
-    assert 'another picture inside; their own was used: 1' in capsys.readouterr().out
+    assert 'another image inside; their own was used: 1' in capsys.readouterr().out
 
 
-def test_the_name_inside_chooses_among_pictures_that_differ_in_suffix(bench):
-    bench.picture('a.bmp')
+def test_the_name_inside_chooses_among_images_that_differ_in_suffix(bench):
+    bench.image('a.bmp')
     bench.write('a.xml', voc(filename='a.bmp'))
-    bench.write('other.json', labelme(picture='a.png'))
+    bench.write('other.json', labelme(image='a.png'))
     for kind, name in (('voc', 'a.bmp'), ('labelme', 'a.png')):
         document = bench.convert(kind, '--classes', 'dog')
         assert document['images'][0]['file_name'] == name
         bench.out.unlink()
 
 
-def test_the_picture_in_the_same_sub_folder_comes_first(bench):
-    bench.picture('left/a.png', (7, 9))
+def test_the_image_in_the_same_sub_folder_comes_first(bench):
+    bench.image('left/a.png', (7, 9))
     bench.write('left/a.xml', voc(size=(7, 9)))
     document = bench.convert('voc', '--classes', 'dog')
     assert document['images'][0]['file_name'] == 'left/a.png'
 
 
 @pytest.mark.parametrize('suffix', ['jpg', 'png', 'webp', 'tif'])
-def test_size_is_that_of_the_picture_as_it_is_shown(bench, suffix):
+def test_size_is_that_of_the_image_as_it_is_shown(bench, suffix):
     lying = Image.Exif()
     lying[0x0112] = 6
-    bench.picture(f'b.{suffix}', (60, 40), exif=lying)
+    bench.image(f'b.{suffix}', (60, 40), exif=lying)
     bench.write('b.txt', '0 0.5 0.5 0.5 0.5')
     document = bench.convert('yolo', '--classes', 'dog')
     assert document['images'][0] | dict(id=0) == dict(

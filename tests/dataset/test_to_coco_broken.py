@@ -28,24 +28,24 @@ BROKEN = {
                    'object 1 (dog)', "<ymin> is 'nan'"),
     'turned round': ('voc', voc(voc_object((9, 1, 1, 9))), 'no width or height',
                      'object 1 (dog)', 'no positive width'),
-    'sticks out': ('voc', voc(voc_object((1, 1, 102, 9))), 'outside the picture',
-                   'object 1 (dog)', 'picture of 100 x 80'),
-    'outside': ('voc', voc(voc_object((200, 1, 220, 9))), 'outside the picture',
+    'sticks out': ('voc', voc(voc_object((1, 1, 102, 9))), 'outside the image',
+                   'object 1 (dog)', 'image of 100 x 80'),
+    'outside': ('voc', voc(voc_object((200, 1, 220, 9))), 'outside the image',
                 'object 1 (dog)', 'from (199, 0) to (220, 9)'),
-    'beside the picture': ('voc', voc(voc_object((101, 1, 101, 9))),
+    'beside the image': ('voc', voc(voc_object((101, 1, 101, 9))),
                            'no width or height', 'object 1 (dog)', 'no positive'),
     'unknown class': ('voc', voc(voc_object((1, 1, 9, 9), 'emu')), 'unknown class',
                       'object 1 (emu)', "'emu' is not in --classes"),
-    'missing picture': ('voc', voc(DOG, filename='z.png'), 'missing picture', '',
+    'missing image': ('voc', voc(DOG, filename='z.png'), 'missing image', '',
                         'z.png is not in'),
     'way out': ('voc', voc(DOG, filename='../images/a.png'),
-                'picture outside the folder', '', '../images/a.png does not lie in'),
+                'image outside the folder', '', '../images/a.png does not lie in'),
     'way out, Windows': ('voc', voc(DOG, filename='C:\\a.png'),
-                         'picture outside the folder', '', 'does not lie in'),
-    'other size': ('voc', voc(DOG, size=(80, 100)), 'other picture size', '',
+                         'image outside the folder', '', 'does not lie in'),
+    'other size': ('voc', voc(DOG, size=(80, 100)), 'other image size', '',
                    '80 x 100 pixels, but a.png has 100 x 80'),
     'size is no number': ('voc', voc(DOG, size=('', 9)), 'bad number', '', '<width>'),
-    'damaged picture': ('voc', voc(DOG, filename='bad.png'), 'unreadable picture', '',
+    'damaged image': ('voc', voc(DOG, filename='bad.png'), 'unreadable image', '',
                         'bad.png cannot be read'),
     'too few values': ('yolo', '0 0.5 0.5 0.1', 'bad line', 'line 1', '4 values'),
     'odd polygon': ('yolo', '0 .1 .1 .2 .2 .3 .3 .4', 'bad line', 'line 1', '8 values'),
@@ -56,7 +56,7 @@ BROKEN = {
     'class below zero': ('yolo', '-1 .5 .5 .1 .1', 'unknown class', 'line 1', '-1'),
     'class a fraction': ('yolo', '0.5 .5 .5 .1 .1', 'unknown class', 'line 1', '0.5'),
     'no width': ('yolo', '0 .5 .5 0 .1', 'no width or height', 'line 1', 'no positive'),
-    'over the edge': ('yolo', '0 .98 .5 .1 .1', 'outside the picture', 'line 1', '103'),
+    'over the edge': ('yolo', '0 .98 .5 .1 .1', 'outside the image', 'line 1', '103'),
     'binary labels': ('yolo', b'\xff\xfe\x00', 'unreadable file', '', 'UTF-8'),
     'no JSON': ('labelme', '{"shapes": [', 'not JSON', '', 'not readable as JSON'),
     'very deep JSON': ('labelme', '[' * 100000, 'not JSON', '', 'JSON'),
@@ -80,7 +80,7 @@ BROKEN = {
                  'bad number', 'shape 1 (dog)', 'an x is inf'),
     'flat': ('labelme', labelme(shape([[1, 2], [3, 2], [5, 2]])),
              'no width or height', 'shape 1 (dog)', 'no positive'),
-    'picture is a number': ('labelme', labelme(picture=3), 'other format', '',
+    'image is a number': ('labelme', labelme(image=3), 'other format', '',
                             'no text'),
 }  # fmt: skip
 
@@ -90,14 +90,14 @@ BROKEN = {
 )
 def test_broken_input(bench, capsys, kind, content, reason, place, words):
     bench.write(f'broken{SUFFIX[kind]}', content)
-    if kind == 'yolo':  # the others name their picture
-        bench.picture('broken.png')
+    if kind == 'yolo':  # the others name their image
+        bench.image('broken.png')
     (bench.images / 'bad.png').write_bytes(b'\x89PNG\r\n\x1a\n' + b'\0' * 40)
-    bench.picture('good.png')
+    bench.image('good.png')
     good = dict(
         voc=voc(DOG, filename='good.png'),
         yolo='0 .5 .5 .1 .1',
-        labelme=labelme(shape(TRIANGLE), picture='good.png'),
+        labelme=labelme(shape(TRIANGLE), image='good.png'),
     )
     bench.write(f'good{SUFFIX[kind]}', good[kind])
     classes = ('--classes', 'dog,cat')
@@ -116,14 +116,14 @@ def test_broken_input(bench, capsys, kind, content, reason, place, words):
     assert 'skipped in all: 1' in out
     (kept,) = (i for i in document['images'] if i['file_name'] == 'good.png')
     assert [e['image_id'] for e in document['annotations']].count(kept['id']) == 1
-    # A broken object leaves its picture and the other objects in place.
+    # A broken object leaves its image and the other objects in place.
     assert len(document['images']) == (2 if place else 1)
 
 
 def test_what_is_broken_in_two_files(bench, capsys):
     bench.write('a.txt', '')
-    bench.picture('b.png')
-    bench.picture('b.jpg')
+    bench.image('b.png')
+    bench.image('b.jpg')
     bench.write('b.txt', '')
     assert bench.run('yolo', '--classes', 'dog') == 2
     assert 'b.jpg and b.png in' in capsys.readouterr().err
@@ -131,7 +131,7 @@ def test_what_is_broken_in_two_files(bench, capsys):
     bench.write('second.xml', voc(DOG))
     assert bench.run('voc') == 2
     err = capsys.readouterr().err
-    assert 'second.xml: the picture a.png is already annotated by' in err
+    assert 'second.xml: the image a.png is already annotated by' in err
 
 
 def test_all_broken_is_no_result(bench, capsys):

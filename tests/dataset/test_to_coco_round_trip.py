@@ -58,7 +58,7 @@ def as_labelme(image, boxes):
         for name, (x, y, w, h) in boxes
     ]
     name, size = Path(image['file_name']).name, (image['width'], image['height'])
-    return labelme(*shapes, picture=name, size=size)
+    return labelme(*shapes, image=name, size=size)
 
 
 WRITERS = dict(voc=as_voc, yolo=as_yolo, labelme=as_labelme)
@@ -67,7 +67,7 @@ WRITERS = dict(voc=as_voc, yolo=as_yolo, labelme=as_labelme)
 def write_set(bench, kind, document):
     (bench.images / 'a.png').unlink()
     for image in document['images']:
-        bench.picture(image['file_name'], (image['width'], image['height']))
+        bench.image(image['file_name'], (image['width'], image['height']))
         boxes = [
             ('xyz'[entry['category_id'] - 1], entry['bbox'])
             for entry in document['annotations']

@@ -186,7 +186,7 @@ def test_a_denoising_query_is_a_noisy_copy_of_its_object(label_noise, box_noise)
         corners = bbox_cxcywh_to_xyxy(boxes[i, :, :number].sigmoid())
         truth = target.bboxes / torch.tensor([width, height, width, height])
         size = (truth[:, 2:] - truth[:, :2]).repeat(1, 2)
-        # The picture ends the noise, and 0.001 the inverse sigmoid.
+        # The image ends the noise, and 0.001 the inverse sigmoid.
         low, high = (truth - size * box_noise / 2, truth + size * box_noise / 2)
         assert (corners >= low.clamp(min=0) - 2e-3).all()
         assert (corners <= high.clamp(max=1) + 2e-3).all()

@@ -133,13 +133,13 @@ def test_the_inferencer_draws_masks(config, run, tmp_path, monkeypatch):
         device='cpu',
         show_progress=False,
     )
-    picture = config.parent / 'data' / 'images' / 'val_0.png'
+    image = config.parent / 'data' / 'images' / 'val_0.png'
     for name, limit in (('all', 0.0), ('none', 1.0)):
         folder = str(tmp_path / name)
         found = model(
-            str(picture), no_save_pred=False, out_dir=folder, pred_score_thr=limit
+            str(image), no_save_pred=False, out_dir=folder, pred_score_thr=limit
         )
-    # Predictions are saved as RLE of the picture's size.
+    # Predictions are saved as RLE of the image's size.
     (saved,) = found['predictions']
     assert len(saved['masks']) == len(saved['scores']) == 20
     expected = left_half(range(20), None, None, (64, 64), None)

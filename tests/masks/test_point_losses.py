@@ -1,4 +1,4 @@
-"""Losses at points against whole pictures, pair by pair."""
+"""Losses at points against whole images, pair by pair."""
 
 import copy
 
@@ -50,7 +50,7 @@ def make_case(num_objects, shapes, seed=0):
 
 
 def by_loop(branch, states, pixels, matches, objects, loss_mask='bce'):
-    """Both losses of each layer over whole pictures, one pair after the other."""
+    """Both losses of each layer over whole images, one pair after the other."""
     size = tuple(4 * side for side in pixels.shape[-2:])
     totals = []
     for layer in range(LAYERS):
@@ -87,7 +87,7 @@ def by_loop(branch, states, pixels, matches, objects, loss_mask='bce'):
 
 
 CASES = {
-    'two pictures': ([2, 3], [(24, 32), (17, 21)]),
+    'two images': ([2, 3], [(24, 32), (17, 21)]),
     'one is empty': ([0, 2], [(24, 32), (20, 30)]),
     'more objects than queries': ([8, 1], [(24, 32), (24, 32)]),
 }
@@ -96,7 +96,7 @@ CASES = {
 @pytest.mark.parametrize('case', CASES)
 @pytest.mark.parametrize('kind', ['bce', 'focal'])
 @pytest.mark.parametrize('at_once', [16, 2, 1])
-def test_at_every_pixel_they_are_the_whole_picture(case, kind, at_once, monkeypatch):
+def test_at_every_pixel_they_are_the_whole_image(case, kind, at_once, monkeypatch):
     branch, states, pixels, matches, objects = make_case(*CASES[case])
     branch.at_once = at_once
     if kind == 'focal':
@@ -135,7 +135,7 @@ def test_without_any_object_they_are_zero_with_a_gradient():
         assert parameter.grad is not None and not parameter.grad.any()
 
 
-def test_drawn_points_come_near_the_whole_picture():
+def test_drawn_points_come_near_the_whole_image():
     """Uniform points are a fair sample; uncertain ones are the harder ones."""
     branch, states, pixels, matches, objects = make_case([2, 3], [(24, 32)] * 2)
     whole = by_loop(branch, states, pixels, matches, objects)[-1][0]

@@ -1,4 +1,4 @@
-"""Masks of the detections against one picture and one query at a time."""
+"""Masks of the detections against one image and one query at a time."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def by_query(embeddings, pixels, img_shape, out_shape):
     masks = []
     for embedding in embeddings:
         logit = torch.tensordot(embedding, pixels, 1)[None, None]
-        # What lies beyond the picture's cells must not bleed into it.
+        # What lies beyond the image's cells must not bleed into it.
         h, w = (-(-side // 4) for side in img_shape)
         logit = logit[..., :h, :w]
         logit = F.interpolate(

@@ -44,7 +44,7 @@ class Page(HTMLParser):
 
 
 def check_page(text: str) -> Page:
-    """Nothing outside the page is asked for, and pictures can be told in words."""
+    """Nothing outside the page is asked for, and figures can be told in words."""
     page = Page(text)
     assert text.startswith('<!DOCTYPE html>')
     assert len(set(page.ids)) == len(page.ids)

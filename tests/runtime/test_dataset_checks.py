@@ -13,7 +13,7 @@ from mmdet_qrpaq.runtime.datasets import check_dataset, leaf_datasets
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Two pictures of one name in two folders, categories cat and dog."""
+    """Two images of one name in two folders, categories cat and dog."""
     init_default_scope('mmdet')
     names = ['a/1.jpg', 'b/1.jpg']
     for name in names:

@@ -22,7 +22,7 @@ METRICS = {f'coco/{key}': 0.5 for key in demo_report.METRICS} | {
     'coco/7_precision': 0.25,
 }
 STEPS = ['make_digits', 'train', 'test']
-PICTURES = ['training_curves', 'side_by_side', 'query_usage']
+FIGURES = ['training_curves', 'side_by_side', 'query_usage']
 
 
 class Commands:
@@ -63,7 +63,7 @@ class Commands:
         assert numbers.suffix == '.json'
         content = dict(models=[dict(gini=0.5)], score_threshold=0.31)
         numbers.write_text(json.dumps(dict(numbers=content)))
-        numbers.with_suffix('.png').write_text('picture')
+        numbers.with_suffix('.png').write_text('figure')
 
     side_by_side = query_usage = training_curves
 
@@ -94,7 +94,7 @@ def run(commands, *arguments):
 
 
 def test_everything_once_then_nothing(commands, capsys):
-    assert run(commands) == (0, STEPS + PICTURES)
+    assert run(commands) == (0, STEPS + FIGURES)
     assert run(commands) == (0, [])
     first, last = capsys.readouterr().out.split('AP on data', 1)
     for step in ('data', 'train', 'test', 'val_predictions'):
@@ -122,7 +122,7 @@ def test_table_has_classes_and_no_absent_sizes(commands):
 def test_changed_input_trains_anew_and_keeps_the_earlier_run(commands, changed):
     run(commands)
     changed.write_text('{"other": 1}')
-    assert run(commands) == (0, STEPS[1:] + PICTURES)
+    assert run(commands) == (0, STEPS[1:] + FIGURES)
     (kept,) = Path('work_dirs').glob('demo-*')
     assert (kept / 'epoch_4.pth').is_file()
 
@@ -130,30 +130,30 @@ def test_changed_input_trains_anew_and_keeps_the_earlier_run(commands, changed):
 def test_other_options_train_anew(commands):
     run(commands)
     status, names = run(commands, '--cfg-options', 'train_cfg.max_epochs=12')
-    assert (status, names) == (0, STEPS[1:] + PICTURES)
+    assert (status, names) == (0, STEPS[1:] + FIGURES)
 
 
 def test_changed_drawing_draws_again_only(commands):
     run(commands)
     Path('tools/analysis/side_by_side.py').write_text('new colours')
-    assert run(commands) == (0, PICTURES)
+    assert run(commands) == (0, FIGURES)
 
 
-def test_removed_picture_is_drawn_again(commands):
+def test_removed_figure_is_drawn_again(commands):
     run(commands)
     Path('work_dirs/demo/curves.png').unlink()
-    assert run(commands) == (0, PICTURES[:1])
+    assert run(commands) == (0, FIGURES[:1])
     Path('work_dirs/demo/query_usage.json').unlink()
-    assert run(commands) == (0, PICTURES[2:])
+    assert run(commands) == (0, FIGURES[2:])
 
 
-@pytest.mark.parametrize('step', STEPS + PICTURES)
+@pytest.mark.parametrize('step', STEPS + FIGURES)
 def test_interrupted_step_is_the_next_to_run(commands, capsys, step):
     commands.interrupt_at = step
     assert run(commands)[0] == 130
     assert 'Run the same command again' in capsys.readouterr().out
     commands.interrupt_at = None
-    order = STEPS + PICTURES
+    order = STEPS + FIGURES
     assert run(commands) == (0, order[order.index(step) :])
     assert not list(Path('work_dirs').glob('demo-*'))
 

@@ -218,7 +218,7 @@ def test_small_keeps_the_share_of_patterns(
     assert chosen.config.model.pattern_query.num_patterns == 5
 
 
-def test_pictures_of_one_size_replace_random_ones(folder: Path) -> None:
+def test_images_of_one_size_replace_random_ones(folder: Path) -> None:
     cfg = plan(leaf('dino_r50_12e'), folder, Scale(image_size=96)).config
     assert longest_side(cfg) == 96
     for loader, types in (

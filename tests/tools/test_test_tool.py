@@ -62,7 +62,7 @@ def believe(predicted: dict, truth: Path, path: Path) -> None:
 def test_two_processes_report_the_same_as_one(
     tiny_config: Path, tiny_run: Path, dataset_root: Path, tmp_path: Path
 ) -> None:
-    """Three pictures on two processes: one of them is padding and must not count."""
+    """Three images on two processes: one of them is padding and must not count."""
     checkpoint = str(tiny_run / 'epoch_2.pth')
     first = tmp_path / 'first.pkl'
     arguments = [tiny_config, checkpoint, '--work-dir']

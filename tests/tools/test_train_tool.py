@@ -41,7 +41,7 @@ def test_resume_repeats_the_uninterrupted_run(
 def test_iteration_based_resume_is_exact(
     tiny_config: Path, tmp_path: Path, loader: list
 ) -> None:
-    """Five of a four-picture set's batches: the resumed part crosses an epoch."""
+    """Five of a four-image set's batches: the resumed part crosses an epoch."""
     options = [
         *loader,
         'train_dataloader.persistent_workers=False',

@@ -1,6 +1,6 @@
 """Make the data set of digits, whole or not at all: the work of `make_digits.py`.
 
-`digit_scenes.py` draws the pictures; this numbers them and writes the files.
+`digit_scenes.py` draws the images; this numbers them and writes the files.
 """
 
 import hashlib
@@ -117,7 +117,7 @@ def write_split(folder: Path, split: str, settings: dict, quiet: bool = False) -
     numbers = range(settings[f'num_{split}'])
     for number in track(numbers, f'drawing {split:5}', disable=quiet):
         seed = [settings['seed'], SPLITS.index(split), number]
-        picture, photograph, objects = compose(
+        pixels, photograph, objects = compose(
             np.random.default_rng(seed), photographs, digits, settings
         )
         image = dict(
@@ -128,7 +128,7 @@ def write_split(folder: Path, split: str, settings: dict, quiet: bool = False) -
             photograph=photograph,
         )
         images.append(image)
-        cv2.imwrite(str(folder / split / image['file_name']), picture)
+        cv2.imwrite(str(folder / split / image['file_name']), pixels)
         for thing in objects:
             entry = dict(
                 id=len(annotations) + 1,
@@ -169,15 +169,15 @@ def _read_card(folder: Path) -> dict | None:
 
 
 def _is_intact(folder: Path, card: dict) -> bool:
-    """Tell whether annotations and the number of pictures are as they were made."""
+    """Tell whether annotations and the number of images are as they were made."""
     for split in SPLITS:
         annotations = _annotation_file(folder, split)
-        pictures = list((folder / split).glob('*.png'))
+        images = list((folder / split).glob('*.png'))
         if (
             not annotations.is_file()
             or _checksum(folder, split) != card['sha256'][split]
         ):
             return False
-        if len(pictures) != card['settings'][f'num_{split}']:
+        if len(images) != card['settings'][f'num_{split}']:
             return False
     return True

@@ -1,6 +1,6 @@
-"""Draw digits on photographs and trace them: the pictures behind `make_digits.py`.
+"""Draw digits on photographs and trace them: the images behind `make_digits.py`.
 
-Called by `digit_dataset.py`, which numbers the pictures and writes the files. Nothing
+Called by `digit_dataset.py`, which numbers the images and writes the files. Nothing
 here touches the disk except to read what scikit-image ships.
 """
 
@@ -21,7 +21,7 @@ class DatasetError(ValueError):
     """
 
 
-# Pictures with letters or numerals in them (text, page, clock) are left out: they
+# Images with letters or numerals in them (text, page, clock) are left out: they
 # would be objects without a box.
 PHOTOGRAPHS = {
     'train': (
@@ -45,7 +45,7 @@ def read_photographs(split: str) -> dict[str, np.ndarray]:
     """Read one split's photographs from inside the scikit-image package.
 
     Raises:
-        DatasetError: This scikit-image does not ship one of the pictures.
+        DatasetError: This scikit-image does not ship one of the images.
     """
     folder = Path(skimage.__file__).parent / 'data'
     photographs = {}
@@ -53,7 +53,7 @@ def read_photographs(split: str) -> dict[str, np.ndarray]:
         photographs[name] = cv2.imread(str(folder / name), cv2.IMREAD_COLOR)
         if photographs[name] is None:
             raise DatasetError(
-                f'scikit-image {skimage.__version__} has no readable picture '
+                f'scikit-image {skimage.__version__} has no readable image '
                 f'{folder / name}; reinstall scikit-image (0.22 or later).'
             )
     return photographs
@@ -159,23 +159,23 @@ def compose(
     digits: np.ndarray,
     settings: dict,
 ) -> tuple[np.ndarray, str, list[dict]]:
-    """Draw one picture: a dimmed crop of a photograph and digits that do not overlap.
+    """Draw one image: a dimmed crop of a photograph and digits that do not overlap.
 
     Args:
-        photographs: BGR pictures by name.
+        photographs: BGR images by name.
         digits: Rows of scikit-learn's digits to choose from.
         settings: `size`, `objects` and `digit_size` of the data set.
 
     Shapes:
-        picture: (size, size, 3), uint8, BGR; masks in the objects: (size, size).
+        image: (size, size, 3), uint8, BGR; masks in the objects: (size, size).
 
     Returns:
-        The picture, the photograph's name, and per object `digit` (row), `label`
+        The image, the photograph's name, and per object `digit` (row), `label`
         and `mask` (bool).
     """
     size = settings['size']
     name = sorted(photographs)[rng.integers(len(photographs))]
-    picture = _background(rng, photographs[name], size)
+    image = _background(rng, photographs[name], size)
     glyphs, labels = read_digits()
     occupied = np.zeros((size, size), bool)
     objects = []
@@ -191,12 +191,12 @@ def compose(
         window = np.s_[top : top + alpha.shape[0], left : left + alpha.shape[1]]
         occupied[window] = True
         colour = 255 - 110 * rng.random(3) * rng.random()
-        blended = picture[window] * (1 - alpha[..., None]) + colour * alpha[..., None]
-        picture[window] = blended
+        blended = image[window] * (1 - alpha[..., None]) + colour * alpha[..., None]
+        image[window] = blended
         mask = np.zeros((size, size), bool)
         mask[window] = alpha >= 0.5
         objects.append(dict(digit=row, label=int(labels[row]), mask=mask))
-    return np.rint(picture).astype(np.uint8), name, objects
+    return np.rint(image).astype(np.uint8), name, objects
 
 
 def _background(

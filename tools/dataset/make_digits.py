@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Make a small COCO-format detection set from pictures that ship inside packages.
+"""Make a small COCO-format detection set from images that ship inside packages.
 
 scikit-learn's handwritten digits (classes '0' to '9') are drawn as bright strokes
 on dimmed photographs from the scikit-image wheel. Nothing is downloaded. Train and
-val share neither a handwritten digit nor a photograph. Every picture depends only
+val share neither a handwritten digit nor a photograph. Every image depends only
 on the seed, its split and its number, so the same settings give the same data set.
 
     OUT/train/*.png  OUT/val/*.png  OUT/annotations/instances_{train,val}.json
@@ -22,13 +22,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add('--out', type=Path, default=Path('data/digits'), help='folder to make')
-    add('--num-train', type=int, default=800, help='training pictures (800)')
-    add('--num-val', type=int, default=200, help='validation pictures (200)')
-    add('--size', type=int, default=128, help='side of a picture in pixels (128)')
+    add('--num-train', type=int, default=800, help='training images (800)')
+    add('--num-val', type=int, default=200, help='validation images (200)')
+    add('--size', type=int, default=128, help='side of an image in pixels (128)')
     pair = dict(type=int, nargs=2)
-    help_objects = (
-        'digits a picture, fewest and most (1 4); fewer where no room is left'
-    )
+    help_objects = 'digits an image, fewest and most (1 4); fewer where no room is left'
     add('--objects', **pair, default=[1, 4], metavar=('MIN', 'MAX'), help=help_objects)
     help_size = 'height of a digit in pixels, smallest and largest (28 64)'
     add(

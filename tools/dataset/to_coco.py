@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Convert annotations in VOC XML, YOLO text or labelme JSON to one COCO file.
 
-One annotation file belongs to each picture; an annotated picture without objects is
+One annotation file belongs to each image; an annotated image without objects is
 kept. Train and val are converted one after the other, with the same --classes.
 Anything broken ends the run with its file and place, unless --skip-broken is given.
 
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from coco_conversion.class_names import parse_classes
 from coco_conversion.document import Report, convert
+from coco_conversion.images import ImageFolder
 from coco_conversion.labelme import Labelme
-from coco_conversion.pictures import Pictures
 from coco_conversion.shapes import ConversionError
 from coco_conversion.voc import Voc
 from coco_conversion.yolo import Yolo, find_classes
@@ -34,7 +34,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add('format', choices=FORMATS, help='format of the annotations')
     add('annotations', type=Path, help='folder with the annotation files')
-    add('--images', type=Path, required=True, help='folder with the pictures')
+    add('--images', type=Path, required=True, help='folder with the images')
     add('--out', type=Path, required=True, help='COCO file to write; must not exist')
     add(
         '--classes',
@@ -46,7 +46,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add(
         '--skip-broken',
         action='store_true',
-        help='leave out broken objects, files and pictures, and count them',
+        help='leave out broken objects, files and images, and count them',
     )
     return parser.parse_args(argv)
 
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> tuple[dict, Report]:
     document, report = convert(
         reader,
         args.annotations,
-        Pictures(args.images),
+        ImageFolder(args.images),
         classes,
         skip_broken=args.skip_broken,
     )
@@ -101,17 +101,17 @@ def summarise(document: dict, report: Report) -> str:
     names = {entry['id']: entry['name'] for entry in document['categories']}
     counts = Counter(names[e['category_id']] for e in document['annotations'])
     filled = len({entry['image_id'] for entry in document['annotations']})
-    pictures = len(document['images'])
+    images = len(document['images'])
     lines = [
-        f'pictures  {pictures} ({pictures - filled} without objects)',
+        f'images    {images} ({images - filled} without objects)',
         f'objects   {len(document["annotations"])}',
         *(f'  {counts[name]:>8}  {name}' for name in names.values()),
     ]
     notes = (
         ('objects clipped, as they stuck out by at most a pixel', report.clipped),
         ("objects kept though marked 'difficult'", report.difficult),
-        ('pictures left out, without a sound annotation file', report.unannotated),
-        ('files that name another picture inside; their own was used', report.doubtful),
+        ('images left out, without a sound annotation file', report.unannotated),
+        ('files that name another image inside; their own was used', report.doubtful),
     )
     lines += [f'{text}: {count}' for text, count in notes if count]
     for reason, count in report.skipped.most_common():

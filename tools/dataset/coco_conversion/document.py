@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from .pictures import Pictures
+from .images import ImageFolder
 from .shapes import Broken, ConversionError, Record, Shape, clip
 
 try:
@@ -38,10 +38,10 @@ class Report:
 
     Attributes:
         skip_broken: Count what is broken and go on.
-        clipped: Objects cut at the border of the picture, by at most a pixel.
+        clipped: Objects cut at the border of the image, by at most a pixel.
         difficult: Objects marked so in VOC; they are kept.
-        doubtful: Annotation files that name another picture than the one used.
-        unannotated: Pictures without a sound annotation file; they are left out.
+        doubtful: Annotation files that name another image than the one used.
+        unannotated: Images without a sound annotation file; they are left out.
         skipped: How often for each reason.
         examples: The first sentence for each reason.
     """
@@ -76,7 +76,7 @@ class Report:
 def convert(
     reader: Reader,
     folder: Path,
-    pictures: Pictures,
+    image_folder: ImageFolder,
     classes: tuple[str, ...] | None,
     *,
     skip_broken: bool = False,
@@ -113,13 +113,13 @@ def convert(
         with report.guard(str(path)):
             record = reader.read(path)
             below = PurePosixPath(path.relative_to(folder).as_posix())
-            name, is_doubtful = pictures.find(record.picture, below)
+            name, is_doubtful = image_folder.find(record.image, below)
             if name in sources:
                 raise Broken(
-                    'picture annotated twice',
-                    f'the picture {name} is already annotated by {sources[name]}',
+                    'image annotated twice',
+                    f'the image {name} is already annotated by {sources[name]}',
                 )
-            size = pictures.size(name)
+            size = image_folder.size(name)
             _compare_sizes(record.size, size, name)
             sources[name] = path
             report.doubtful += is_doubtful
@@ -149,7 +149,7 @@ def convert(
             f'{folder} holds no object, so the classes are unknown; name them with '
             '--classes.'
         )
-    report.unannotated = len(pictures.names) - len(images)
+    report.unannotated = len(image_folder.names) - len(images)
     document = dict(
         images=images,
         annotations=[
@@ -169,13 +169,13 @@ def convert(
 def _compare_sizes(
     written: tuple[float, float] | None, size: tuple[int, int], name: str
 ) -> None:
-    """Boxes drawn on a picture of another size would be wrong without a sign."""
+    """Boxes drawn on an image of another size would be wrong without a sign."""
     # Some tools write 0 for a size they do not know.
     if written is None or 0 in written or written == size:
         return
     raise Broken(
-        'other picture size',
-        f'it was made for a picture of {written[0]:g} x {written[1]:g} pixels, but '
+        'other image size',
+        f'it was made for an image of {written[0]:g} x {written[1]:g} pixels, but '
         f'{name} has {size[0]} x {size[1]}',
     )
 

@@ -1,4 +1,4 @@
-"""Reads labelme: one JSON file a picture with polygons, rectangles and circles."""
+"""Reads labelme: one JSON file an image with polygons, rectangles and circles."""
 
 import json
 import math
@@ -42,7 +42,7 @@ class Labelme:
             size = tuple(
                 number(content.get(key), key) for key in ('imageWidth', 'imageHeight')
             )
-        return Record(_picture_name(written), size, _entries(shapes))
+        return Record(_image_name(written), size, _entries(shapes))
 
     def shape(self, entry: list[dict], size: tuple[int, int]) -> Shape:
         """Return one object.
@@ -58,7 +58,7 @@ class Labelme:
         return outline(label.strip(), [_polygon(part) for part in entry])
 
 
-def _picture_name(written: str | None) -> str | None:
+def _image_name(written: str | None) -> str | None:
     """Drop folders that lead away: the path is relative to where the file once was."""
     if not written:
         return None

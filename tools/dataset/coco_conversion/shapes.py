@@ -1,7 +1,7 @@
 """What the readers of all formats hand to `document.py`, and what may be wrong in it.
 
 Pixels are COCO's: x to the right, y down, 0 at the outer edge of the first pixel, so
-that a picture spans 0 to its width and its height.
+that an image spans 0 to its width and its height.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Any
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
 TINY_OVERSHOOT = 1.0  # pixels; a 0-based box read as 1-based sticks out by this
-_ROUNDING = 0.01  # pixels; what six decimals of a share lose in any usual picture
+_ROUNDING = 0.01  # pixels; what six decimals of a share lose in any usual image
 
 
 class ConversionError(ValueError):
@@ -22,7 +22,7 @@ class ConversionError(ValueError):
 
 
 class Broken(Exception):
-    """Something in an annotation file or a picture that cannot be converted.
+    """Something in an annotation file or an image that cannot be converted.
 
     Args:
         reason: What to count it under, e.g. ``'unknown class'``.
@@ -39,12 +39,12 @@ class Record:
     """One annotation file.
 
     Attributes:
-        picture: The picture's name as written; ``None``: named like the file itself.
-        size: Width and height of the picture as written, ``None`` if they are not.
+        image: The image's name as written; ``None``: named like the file itself.
+        size: Width and height of the image as written, ``None`` if they are not.
         entries: Place in the file (``'line 3'``) and what stands there, per object.
     """
 
-    picture: str | None
+    image: str | None
     size: tuple[float, float] | None
     entries: list[tuple[str, Any]]
 
@@ -88,24 +88,24 @@ def number(value: object, name: str) -> float:
 
 
 def clip(shape: Shape, size: tuple[int, int]) -> tuple[Shape, bool]:
-    """Cut off what sticks out of the picture by up to a pixel.
+    """Cut off what sticks out of the image by up to a pixel.
 
     Args:
-        size: Width and height of the picture in pixels.
+        size: Width and height of the image in pixels.
 
     Returns:
-        The shape within the picture, and whether more than rounding was cut off.
+        The shape within the image, and whether more than rounding was cut off.
 
     Raises:
-        Broken: It sticks out further, or has no width or height in the picture.
+        Broken: It sticks out further, or has no width or height in the image.
     """
     left, top, right, bottom = shape.box
     width, height = size
     overshoot = max(-left, -top, right - width, bottom - height)
     if overshoot > TINY_OVERSHOOT + _ROUNDING:
         raise Broken(
-            'outside the picture',
-            f'the box {_describe(shape.box)} sticks out of the picture of '
+            'outside the image',
+            f'the box {_describe(shape.box)} sticks out of the image of '
             f'{width} x {height} pixels',
         )
 

@@ -1,4 +1,4 @@
-"""Reads Pascal VOC: one XML file a picture, boxes in 1-based pixels, both ends in."""
+"""Reads Pascal VOC: one XML file an image, boxes in 1-based pixels, both ends in."""
 
 from pathlib import Path
 from xml.etree import ElementTree
@@ -43,8 +43,8 @@ class Voc:
         for index, thing in enumerate(root.findall('object'), 1):
             name = thing.findtext('name', '').strip()
             entries.append((f'object {index} ({name or "no name"})', thing))
-        picture = root.findtext('filename', '').strip()
-        return Record(picture or None, size, entries)
+        image = root.findtext('filename', '').strip()
+        return Record(image or None, size, entries)
 
     def shape(self, entry: Element, size: tuple[int, int]) -> Shape:
         """Return one object.

@@ -1,4 +1,4 @@
-"""Reads YOLO: one text file a picture, one object a line, in shares of the picture."""
+"""Reads YOLO: one text file an image, one object a line, in shares of the image."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ class Yolo:
     """The format `yolo`.
 
     A line is `class cx cy w h` or, for segmentation, `class x1 y1 x2 y2 x3 y3 ...`.
-    An empty file is a picture without objects.
+    An empty file is an image without objects.
 
     Args:
         classes: Class names in the order of their numbers.
@@ -38,7 +38,7 @@ class Yolo:
         """Return one object.
 
         Args:
-            size: Width and height of the picture in pixels.
+            size: Width and height of the image in pixels.
 
         Raises:
             Broken: It has the wrong number of values, or wrong ones.
@@ -62,7 +62,7 @@ class Yolo:
         if abs(largest) > _LARGEST_SHARE:
             raise Broken(
                 'bad number',
-                f'the value {largest:g} is no share of the picture, which goes from '
+                f'the value {largest:g} is no share of the image, which goes from '
                 '0 to 1',
             )
         pixels = [share * size[i % 2] for i, share in enumerate(shares)]

@@ -1,4 +1,4 @@
-"""Finds the picture an annotation file means, and its size.
+"""Finds the image that an annotation file means, and its size.
 
 Only names found by listing the folder are ever opened, so that no annotation file can
 lead anywhere else.
@@ -11,11 +11,11 @@ from PIL import Image
 from .shapes import Broken
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
-_ORIENTATION = 0x0112  # EXIF tag; from 5 on, the picture lies on its side
+_ORIENTATION = 0x0112  # EXIF tag; from 5 on, the image lies on its side
 
 
-class Pictures:
-    """The pictures below a folder.
+class ImageFolder:
+    """The images below a folder.
 
     Attributes:
         names: Their paths below it, with forward slashes.
@@ -33,7 +33,7 @@ class Pictures:
                 self._by_stem.setdefault(stem, []).append(name)
 
     def find(self, written: str | None, annotation: PurePosixPath) -> tuple[str, bool]:
-        """Return the name of a picture, and whether two pictures were meant.
+        """Return the name of an image, and whether two images were meant.
 
         The one named like the annotation file comes first: files are renamed in bulk,
         and the name inside stays behind. Otherwise it is the one named inside. Both are
@@ -58,20 +58,20 @@ class Pictures:
         found = both or own or named
         if len(found) > 1:
             raise Broken(
-                'ambiguous picture',
+                'ambiguous image',
                 f'{" and ".join(found)} in {self.folder} both have its name',
             )
         if not found and not is_below:
             raise Broken(
-                'picture outside the folder',
-                f'the picture {written} does not lie in {self.folder}; only a name '
+                'image outside the folder',
+                f'the image {written} does not lie in {self.folder}; only a name '
                 'below it is allowed',
             )
         if not found:
             wanted = f'{annotation.stem}.jpg (or .png, ...)'
             raise Broken(
-                'missing picture',
-                f'the picture {written or wanted} is not in {self.folder}',
+                'missing image',
+                f'the image {written or wanted} is not in {self.folder}',
             )
         return found[0], bool(own and named and not both)
 
@@ -84,19 +84,19 @@ class Pictures:
         return []
 
     def size(self, name: str) -> tuple[int, int]:
-        """Return width and height in pixels as the picture is shown and trained on.
+        """Return width and height in pixels as the image is shown and trained on.
 
-        Only the header is read. mmdet turns a picture as its EXIF tag says, and so do
+        Only the header is read. mmdet turns an image as its EXIF tag says, and so do
         annotation tools.
 
         Raises:
-            Broken: It is not a picture.
+            Broken: It is not an image.
         """
         try:
-            with Image.open(self.folder / name) as picture:
-                width, height = picture.size
+            with Image.open(self.folder / name) as image:
+                width, height = image.size
                 # Asking for EXIF that is not in the header would decode a PNG.
-                exif = picture.getexif() if 'exif' in picture.info else {}
+                exif = image.getexif() if 'exif' in image.info else {}
                 turned = exif.get(_ORIENTATION, 1) in (5, 6, 7, 8)
         except (
             OSError,
@@ -105,7 +105,7 @@ class Pictures:
             Image.DecompressionBombError,
         ) as error:
             raise Broken(
-                'unreadable picture',
-                f'the picture {self.folder / name} cannot be read ({error})',
+                'unreadable image',
+                f'the image {self.folder / name} cannot be read ({error})',
             ) from error
         return (height, width) if turned else (width, height)
