@@ -21,7 +21,7 @@ MIM_ENTRIES = ('configs', 'tools', 'model-index.yml')
 
 
 def read_version() -> str:
-    """Reads the version without importing the package, which needs torch."""
+    """Read the version without importing the package, which needs torch."""
     text = (ROOT / PACKAGE / 'version.py').read_text(encoding='utf-8')
     return re.search(r"^__version__ = '(.+)'$", text, re.MULTILINE)[1]
 
@@ -30,7 +30,7 @@ class BuildWithMim(build_py):
     """Adds `.mim` to what is built: copies, or links for an editable install."""
 
     def run(self) -> None:
-        """Builds the package, then `.mim`."""
+        """Build the package, then `.mim`."""
         if self.editable_mode:
             super().run()
             self.link(ROOT / PACKAGE / '.mim')
@@ -42,7 +42,7 @@ class BuildWithMim(build_py):
 
     @staticmethod
     def link(target: Path) -> None:
-        """Links `.mim` of the sources to the folders beside the package."""
+        """Link `.mim` of the sources to the folders beside the package."""
         target.mkdir(exist_ok=True)
         for entry in MIM_ENTRIES:
             link = target / entry
@@ -52,7 +52,7 @@ class BuildWithMim(build_py):
 
     @staticmethod
     def copy(target: Path) -> None:
-        """Copies into the build folder."""
+        """Copy into the build folder."""
         target.mkdir(parents=True)
         unwanted = shutil.ignore_patterns('__pycache__', '*.pyc')
         for entry in MIM_ENTRIES:

@@ -29,7 +29,7 @@ _IMPORTED_FIRST = {'mmdet': 'mmengine and mmcv', 'mmcv': 'mmengine and torch'}
 
 
 def check_host_versions() -> None:
-    """Imports mmengine, mmcv with its operators, and mmdet, and checks their versions.
+    """Import mmengine, mmcv with its operators, and mmdet, and check their versions.
 
     Raises:
         ImportError: One is missing, broken or outside the supported window; the message
@@ -49,7 +49,7 @@ def check_host_versions() -> None:
 
 
 def _installed_family() -> str:
-    """Which family is installed; refuses two distributions of one module."""
+    """Return the installed family; refuse two distributions of one module."""
     families = (FAMILIES['upstream'].values(), FAMILIES['onedl'].values())
     pairs = [(upstream[0], onedl[0]) for upstream, onedl in zip(*families, strict=True)]
     pairs.append(('mmcv-lite', 'onedl-mmcv'))
@@ -74,7 +74,7 @@ def _is_installed(distribution: str) -> bool:
 
 
 def _install(family: str, module: str = '') -> str:
-    """The command that installs a module, or the whole family, within its window."""
+    """Return the command that installs a module, or the whole family."""
     modules = [module] if module else list(FAMILIES[family])
     wanted = (FAMILIES[family][name] for name in modules)
     specs = (f'"{name}>={first},<{last}"' for name, first, last in wanted)
@@ -135,7 +135,7 @@ def _import_operators(family: str) -> None:
 
 
 def _standin() -> str:
-    """The command that puts mmcv in place without its compiled operators."""
+    """Return the command that puts mmcv in place without its compiled operators."""
     package = Path(__file__).parent
     installed = package / '.mim' / 'tools'
     tools = installed if installed.exists() else package.parent / 'tools'
@@ -150,12 +150,12 @@ def _reinstall(command: str) -> str:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Leading release numbers: ``'2.1.0rc4+cu121'`` gives ``(2, 1, 0)``."""
+    """Return the leading release numbers: ``'2.1.0rc4+cu121'`` gives ``(2, 1, 0)``."""
     found = re.match(r'\d+(\.\d+)*', version)
     return tuple(map(int, found[0].split('.'))) if found else ()
 
 
 def _first_line(error: BaseException) -> str:
-    """The start of an error, short enough to stand in a sentence."""
+    """Return the start of an error, short enough to stand in a sentence."""
     lines = str(error).strip().splitlines() or ['']
     return f'{type(error).__name__}: {lines[0][:160].rstrip(". ")}'

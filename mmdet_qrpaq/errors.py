@@ -22,7 +22,7 @@ def check_number(
     whole: bool = False,
     hint: str,
 ) -> None:
-    """Refuses a setting that is not a finite number from ``low`` to ``high``.
+    """Refuse a setting that is not a finite number from ``low`` to ``high``.
 
     Args:
         name: The setting as a user finds it in the config.
@@ -44,7 +44,7 @@ def check_number(
 
 
 def check_choice(name: str, value: object, known: Sequence[str]) -> None:
-    """Refuses a setting that is none of the known values.
+    """Refuse a setting that is none of the known values.
 
     Args:
         name: The setting as a user finds it in the config.
@@ -57,7 +57,7 @@ def check_choice(name: str, value: object, known: Sequence[str]) -> None:
 
 
 def check_names(owner: str, given: Iterable[str], known: Sequence[str]) -> None:
-    """Refuses settings that do not exist.
+    """Refuse settings that do not exist.
 
     Args:
         owner: What they are settings of, as a user finds it in the config.
@@ -72,7 +72,7 @@ def check_names(owner: str, given: Iterable[str], known: Sequence[str]) -> None:
 
 
 def check_free(owner: str, given: Iterable[str], filled_in: Iterable[str]) -> None:
-    """Refuses settings that the detector fills in itself.
+    """Refuse settings that the detector fills in itself.
 
     Raises:
         ConfigError: If there is one.

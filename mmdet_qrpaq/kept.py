@@ -11,7 +11,7 @@ Value = TypeVar('Value')
 
 @contextmanager
 def kept_on(module: nn.Module, name: str, value: Value) -> Iterator[Value]:
-    """Sets an attribute while it lasts: a graph left behind breaks deepcopy and EMA.
+    """Set an attribute for the length of a block: a graph left behind breaks copies.
 
     Args:
         value: To be filled by methods that find it in ``vars(module)``.

@@ -11,7 +11,7 @@ from torch import nn
 
 
 def training_only(name: str, part: nn.Module) -> nn.Module:
-    """Marks a part: checkpoints for testing may lack all of it.
+    """Mark a part: checkpoints for testing may lack all of it.
 
     Args:
         name: The detector's attribute that holds it.
@@ -22,7 +22,7 @@ def training_only(name: str, part: nn.Module) -> nn.Module:
 
 
 def forgive_published(name: str, part: nn.Module, keys: NamedTuple) -> None:
-    """Of a checkpoint without anything of a part, report nothing of it missing.
+    """Report no missing keys if a checkpoint holds nothing at all of the part.
 
     Args:
         keys: `missing_keys` and `unexpected_keys` of the whole model so far.

@@ -51,7 +51,7 @@ STEPS = (
 
 
 def set_up() -> Path:
-    """Brings the environment up to date and returns its interpreter."""
+    """Bring the environment up to date and return its interpreter."""
     python, own = find_python()
     prefix = python.parent.parent
     with environment_lock(str(prefix)) as fd:
@@ -75,7 +75,7 @@ def set_up() -> Path:
 
 
 def run(work: Callable[[], Path | None]) -> Path | None:
-    """Does a part of the set-up; ends with a sentence if it cannot go on."""
+    """Do a part of the set-up; end with a sentence if it cannot go on."""
     # `kill` shall end pip and compilers like Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -87,7 +87,7 @@ def run(work: Callable[[], Path | None]) -> Path | None:
 
 
 def main() -> None:
-    """Sets up, then becomes the given Python command."""
+    """Set up, then become the given Python command."""
     command = sys.argv[1:]
     if command[:1] in (['-h'], ['--help']):
         print(__doc__)

@@ -20,7 +20,7 @@ from bootstrap_lib.running import SetupError
 
 
 def change(action: str) -> None:
-    """Does what was asked for and says what is there now.
+    """Do what was asked for and say what is there now.
 
     Raises:
         SetupError: It could not be done.
@@ -40,7 +40,7 @@ def change(action: str) -> None:
 
 
 def describe(env: Environment) -> None:
-    """Prints one line."""
+    """Print one line."""
     state = env.probe()
     if state['standin']:
         print('mmcv is there; PyTorch stands in for its compiled operators')
@@ -51,7 +51,7 @@ def describe(env: Environment) -> None:
 
 
 def main() -> None:
-    """Reads the command line."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -65,7 +65,7 @@ class DABDeformableDETR(MendedDINO):
         self.decoder.norm = nn.Identity()
 
     def forward_decoder(self, *args, **kwargs) -> dict:
-        """DINO's; heads refine references that pass no gradient on."""
+        """Decode as DINO does; heads refine references that pass no gradient on."""
         outputs = super().forward_decoder(*args, **kwargs)
         outputs['references'] = [box.detach() for box in outputs['references']]
         return outputs
@@ -81,7 +81,7 @@ class DABDeformableDETRHead(DINOHead):
         all_layers_bbox_preds: Tensor,
         dn_meta: dict[str, int] | None,
     ) -> tuple[Tensor | None, ...]:
-        """DINO's, whose own case for None reads from it first."""
+        """Split as DINO does, whose own case for None reads from it first."""
         if dn_meta is None:
             return all_layers_cls_scores, all_layers_bbox_preds, None, None
         return DINOHead.split_outputs(

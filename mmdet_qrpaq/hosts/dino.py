@@ -13,7 +13,7 @@ class MendedDINO(DINO):
     """mmdet's `DINO`, which also trains on several devices without any object."""
 
     def pre_decoder(self, *args, **kwargs) -> tuple[dict, dict]:
-        """Host's, and keeps the label embedding in the graph without any object.
+        """Run the host's; keep the label embedding in the graph without any object.
 
         The host means to do so, but compares the batch size with the number of
         queries; distributed training then stops at a batch without objects.

@@ -69,7 +69,7 @@ class DNDeformableDETRHead(DINOHead):
     """mmdet's `DINOHead` for denoising queries that all have an object."""
 
     def _get_dn_targets_single(self, *args, **kwargs) -> tuple:
-        """DINO's, and nothing to learn for what pads an image of fewer objects.
+        """Return DINO's, and nothing to learn for what pads an image of fewer objects.
 
         The host would teach the padding 'no object', as it does its negatives.
         """

@@ -78,7 +78,7 @@ class MaskBranchMixin:
         self.bbox_head.keeps_queries = True
 
     def _check_backbone(self, in_channels: int, neck_channels: list[int]) -> int:
-        """Width of the backbone's first feature, which must have stride 4."""
+        """Return the width of the backbone's first feature, which must have stride 4."""
         side = 64
         shapes = probe(self.backbone, in_channels, side)
         stride = side // shapes[0][-1]
@@ -98,7 +98,7 @@ class MaskBranchMixin:
         return shapes[0][1]
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
-        """Levels of the neck; the feature of stride 4 stays here."""
+        """Return the levels of the neck; keep the feature of stride 4."""
         if self.mask_branch is None:
             return super().extract_feat(batch_inputs)
         features = self.backbone(batch_inputs)
@@ -108,7 +108,7 @@ class MaskBranchMixin:
         return levels
 
     def forward_decoder(self, *, memory: Tensor, **kwargs) -> dict:
-        """Host's; keeps memory and hidden states if masks are to be made."""
+        """Decode as the host does; keep memory and hidden states if masks are to be made."""
         outputs = super().forward_decoder(memory=memory, **kwargs)
         if kept := vars(self).get('_mask_inputs'):
             kept.memory = memory
@@ -123,7 +123,7 @@ class MaskBranchMixin:
         )
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
-        """Host's losses, and ``loss_mask`` and ``loss_dice`` of every decoder layer.
+        """Return the host's losses, and ``loss_mask`` and ``loss_dice`` of each layer.
 
         Raises:
             ConfigError: If the objects have no masks.
@@ -146,7 +146,7 @@ class MaskBranchMixin:
     def predict(
         self, batch_inputs: Tensor, batch_data_samples: list, rescale: bool = True
     ) -> list:
-        """Host's detections, each with its mask, (n, height, width) bool."""
+        """Return the host's detections, each with its mask, (n, height, width) bool."""
         if self.mask_branch is None:
             return super().predict(batch_inputs, batch_data_samples, rescale)
         with kept_on(self, '_mask_inputs', MaskInputs()) as kept:
@@ -162,7 +162,7 @@ class MaskBranchMixin:
         return results
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: list) -> tuple:
-        """Host's outputs, then the last layer's mask logits, (bs, nq, h_4, w_4)."""
+        """Return the host's outputs and the last layer's mask logits, (bs, nq, h_4, w_4)."""
         if self.mask_branch is None:
             return super()._forward(batch_inputs, batch_data_samples)
         with kept_on(self, '_mask_inputs', MaskInputs()) as kept:
@@ -173,7 +173,7 @@ class MaskBranchMixin:
 
 @torch.no_grad()
 def probe(backbone: nn.Module, in_channels: int, side: int) -> list[torch.Size]:
-    """Shapes (1, channels, h, w) of what a backbone makes of a square image."""
+    """Return the shapes (1, channels, h, w) that a backbone makes of a square image."""
     weight = next(backbone.parameters())
     # `train()` is not the inverse: a ResNet then freezes what it did not before.
     modes = [(module, module.training) for module in backbone.modules()]

@@ -10,7 +10,7 @@ from ..errors import ConfigError
 
 
 def require_masks(batch_gt_instances: list[InstanceData]) -> None:
-    """Refuses objects without masks.
+    """Refuse objects without masks.
 
     Raises:
         ConfigError: If the training pipeline loads no masks.
@@ -25,7 +25,7 @@ def require_masks(batch_gt_instances: list[InstanceData]) -> None:
 
 
 def without_masks(sample: DetDataSample) -> DetDataSample:
-    """The same objects without masks: a two-stage host copies all it gets."""
+    """Return the same objects without masks: a two-stage host copies all it gets."""
     plain = sample.new()
     plain.gt_instances = sample.gt_instances.new()
     del plain.gt_instances.masks
@@ -39,7 +39,7 @@ def read_masks(
     size: tuple[int, int],
     device: torch.device,
 ) -> Tensor:
-    """Masks of the objects ``start`` up to ``stop`` of each image.
+    """Return the masks of the objects ``start`` up to ``stop`` of each image.
 
     Args:
         batch_gt_instances: With mmdet's `BitmapMasks` or `PolygonMasks` as ``masks``.

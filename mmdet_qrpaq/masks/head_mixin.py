@@ -40,7 +40,7 @@ class QueryKeepingDETRHead(DETRHead):
         *args,
         **kwargs,
     ) -> dict[str, Tensor]:
-        """Hungarian losses of all layers; their matches wait for `take_matches`."""
+        """Return Hungarian losses of all layers; keep their matches for `take_matches`."""
         inputs = (all_layers_cls_scores, all_layers_bbox_preds, *args)
         if not self.keeps_queries:
             return super().loss_by_feat(*inputs, **kwargs)
@@ -56,7 +56,7 @@ class QueryKeepingDETRHead(DETRHead):
         return losses
 
     def take_matches(self) -> Tensor:
-        """Matches of the last `loss_by_feat`, which are then forgotten.
+        """Return the matches of the last `loss_by_feat` and forget them.
 
         Shapes:
             returns: (num_layers, bs, nq) int64, the object of each query, -1 if none
@@ -66,7 +66,7 @@ class QueryKeepingDETRHead(DETRHead):
     def _predict_by_feat_single(
         self, cls_score: Tensor, bbox_pred: Tensor, img_meta: dict, rescale: bool = True
     ) -> InstanceData:
-        """Host's detections, each with its query, (n,) int64, as ``queries``."""
+        """Return the host's detections with each one's query, (n,) int64, as ``queries``."""
         results = super()._predict_by_feat_single(
             cls_score, bbox_pred, img_meta, rescale
         )
@@ -75,7 +75,7 @@ class QueryKeepingDETRHead(DETRHead):
         return results
 
     def _best_queries(self, cls_score: Tensor, count: int) -> Tensor:
-        """The host's own top-k once more, for what it does not return."""
+        """Repeat the host's own top-k, for what it does not return."""
         if self.loss_cls.use_sigmoid:
             best = cls_score.sigmoid().view(-1).topk(count).indices
             return best // self.num_classes

@@ -89,7 +89,7 @@ class MaskBranch(BaseModule):
         self.loss_dice = MODELS.build(loss_dice)
 
     def forward(self, queries: Tensor, pixels: Tensor) -> Tensor:
-        """Logits at stride 4; (bs, nq, dim), (bs, dim, h, w) -> (bs, nq, h, w)."""
+        """Return logits at stride 4; (bs, nq, dim), (bs, dim, h, w) -> (bs, nq, h, w)."""
         return torch.einsum('bqc,bchw->bqhw', self.mask_embedding(queries), pixels)
 
     def loss(
@@ -99,7 +99,7 @@ class MaskBranch(BaseModule):
         matches: Tensor,
         batch_gt_instances: list[InstanceData],
     ) -> dict[str, Tensor]:
-        """Losses of the matched queries of every decoder layer.
+        """Return the losses of the matched queries of every decoder layer.
 
         Divided by the number of matched queries of a layer, averaged over devices.
 
@@ -140,7 +140,7 @@ class MaskBranch(BaseModule):
     def predict(
         self, queries: Tensor, pixels: Tensor, img_meta: dict, rescale: bool
     ) -> Tensor:
-        """Masks of the detections of one image.
+        """Return the masks of the detections of one image.
 
         Args:
             rescale: To the size of the file; otherwise to what the network saw.

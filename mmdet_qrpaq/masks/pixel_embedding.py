@@ -16,13 +16,13 @@ STRIDE = 4
 
 
 def cells(shape: Sequence[int], stride: int = STRIDE) -> tuple[int, int]:
-    """Cells (h, w) that cover an image of ``shape`` (height, width) in pixels."""
+    """Count the cells (h, w) that cover an image of ``shape`` (height, width) pixels."""
     height, width = shape[:2]
     return -(-height // stride), -(-width // stride)
 
 
 def valid_map(sizes: list[tuple[int, int]], like: Tensor) -> Tensor:
-    """1 on the image and 0 on padding, (bs, 1, h, w), as ``like`` (bs, dim, h, w).
+    """Return 1 on the image, 0 on padding, (bs, 1, h, w), as ``like`` (bs, dim, h, w).
 
     Args:
         sizes: Cells (h, w) of each image.
@@ -35,7 +35,7 @@ def valid_map(sizes: list[tuple[int, int]], like: Tensor) -> Tensor:
 
 
 def enlarge(level: Tensor, valid: Tensor, factor: int) -> Tensor:
-    """Bilinear upsampling to which padding adds nothing; its cells become 0.
+    """Upsample bilinearly; padding adds nothing, and its cells become 0.
 
     By a whole factor: with a target size, the source of a cell would depend on how far
     the batch is padded.

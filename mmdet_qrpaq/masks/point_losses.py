@@ -30,7 +30,7 @@ class PointSampling(NamedTuple):
     importance_sample_ratio: float
 
     def draw(self, logits: Tensor) -> Tensor:
-        """Points in [0, 1] x [0, 1] as (x, y); (n, h, w) -> (n, num_points, 2)."""
+        """Draw points in [0, 1] x [0, 1] as (x, y); (n, h, w) -> (n, num_points, 2)."""
         with torch.no_grad():
             return get_uncertain_point_coords_with_randomness(
                 logits[:, None], None, *self
@@ -38,7 +38,7 @@ class PointSampling(NamedTuple):
 
 
 def queries_of_objects(matches: Tensor, num_objects: int) -> Tensor:
-    """The query that each object is matched with, -1 if none.
+    """Return the query that each object is matched with, -1 if none.
 
     Shapes:
         matches: (num_layers, bs, nq) int64, the object of each query, -1 if none
@@ -62,7 +62,7 @@ def losses_at_points(
     loss_mask: nn.Module,
     loss_dice: nn.Module,
 ) -> Tensor:
-    """Both losses of every decoder layer, of some objects of each image.
+    """Return both losses of every decoder layer, of some objects of each image.
 
     Sums over the objects, divided by ``num_masks``, so parts of a batch add up.
 

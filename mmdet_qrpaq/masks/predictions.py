@@ -17,7 +17,7 @@ def draw_masks(
     out_shape: tuple[int, int],
     at_once: int,
 ) -> Tensor:
-    """Masks where the probability exceeds 0.5.
+    """Return masks where the probability exceeds 0.5.
 
     Logits are cut to the image, enlarged to it, and resized to ``out_shape``,
     bilinearly; only ``at_once`` of them are held at a time.

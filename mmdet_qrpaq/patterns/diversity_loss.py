@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def pattern_diversity(patterns: Tensor) -> Tensor:
-    """Mean absolute cosine over ordered pairs of different patterns, Eq. 8.
+    """Return the mean absolute cosine over ordered pairs of different patterns, Eq. 8.
 
     0 for orthogonal patterns, 1 for parallel ones; 0 if there is only one pattern.
 

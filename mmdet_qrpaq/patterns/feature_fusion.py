@@ -75,7 +75,7 @@ class MaskedFeatureFusion(BaseModule):
         )
 
     def extract(self, level: Tensor, valid: Tensor) -> Tensor:
-        """1x1 convolution, dilated 3x3 convolution, ReLU; padding stays zero."""
+        """Apply 1x1 and dilated 3x3 convolution and ReLU; padding stays zero."""
         reduced = self.reduce(level) * valid
         return F.relu(self.dilated(reduced)) * valid
 

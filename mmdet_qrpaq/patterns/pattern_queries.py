@@ -82,6 +82,6 @@ class PatternQueryGenerator(BaseModule):
         return pattern_weights @ self.patterns.weight
 
     def loss(self) -> dict[str, Tensor]:
-        """The weighted diversity loss, beta * Eq. 8."""
+        """Return the weighted diversity loss, beta * Eq. 8."""
         diversity = pattern_diversity(self.patterns.weight)
         return dict(loss_pattern_diversity=self.diversity_weight * diversity)

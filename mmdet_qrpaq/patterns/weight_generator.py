@@ -55,7 +55,7 @@ class PatternWeightGenerator(BaseModule):
         self.num_patterns = num_patterns
 
     def init_weights(self) -> None:
-        """Gives the logits their initial spread."""
+        """Give the logits their initial spread."""
         super().init_weights()
         last = self.mlp[-1]
         # LayerNorm and ReLU leave E[x^2] = 1/2 per hidden unit.

@@ -65,7 +65,7 @@ class QualityAwareDETRHead(DETRHead):
         batch_img_metas: list[dict],
         batch_gt_instances_ignore: list | None = None,
     ) -> dict[str, Tensor]:
-        """Hungarian losses of all layers, and L_1:m of the chosen ones.
+        """Return Hungarian losses of all layers, and L_1:m of the chosen ones.
 
         Shapes:
             all_layers_cls_scores: (num_layers, bs, nq, num_classes) logits
@@ -102,7 +102,7 @@ class QualityAwareDETRHead(DETRHead):
     def loss_by_feat_single(
         self, cls_scores: Tensor, bbox_preds: Tensor, *args, **kwargs
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Host's, with boxes in single precision if their IoUs are class targets.
+        """Return the host's; boxes are in single precision if IoUs are class targets.
 
         Targets have the precision of the boxes, and autocast's half does not fit the
         tensor that the host puts them into when there is none.
@@ -113,7 +113,7 @@ class QualityAwareDETRHead(DETRHead):
 
     @contextmanager
     def _one_to_many_loss_cls(self) -> Iterator[None]:
-        """Inside, the host's `loss_by_feat_single` finds the loss of L_1:m."""
+        """Let the host's `loss_by_feat_single` find the loss of L_1:m, inside."""
         hungarian, self.loss_cls = self.loss_cls, self.quality_loss_cls
         try:
             yield
@@ -127,7 +127,7 @@ class QualityAwareDETRHead(DETRHead):
         batch_gt_instances: list,
         batch_img_metas: list[dict],
     ) -> list[OneToManyTargets]:
-        """Assigns all layers and images in one go.
+        """Assign all layers and images in one go.
 
         Shapes:
             cls_scores: (num_layers, bs, nq, num_classes or + 1) logits
@@ -160,7 +160,7 @@ class QualityAwareDETRHead(DETRHead):
         batch_gt_instances: list | OneToManyTargets,
         batch_img_metas: list[dict],
     ) -> tuple:
-        """Hungarian targets, unless the targets are there already.
+        """Return Hungarian targets, unless the targets are there already.
 
         `loss_by_feat_single` only passes its ground truth on to here, so handing it
         targets made for all layers at once reuses the host's losses as they are.

@@ -52,7 +52,7 @@ class HybridBranchMixin:
         self.hybrid_repeats = settings.num_repeats
 
     def init_weights(self) -> None:
-        """Host's, and the extra content as the host's own."""
+        """Initialise the host, and the extra content as the host's own."""
         super().init_weights()
         if self.hybrid_queries is not None:
             nn.init.xavier_uniform_(self.hybrid_queries.weight)
@@ -66,7 +66,7 @@ class HybridBranchMixin:
 
     @contextmanager
     def _more_proposals(self) -> Iterator[None]:
-        """Lets the host pick proposals for the extra queries, too."""
+        """Let the host pick proposals for the extra queries, too."""
         num_queries = self.num_queries
         self.num_queries += self.num_hybrid
         try:
@@ -75,7 +75,7 @@ class HybridBranchMixin:
             self.num_queries = num_queries
 
     def pre_decoder(self, memory: Tensor, *args, **kwargs) -> tuple[dict, dict]:
-        """Host's; then [denoising, extra, matching], so that matching ones stay last.
+        """Return the host's, in the order [denoising, extra, matching].
 
         Raises:
             ConfigError: If the encoder has fewer positions than there are queries.
@@ -113,7 +113,7 @@ class HybridBranchMixin:
         return decoder_inputs, head_inputs
 
     def forward_decoder(self, query: Tensor, *args, **kwargs) -> dict:
-        """Host's, without the extra queries; `loss` gets what became of them."""
+        """Decode as the host does; keep the extra queries' outputs for `loss`."""
         outputs = super().forward_decoder(query, *args, **kwargs)
         if not self.num_hybrid:
             return outputs
@@ -130,7 +130,7 @@ class HybridBranchMixin:
         )
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
-        """Host's losses, and those of the extra queries under ``hybrid.``.
+        """Return the host's losses, and those of the extra queries under ``hybrid.``.
 
         `DETRHead`'s own: the Hungarian losses of each layer, nothing else.
         """

@@ -29,7 +29,7 @@ class GroundTruth(NamedTuple):
 def pad_ground_truth(
     batch_gt_instances: list[InstanceData], batch_img_metas: list[dict]
 ) -> GroundTruth:
-    """Normalises and pads the objects of a batch."""
+    """Normalise and pad the objects of a batch."""
     boxes = [gts.bboxes for gts in batch_gt_instances]
     labels = [gts.labels for gts in batch_gt_instances]
     lengths = torch.tensor([len(item) for item in labels], device=labels[0].device)
@@ -65,7 +65,7 @@ class OneToManyTargets(NamedTuple):
 def build_targets(
     assigned: Tensor, ground_truth: GroundTruth, num_classes: int, normalizer: str
 ) -> list[OneToManyTargets]:
-    """Turns an assignment into targets, one entry per decoder layer.
+    """Turn an assignment into targets, one entry per decoder layer.
 
     Args:
         normalizer: Losses are divided by the number of positives (``'num_pos'``) or

@@ -81,7 +81,7 @@ class QualityAwareAssigner(BaseAssigner):
         gt_labels: Tensor,
         gt_valid: Tensor,
     ) -> Tensor:
-        """s = IoU - gamma * c, Eq. 6, as (B, G, nq) in fp32; padding is -inf."""
+        """Return s = IoU - gamma * c, Eq. 6, (B, G, nq) in fp32; padding is -inf."""
         num_queries = boxes.shape[1]
         # The default eps is the area of one COCO pixel in normalised coordinates.
         iou = bbox_overlaps(
@@ -99,7 +99,7 @@ class QualityAwareAssigner(BaseAssigner):
         return quality.masked_fill(~gt_valid[..., None], -torch.inf)
 
     def num_positives(self, quality: Tensor) -> Tensor:
-        """k_j = max(ceil(sum of the top-k s), l), Eq. 7.
+        """Return k_j = max(ceil(sum of the top-k s), l), Eq. 7.
 
         Shapes:
             quality: (B, G, nq)
@@ -119,7 +119,7 @@ class QualityAwareAssigner(BaseAssigner):
         gt_labels: Tensor,
         gt_valid: Tensor,
     ) -> Tensor:
-        """Assigns every image at once.
+        """Assign every image at once.
 
         Shapes:
             output: (B, nq) int64, index of the object in G, or -1 for background
@@ -149,7 +149,7 @@ class QualityAwareAssigner(BaseAssigner):
     def _bids_of_unserved(
         quality: Tensor, order: Tensor, assigned: Tensor, gt_valid: Tensor
     ) -> Tensor:
-        """What each object that has nothing bids for, (B, G, nq) bool.
+        """Return what each object that has nothing bids for, (B, G, nq) bool.
 
         It bids for its best spare prediction: a free one or, if the image has none,
         one that is not its owner's best. Objects with the same best line up by quality
@@ -182,7 +182,7 @@ class QualityAwareAssigner(BaseAssigner):
         img_meta: dict | None = None,
         **kwargs,
     ) -> AssignResult:
-        """Assigns one image; the interface of mmdet's assigners.
+        """Assign one image; the interface of mmdet's assigners.
 
         Args:
             pred_instances: ``scores`` (nq, num_classes) logits of a sigmoid
@@ -211,7 +211,7 @@ class QualityAwareAssigner(BaseAssigner):
 
 
 def best_bidder(quality: Tensor, bids: Tensor) -> Tensor:
-    """Gives each prediction to its bidder of highest quality, lowest index on ties.
+    """Give each prediction to its bidder of highest quality, lowest index on ties.
 
     Shapes:
         quality: (B, G, nq), bids: (B, G, nq) bool

@@ -34,7 +34,7 @@ class QualitySettings:
 
     @classmethod
     def from_config(cls, config: dict, num_layers: float) -> 'QualitySettings':
-        """Builds the settings, refusing names that are not settings."""
+        """Build the settings; refuse names that are not settings."""
         check_names('bbox_head.quality', config, [f.name for f in fields(cls)][1:])
         return cls(num_layers, **config)
 
@@ -59,7 +59,7 @@ class QualitySettings:
             )
 
     def chosen_layers(self, num_layers: int) -> list[int]:
-        """Indices of the decoder layers that get L_1:m.
+        """Return the indices of the decoder layers that get L_1:m.
 
         Raises:
             ConfigError: There is no layer of an index that was asked for.
@@ -93,7 +93,7 @@ class HybridSettings:
 
     @classmethod
     def from_config(cls, config: dict) -> 'HybridSettings':
-        """Builds the settings, refusing names that are not settings."""
+        """Build the settings; refuse names that are not settings."""
         check_names('hybrid_branch', config, [f.name for f in fields(cls)])
         return cls(**config)
 

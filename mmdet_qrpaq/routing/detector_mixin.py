@@ -52,7 +52,7 @@ class QueryRoutingMixin:
         return [layer for layer in layers if isinstance(layer, EEQRDecoderLayer)]
 
     def change_routing(self, **changes) -> None:
-        """Changes settings of all routed layers, for instance ``capacity=100``.
+        """Change settings of all routed layers, for instance ``capacity=100``.
 
         Raises:
             ConfigError: If a setting cannot work, or not on a model that is built, or
@@ -70,13 +70,13 @@ class QueryRoutingMixin:
             layer.settings = settings
 
     def init_weights(self) -> None:
-        """Host's, which initialises all under its decoder; then the routers anew."""
+        """Initialise the host, all under its decoder too; then the routers anew."""
         super().init_weights()
         for layer in self.routed_layers:
             layer.router.init_weights()
 
     def pre_decoder(self, *args, **kwargs) -> tuple[dict, dict]:
-        """Host's; tells the layers how many denoising queries lead this batch."""
+        """Run the host's; tell the layers how many denoising queries lead this batch."""
         decoder_inputs, head_inputs = super().pre_decoder(*args, **kwargs)
         dn_meta = head_inputs.get('dn_meta') or {}
         for layer in self.routed_layers:
@@ -84,7 +84,7 @@ class QueryRoutingMixin:
         return decoder_inputs, head_inputs
 
     def forward_decoder(self, *args, **kwargs) -> dict:
-        """Host's; in training, exit heads predict from what the layers leave behind."""
+        """Decode as the host does; in training, let exit heads predict from the traces."""
         head_inputs = super().forward_decoder(*args, **kwargs)
         # Taken at once: traces of a graph would break deepcopy and EMA.
         traces = [layer.take_trace() for layer in self.routed_layers]
@@ -96,7 +96,7 @@ class QueryRoutingMixin:
         return head_inputs
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
-        """Host's losses, and those of the exit heads under ``exit.``."""
+        """Return the host's losses, and those of the exit heads under ``exit.``."""
         if self.exit_heads is None:
             return super().loss(batch_inputs, batch_data_samples)
         with kept_on(self, '_exit_predictions', []) as predictions:
@@ -108,7 +108,7 @@ class QueryRoutingMixin:
     def exit_loss(
         self, predictions: list[Tensor], batch_data_samples: list
     ) -> dict[str, Tensor]:
-        """`DETRHead`'s own: the Hungarian losses of each layer, nothing else."""
+        """Return `DETRHead`'s own: the Hungarian losses of each layer, nothing else."""
         return DETRHead.loss_by_feat(
             self.exit_heads.head,
             *predictions,
@@ -120,7 +120,7 @@ class QueryRoutingMixin:
 def without_denoising(
     references: Tensor | list[Tensor], num_denoising: int
 ) -> Tensor | list[Tensor]:
-    """References of the matching queries, as targets of no gradient.
+    """Return the matching queries' references, as targets of no gradient.
 
     Exit heads are there to teach the routers of their layer (Sec. 4.1), not the boxes
     that the layer starts from.

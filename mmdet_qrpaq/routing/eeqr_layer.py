@@ -107,7 +107,7 @@ class EEQRDecoderLayer(BaseModule):
         self_attn_masks: Tensor | None = None,
         **inputs,
     ) -> Tensor:
-        """As the host's layer: one signature serves them all.
+        """Run as the host's layer: one signature serves them all.
 
         Shapes:
             query: (bs, num_denoising + nq, dim)
@@ -138,7 +138,7 @@ class EEQRDecoderLayer(BaseModule):
         by_query: dict[str, Tensor],
         attn_mask: Tensor | None,
     ) -> Tensor:
-        """Sub-layers from ``first`` up to ``last``, which stays out (Eq. 1-3)."""
+        """Run sub-layers from ``first`` up to ``last``, which stays out (Eq. 1-3)."""
         for index in range(first, last):
             if index == 0:
                 position = by_query['query_pos']
@@ -157,7 +157,7 @@ class EEQRDecoderLayer(BaseModule):
         return query
 
     def decide(self, query: Tensor, query_pos: Tensor) -> tuple[Tensor, Decision]:
-        """Scores (Eq. 5) and decision (Eq. 6) of the matching queries."""
+        """Return scores (Eq. 5) and decision (Eq. 6) of the matching queries."""
         scores = self.router(query, query_pos)
         decision = self.settings.rule(scores)
         slots = self.settings.slots
@@ -166,7 +166,7 @@ class EEQRDecoderLayer(BaseModule):
         return scores, decision
 
     def route(self, run_slice, query: Tensor, by_query: dict, attn_mask) -> Tensor:
-        """Runs the slice for the entering queries; the others leave as they came."""
+        """Run the slice for the entering queries; the others leave as they came."""
         start, settings = self.num_denoising, self.settings
         scores, decision = self.decide(
             query[:, start:], by_query['query_pos'][:, start:]
@@ -192,6 +192,6 @@ class EEQRDecoderLayer(BaseModule):
         return output
 
     def take_trace(self) -> RoutingTrace:
-        """The trace of the last forward pass, which is then forgotten."""
+        """Return the trace of the last forward pass and forget it."""
         trace, self.trace = self.trace, None
         return trace

@@ -24,7 +24,7 @@ def run_dense(
     num_heads: int,
     probability: Tensor | None = None,
 ) -> Tensor:
-    """All queries run; bypassed ones are not keys, and keep what they were.
+    """Run all queries; bypassed ones are not keys, and keep what they were.
 
     Args:
         by_query: Inputs with one entry per query along dimension 1.
@@ -51,7 +51,7 @@ def run_gathered(
     num_heads: int,
     num_slots: int | None = None,
 ) -> Tensor:
-    """Only entering queries run: gather (Eq. 7), slice, scatter (Eq. 8).
+    """Run only entering queries: gather (Eq. 7), slice, scatter (Eq. 8).
 
     Args:
         num_slots: At least the entering queries of every image; shapes are then
@@ -88,7 +88,7 @@ def run_gathered(
 def self_attention_mask(
     enter: Tensor | None, attn_mask: Tensor | None, num_heads: int, query: Tensor
 ) -> Tensor | None:
-    """Mask under which only entering queries are keys, the cheapest that will do."""
+    """Return the cheapest mask under which only entering queries are keys."""
     if enter is None or attn_mask is not None:
         return block_keys(enter, attn_mask, num_heads)
     return hide_keys(enter, num_heads, query.dtype)

@@ -41,7 +41,7 @@ class ExitHeads(BaseModule):
     def forward(
         self, traces: Sequence[RoutingTrace], references: Tensor | list[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """Predictions of all layers, as the host's head makes them.
+        """Return predictions of all layers, as the host's head makes them.
 
         No norm in between, which would undo the scale by sigma_EE and with it the
         router's gradient.
@@ -65,5 +65,5 @@ class ExitHeads(BaseModule):
 
 
 def winning_score(scores: Tensor) -> Tensor:
-    """sigma_EE = max(sigmoid(score)), Eq. 6; (bs, nq, 2) -> (bs, nq, 1)."""
+    """Return sigma_EE = max(sigmoid(score)), Eq. 6; (bs, nq, 2) -> (bs, nq, 1)."""
     return scores.sigmoid().amax(-1, keepdim=True)

@@ -23,7 +23,7 @@ class Packing(NamedTuple):
 
 
 def pack(enter: Tensor, num_slots: int, padded: bool = True) -> Packing:
-    """Entering queries first, in their own order, then bypassed ones as padding.
+    """Put entering queries first, in their own order, then bypassed ones as padding.
 
     Args:
         num_slots: At least the largest number of entering queries of an image.
@@ -37,7 +37,7 @@ def pack(enter: Tensor, num_slots: int, padded: bool = True) -> Packing:
 
 
 def gather(queries: Tensor, index: Tensor) -> Tensor:
-    """Q_s = Gth(Q, sigma_s), Eq. 7.
+    """Return Q_s = Gth(Q, sigma_s), Eq. 7.
 
     Shapes:
         queries: (bs, nq, *); index: (bs, num_slots); returns (bs, num_slots, *)
@@ -48,7 +48,7 @@ def gather(queries: Tensor, index: Tensor) -> Tensor:
 
 
 def scatter(routed: Tensor, packing: Packing, queries: Tensor) -> Tensor:
-    """Sct(Q_s, Q_p), Eq. 8: routed queries back in place, the others untouched.
+    """Return Sct(Q_s, Q_p), Eq. 8: routed queries in place, the others untouched.
 
     Shapes:
         routed: (bs, num_slots, dim); queries: (bs, nq, dim); returns (bs, nq, dim)
@@ -64,7 +64,7 @@ def scatter(routed: Tensor, packing: Packing, queries: Tensor) -> Tensor:
 def block_keys(
     enter: Tensor | None, attn_mask: Tensor | None, num_heads: int
 ) -> Tensor | None:
-    """Self-attention mask in which bypassed (or padding) queries are not keys.
+    """Return a self-attention mask: bypassed (or padding) queries are not keys.
 
     A query always sees itself, so that no row is empty; rows of bypassed queries are
     thrown away by the caller.
@@ -88,7 +88,7 @@ def block_keys(
 
 
 def hide_keys(enter: Tensor, num_heads: int, dtype: torch.dtype) -> Tensor:
-    """As `block_keys` without an ``attn_mask``, at a fraction of its cost.
+    """Do as `block_keys` without an ``attn_mask``, at a fraction of its cost.
 
     All rows are one, so nothing of size n x n is built or converted: attention takes an
     additive mask as it is, and a boolean one only after two copies of that size. Where

@@ -30,13 +30,13 @@ class Decision(NamedTuple):
 
 
 def count_share(share: float, num_queries: int) -> int:
-    """A share of the queries, rounded up to whole ones: 28 % of 300 are 84."""
+    """Return a share of the queries, rounded up to whole ones: 28 % of 300 are 84."""
     # 0.28 * 300 is 84.00000000000001.
     return math.ceil(round(share * num_queries, 6))
 
 
 def score_margin(scores: Tensor) -> Tensor:
-    """'Enter' minus 'bypass', (bs, nq, 2) -> (bs, nq)."""
+    """Return 'enter' minus 'bypass', (bs, nq, 2) -> (bs, nq)."""
     return scores[..., 0] - scores[..., 1]
 
 
@@ -107,7 +107,7 @@ class TopSharePolicy:
 
 
 def highest(margin: Tensor, count: int) -> Tensor:
-    """Where the ``count`` highest of each image are, (bs, nq) bool.
+    """Tell where the ``count`` highest of each image are, (bs, nq) bool.
 
     Stable, so that ties fall to the first query on every device. No synchronisation.
     """
@@ -117,6 +117,6 @@ def highest(margin: Tensor, count: int) -> Tensor:
 
 
 def limit_to_capacity(decision: Decision, capacity: int) -> Decision:
-    """Of the entering queries, only the ``capacity`` with the highest margin enter."""
+    """Let only the ``capacity`` entering queries with the highest margin enter."""
     margin = decision.margin.detach().masked_fill(~decision.enter, -torch.inf)
     return decision._replace(enter=decision.enter & highest(margin, capacity))

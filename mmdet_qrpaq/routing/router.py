@@ -56,7 +56,7 @@ class Router(nn.Module):
             nn.init.zeros_(self.projection.bias)
 
     def forward(self, query: Tensor, query_pos: Tensor) -> Tensor:
-        """Scores in single precision: half precision would flip close decisions.
+        """Score in single precision: half precision would flip close decisions.
 
         Shapes:
             query, query_pos: (bs, nq, dim)

@@ -67,14 +67,14 @@ class RoutingSettings:
 
     @classmethod
     def names(cls) -> list[str]:
-        """What can be set; the rest is the host's."""
+        """List what can be set; the rest is the host's."""
         return [f.name for f in fields(cls) if not f.name.startswith('num_')]
 
     @classmethod
     def from_config(
         cls, config: dict, num_queries: int, num_layers: int
     ) -> 'RoutingSettings':
-        """Builds the settings, refusing names that are not settings."""
+        """Build the settings; refuse names that are not settings."""
         check_names('query_routing', config, cls.names())
         return cls(num_queries, num_layers, **config)
 
@@ -94,7 +94,7 @@ class RoutingSettings:
             )
 
     def _check_router(self) -> None:
-        """Names only; `Router` checks the values."""
+        """Check names only; `Router` checks the values."""
         if not isinstance(self.router, dict):
             raise ConfigError(
                 f'query_routing.router is {self.router!r}: give a dict of '

@@ -85,7 +85,7 @@ def force_weights_only() -> None:
 
 
 def is_remote(path: str) -> bool:
-    """Whether mmengine would fetch ``path`` (``https://``, ``torchvision://``...)."""
+    """Tell whether mmengine would fetch ``path`` (``https://``, ``torchvision://``...)."""
     return '://' in path
 
 

@@ -118,7 +118,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _text(error: BaseException) -> str:
-    """The error on one line; ``str`` of a KeyError would be in quotes."""
+    """Return the error on one line; ``str`` of a KeyError would be in quotes."""
     bare = isinstance(error, KeyError) and error.args
     words = str(error.args[0] if bare else error).split()
     return f'{type(error).__name__}: {" ".join(words)[:300]}'

@@ -89,7 +89,7 @@ def check_dataset(cfg: dict, key: str, num_classes: int | None) -> Annotations |
 
 
 def loads_masks(cfg: dict) -> bool:
-    """Whether the pipeline of a dataset config reads the masks of objects."""
+    """Tell whether the pipeline of a dataset config reads the masks of objects."""
     steps = [step for step in cfg.get('pipeline', ()) if isinstance(step, dict)]
     return any(step.get('with_mask', False) for step in steps)
 
@@ -152,7 +152,7 @@ def _check_classes(
 
 
 def _check_masks(cfg: dict, path: str, key: str) -> None:
-    """Upstream leaves some objects out (tiny, of other classes); the rest need one."""
+    """Require masks of all objects but those that upstream leaves out."""
     dataset = DATASETS.build({**cfg, 'lazy_init': False, 'pipeline': []})
     images = [dataset.get_data_info(index) for index in range(len(dataset))]
     lacking = [

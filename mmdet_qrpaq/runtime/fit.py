@@ -80,7 +80,7 @@ def compare(model: nn.Module, checkpoint: dict) -> Fit:
 
 
 def _tell_lines(stored: Tensor, wanted: Tensor) -> str:
-    """Says which line a file was made with, if that is what differs."""
+    """Say which line a file was made with, if that is what differs."""
     made, here = (_LINES.get(x.shape[1] / x.shape[0]) for x in (stored, wanted))
     if not made or not here or made == here:
         return ''

@@ -55,7 +55,7 @@ def _check_checkpoint(
 
 
 def _check_masks(model: nn.Module, cfg: Config, stages: tuple[str, ...]) -> None:
-    """What makes masks, loads them and judges them must agree."""
+    """Check that what makes masks, loads them and judges them agrees."""
     if not hasattr(model, 'mask_branch'):
         return  # not ours: it may make masks in its own way
     loader = cfg.get('train_dataloader') if 'train' in stages else None
@@ -120,7 +120,7 @@ def _require_objects(found: list[Annotations], key: str) -> None:
 
 
 def _check_evaluator(metric: dict, key: str, found: list[Annotations | None]) -> None:
-    """The metric reads ground truth itself: it must cover the data loader's images."""
+    """Check that the metric's own ground truth covers the data loader's images."""
     path = metric.get('ann_file')
     if not path or metric.get('backend_args') or is_remote(path):
         return

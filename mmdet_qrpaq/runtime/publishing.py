@@ -67,7 +67,7 @@ def write_new(checkpoint: dict, out: Path) -> None:
 
 
 def refuse_existing(out: Path) -> None:
-    """Nothing is ever overwritten.
+    """Refuse to overwrite anything.
 
     Raises:
         ConfigError: If there is something at `out`.

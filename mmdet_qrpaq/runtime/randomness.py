@@ -40,7 +40,7 @@ class _SeededBatches:
         return next(self.batches)
 
     def skip_iter(self, number: int) -> None:
-        """What OneDL's loop calls to resume; upstream's asks for each batch in turn.
+        """Resume as OneDL's loop asks; upstream's asks for each batch in turn.
 
         Batches are made and thrown away: OneDL's own way starts its workers at the
         resumed position, with the random state of a first batch.

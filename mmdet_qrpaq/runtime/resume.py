@@ -58,7 +58,7 @@ def _say(text: str) -> None:
 
 
 def _class_name(hook: dict | Hook) -> str:
-    """The type of a hook's config may be a name, with or without scope, or a class."""
+    """Return a hook's class name; its type may be a name, with a scope, or a class."""
     kind = hook['type'] if isinstance(hook, dict) else type(hook)
     return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 

@@ -121,7 +121,7 @@ def plan_run(
 
 
 def _without_root(value: Any, root: str) -> Any:
-    """Settings whose paths start below a folder."""
+    """Return the settings, their paths starting below a folder."""
     if isinstance(value, dict):
         return {key: _without_root(item, root) for key, item in value.items()}
     if isinstance(value, list | tuple):

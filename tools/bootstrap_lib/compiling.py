@@ -19,12 +19,12 @@ CXX_PROBE = '#include <Python.h>\n#include <vector>\nint main() { return 0; }\n'
 
 
 def builds_cuda(torch: dict) -> bool:
-    """Whether mmcv's own setup will compile CUDA kernels."""
+    """Tell whether mmcv's own setup will compile CUDA kernels."""
     return bool(torch['cuda']) or os.environ.get('FORCE_CUDA', '0') == '1'
 
 
 def cuda_cards(python: Path, torch: dict) -> str:
-    """What CUDA kernels are compiled for, as ``9.0``; empty if there will be none.
+    """Return what CUDA kernels are compiled for, as ``9.0``; empty if there are none.
 
     torch compiles for the visible cards itself unless the variable names others.
 
@@ -47,7 +47,7 @@ def cuda_cards(python: Path, torch: dict) -> str:
 
 
 def default_jobs() -> int:
-    """Compilers to run at once: one for each usable core, as far as memory goes."""
+    """Return how many compilers to run: one a usable core, as far as memory goes."""
     if hasattr(os, 'sched_getaffinity'):
         cores = len(os.sched_getaffinity(0))
     else:  # macOS does not tell an affinity
@@ -57,7 +57,7 @@ def default_jobs() -> int:
 
 
 def check_compiler(python: Path) -> None:
-    """Refuses to start a long build that cannot end well.
+    """Refuse to start a long build that cannot end well.
 
     Raises:
         SetupError: No working C++ compiler, or no Python headers.
@@ -92,7 +92,7 @@ def check_compiler(python: Path) -> None:
 
 
 def describe_build(log_end: str, elapsed: float) -> str:
-    """The live line of a build, from ninja's last ``[i/n]``."""
+    """Return the live line of a build, from ninja's last ``[i/n]``."""
     counts = re.findall(r'^\s*\[(\d+)/(\d+)\]', log_end, re.MULTILINE)
     if not counts:
         return f'preparing: {last_line(log_end)}'
@@ -103,7 +103,7 @@ def describe_build(log_end: str, elapsed: float) -> str:
 
 
 def wheel_command(python: Path, source: Path, out: Path) -> list[str]:
-    """Compiles an unpacked source tree to a wheel in the folder `out`."""
+    """Return the command that compiles a source tree to a wheel in the folder `out`."""
     return [
         *(str(python), '-m', 'pip', 'wheel', '-v', '--no-build-isolation'),
         *('--no-deps', '--no-cache-dir', '-w', str(out), str(source)),
@@ -111,7 +111,7 @@ def wheel_command(python: Path, source: Path, out: Path) -> list[str]:
 
 
 def build_environment(python: Path, jobs: str) -> dict[str, str]:
-    """Environment of a build.
+    """Return the environment of a build.
 
     Without debug symbols, which are 98 % of the library. Not in CFLAGS: setuptools 78
     takes them instead of Python's own flags, with which the optimisation would go.

@@ -40,7 +40,7 @@ class Environment:
         self.redo = self.state['swept'] > 0
 
     def probe(self, heal: bool = False) -> dict:
-        """Asks the environment what it has, see `probe.py`."""
+        """Ask the environment what it has, see `probe.py`."""
         script = Path(__file__).with_name('probe.py')
         done = subprocess.run(
             [str(self.python), str(script), *(['--heal'] if heal else [])],
@@ -53,7 +53,7 @@ class Environment:
         return self.state
 
     def has(self, requirements: list[str]) -> bool:
-        """Whether distributions of these names are completely installed."""
+        """Tell whether distributions of these names are completely installed."""
         there = self.state['versions']
         return not self.redo and all(_name(r) in there for r in requirements)
 
@@ -84,7 +84,7 @@ class Environment:
         return line
 
     def pip(self, args: list[str], what: str) -> str:
-        """Runs pip with a live line and a log; raises `SetupError`."""
+        """Run pip with a live line and a log; raise `SetupError` if it fails."""
         if not os.access(self.notes.parent, os.W_OK):
             raise SetupError(
                 f'{self.notes.parent} cannot be written; make a virtual environment '
@@ -96,12 +96,12 @@ class Environment:
         return run_logged(command, log, what, env=env, keep_fds=(self.lock_fd,))
 
     def uninstall(self, names: list[str]) -> None:
-        """Removes those of the distributions that are there."""
+        """Remove those of the distributions that are there."""
         if there := [name for name in names if name in self.state['versions']]:
             self.pip(['uninstall', '-y', *there], f'removing {" and ".join(there)}')
 
     def ops_error(self) -> str:
-        """Why mmcv's compiled operators cannot be used just now."""
+        """Return why mmcv's compiled operators cannot be used just now."""
         return self.probe()['mmcv_ops_error']
 
 
@@ -112,13 +112,13 @@ def _name(requirement: str) -> str:
 
 
 def environment_lock(prefix: str) -> AbstractContextManager[int]:
-    """One set-up at a time works on an environment."""
+    """Let one set-up at a time work on an environment."""
     name = hashlib.sha256(prefix.encode()).hexdigest()[:16]
     return exclusive(cache_root() / 'locks' / f'{name}.lock', prefix)
 
 
 def find_python() -> tuple[Path, bool]:
-    """The interpreter to install into, and whether the environment is our own."""
+    """Return the interpreter to install into, and whether the environment is our own."""
     for variable in ('VIRTUAL_ENV', 'CONDA_PREFIX'):
         prefix = os.environ.get(variable)
         if prefix:
@@ -133,7 +133,7 @@ def find_python() -> tuple[Path, bool]:
 
 
 def make_venv(python: Path) -> None:
-    """Creates `.venv`, or creates it anew where a broken one stands."""
+    """Create `.venv`, or create it anew where a broken one stands."""
     first, last = PYTHONS
     test = f'import sys, pip; sys.exit(not {first} <= sys.version_info[:2] <= {last})'
     if python.exists():

@@ -28,7 +28,7 @@ COST = (
 def nms(
     bboxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float, offset: int
 ) -> torch.Tensor:
-    """Indices of the boxes that no better kept box overlaps, best first.
+    """Return the indices of the boxes that no better kept box overlaps, best first.
 
     Args:
         bboxes: (n, 4), x1, y1, x2, y2.
@@ -71,7 +71,7 @@ def ms_deform_attn_forward(
     attention_weights: torch.Tensor,
     im2col_step: int,
 ) -> torch.Tensor:
-    """Deformable attention as mmcv's own PyTorch function computes it.
+    """Compute deformable attention as mmcv's own PyTorch function does.
 
     Shapes:
         value: (bs, keys, heads, channels)
@@ -96,7 +96,7 @@ def ms_deform_attn_backward(
     grad_attn_weight: torch.Tensor,
     im2col_step: int,
 ) -> None:
-    """Writes the gradients of the three inputs into the tensors given for them."""
+    """Write the gradients of the three inputs into the tensors given for them."""
     inputs = [
         tensor.detach().requires_grad_()
         for tensor in (value, sampling_locations, attention_weights)
@@ -122,12 +122,12 @@ def _warn_of_cost() -> None:
 
 
 def get_compiler_version() -> str:
-    """What environment reports print."""
+    """Return what environment reports print."""
     return 'none (PyTorch stands in)'
 
 
 def get_compiling_cuda_version() -> str:
-    """As mmcv says without CUDA."""
+    """Return what mmcv says without CUDA."""
     return 'not available'
 
 

@@ -33,7 +33,7 @@ MMCV_VERSION = '2.1.0'
 
 
 def cache_root() -> Path:
-    """The user's cache folder of this project."""
+    """Return the user's cache folder of this project."""
     base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
     return Path(base).expanduser() / 'mmdet_qrpaq'
 
@@ -44,7 +44,7 @@ def file_stem(name: str, version: str) -> str:
 
 
 def cache_key(stem: str, torch: dict, python: str, cards: str) -> str:
-    """Names everything the compiled wheel depends on.
+    """Name everything the compiled wheel depends on.
 
     torch's local version (``+cpu``, ``+cu130``) is part of its version; whether CUDA
     kernels were compiled, and for which cards, is not.
@@ -68,7 +68,7 @@ def unpack(
     work: Path,
     grouped: bool,
 ) -> Path:
-    """Fetches the sources afresh and returns their tree, which is complete or absent.
+    """Fetch the sources afresh and return their tree, which is complete or absent.
 
     Args:
         pip: Runs pip with arguments and a description, raising `SetupError`.
@@ -133,7 +133,7 @@ class MmcvInstaller:
         self.wheel_dir = cache_root() / 'wheels' / self.key
 
     def install(self) -> None:
-        """Tries a ready wheel, then the cache, then builds and fills the cache."""
+        """Try a ready wheel, then the cache, then build and fill the cache."""
         if self._from_index() or self._from_cache():
             return
         # Two checkouts may set up at once; the second finds the first one's wheel.
@@ -214,7 +214,7 @@ class MmcvInstaller:
         shutil.rmtree(work, ignore_errors=True)
 
     def _compile(self, source: Path, grouped: bool, log: Path, lock_fd: int) -> Path:
-        """Builds the wheel of a source tree; raises `SetupError`."""
+        """Build the wheel of a source tree; raise `SetupError` if that fails."""
         jobs = os.environ.get('MAX_JOBS') or str(default_jobs())
         print(
             f'      no ready wheel for torch {self.torch["version"]}: compiling it '

@@ -38,7 +38,7 @@ HASHED = ('mmdet_qrpaq', 'configs', 'tools', 'setup.py', 'model-index.yml')
 
 
 def install_torch(env: Environment) -> bool:
-    """Installs torch where none can be imported; keeps a sufficiently new one."""
+    """Install torch where none can be imported; keep a sufficiently new one."""
     torch, changed = env.state['torch'], False
     if not torch['version']:
         broken = 'torch' in env.state['versions']
@@ -59,12 +59,12 @@ def install_torch(env: Environment) -> bool:
 
 
 def has_nvidia_driver() -> bool:
-    """Whether CUDA could be of use on this machine."""
+    """Tell whether CUDA could be of use on this machine."""
     return Path('/dev/nvidiactl').exists() or bool(shutil.which('nvidia-smi'))
 
 
 def warn_of_cuda_download(env: Environment) -> None:
-    """Says so if pip would fetch CUDA for a machine without an NVIDIA driver."""
+    """Say so if pip would fetch CUDA for a machine without an NVIDIA driver."""
     if has_nvidia_driver():
         return
     pip = env.state['versions'].get('pip', '0').split('.')
@@ -88,7 +88,7 @@ def warn_of_cuda_download(env: Environment) -> None:
 
 
 def install_build_tools(env: Environment) -> bool:
-    """setuptools with pkg_resources, wheel and ninja."""
+    """Install setuptools with pkg_resources, wheel and ninja."""
     if env.has(BUILD_TOOLS) and env.state['pkg_resources']:
         return False
     env.pip(['install', *BUILD_TOOLS], 'installing build tools')
@@ -96,7 +96,7 @@ def install_build_tools(env: Environment) -> bool:
 
 
 def install_framework(env: Environment) -> bool:
-    """mmengine and mmdet of the line."""
+    """Install mmengine and mmdet of the line."""
     if env.has(FRAMEWORK[env.line]):
         return False
     env.pip(['install', *FRAMEWORK[env.line]], 'installing mmengine and mmdet')
@@ -104,7 +104,7 @@ def install_framework(env: Environment) -> bool:
 
 
 def install_mim(env: Environment) -> bool:
-    """`mim` without the dependency that would break the rest."""
+    """Install `mim` without the dependency that would break the rest."""
     if env.has(['onedl-mim']) or env.has(MIM + MIM_NEEDS):
         return False
     env.pip(['install', *MIM_NEEDS], 'installing what mim needs')
@@ -113,7 +113,7 @@ def install_mim(env: Environment) -> bool:
 
 
 def source_hash() -> str:
-    """Changes whenever a file changes that the installed project contains."""
+    """Return what changes whenever a file that the installed project contains does."""
     digest = hashlib.sha256()
     for entry in HASHED:
         path = ROOT / entry
@@ -125,7 +125,7 @@ def source_hash() -> str:
 
 
 def install_project(env: Environment) -> bool:
-    """The project itself, not editable: `mim` finds only a plain install."""
+    """Install the project itself, not editable: `mim` finds only a plain install."""
     stamp, wanted = env.notes / 'installed-sources', source_hash()
     current = stamp.exists() and stamp.read_text() == wanted
     if current and env.has(['mmdet_qrpaq']):

@@ -22,7 +22,7 @@ import standin_wheel  # the script's own folder comes first on the path
 
 
 def finished_distributions(heal: bool) -> tuple[dict[str, str], int]:
-    """Versions by normalised name, and how many half-installed ones were swept away.
+    """Return versions by normalised name; count half-installed ones swept away.
 
     A broken-off pip leaves a `.dist-info` without INSTALLER, which pip itself would
     take for an installed package ever after. Only swept where `heal` allows it: in an
@@ -45,7 +45,7 @@ def finished_distributions(heal: bool) -> tuple[dict[str, str], int]:
 
 
 def torch_state() -> dict[str, object]:
-    """Version and CUDA of an importable torch, else why it cannot be imported."""
+    """Return version and CUDA of an importable torch, else why it is not importable."""
     try:
         import torch
     except Exception as error:  # a broken shared library raises OSError
@@ -58,7 +58,7 @@ def torch_state() -> dict[str, object]:
 
 
 def binaries(package: str, stem: str) -> list[Path]:
-    """The compiled modules of that name in a package, without importing it."""
+    """List the compiled modules of that name in a package, without importing it."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         return []
@@ -68,7 +68,7 @@ def binaries(package: str, stem: str) -> list[Path]:
 
 
 def mmcv_ops_error(cuda: bool) -> str:
-    """Why mmcv's compiled operators cannot be used with this torch; empty if they can.
+    """Return why mmcv's compiled operators cannot be used with this torch, or ''.
 
     Loads the extension alone: importing all of mmcv would take twice as long.
     """
@@ -90,7 +90,7 @@ def mmcv_ops_error(cuda: bool) -> str:
 
 
 def standin_fits(versions: dict[str, str]) -> bool:
-    """Whether this project's stand-in for mmcv's operators is there and is used."""
+    """Tell whether this project's stand-in for mmcv's operators is there and used."""
     spec = importlib.util.find_spec('mmcv')
     if not spec or not spec.origin or binaries('mmcv', '_ext'):
         return False
@@ -100,7 +100,7 @@ def standin_fits(versions: dict[str, str]) -> bool:
 
 
 def imports(versions: dict[str, str]) -> dict:
-    """Whether torch and mmcv's operators really load, and what that was found for.
+    """Tell whether torch and mmcv's operators really load, and what that is based on.
 
     Importing torch takes seconds, so a good result is remembered in the environment
     and holds as long as the same binaries and the same GPU driver are there.
@@ -138,7 +138,7 @@ def imports(versions: dict[str, str]) -> dict:
 
 
 def main() -> None:
-    """Prints the state."""
+    """Print the state."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--heal', action='store_true')
     versions, swept = finished_distributions(parser.parse_args().heal)

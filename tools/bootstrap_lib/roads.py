@@ -24,7 +24,7 @@ SOURCES = {'upstream': ('mmcv', '2.1.0'), 'onedl': ('onedl-mmcv', '2.3.6')}
 
 
 def choose_road(torch: dict) -> str:
-    """The road of an environment: what ``OPERATORS`` says, else by its torch.
+    """Return the road of an environment: what ``OPERATORS`` says, else by its torch.
 
     Args:
         torch: The probe's entry: ``cuda`` says whether it sees a GPU.
@@ -39,7 +39,7 @@ def choose_road(torch: dict) -> str:
 
 
 def find_nvcc() -> str | None:
-    """Where torch's builds look for the CUDA compiler."""
+    """Look for the CUDA compiler where torch's builds do."""
     home = os.environ.get('CUDA_HOME') or os.environ.get('CUDA_PATH')
     folders = [home, '/usr/local/cuda'] if home else ['/usr/local/cuda']
     places = [os.environ.get('PATH', ''), *(f'{folder}/bin' for folder in folders)]
@@ -47,7 +47,7 @@ def find_nvcc() -> str | None:
 
 
 def install_mmcv(env: Environment) -> bool:
-    """mmcv by the chosen road, unless it is there already in a way that works.
+    """Install mmcv by the chosen road, unless it is there already and works.
 
     Nobody has to have a compiler: where compiling was not asked for and fails, PyTorch
     stands in.
@@ -71,7 +71,7 @@ def install_mmcv(env: Environment) -> bool:
 
 
 def compile_operators(env: Environment) -> None:
-    """Gets compiled operators, in place of the stand-in.
+    """Get compiled operators, in place of the stand-in.
 
     Raises:
         SetupError: They cannot be had; a stand-in that was there is there again.
@@ -96,7 +96,7 @@ def compile_operators(env: Environment) -> None:
 
 
 def put_standin(env: Environment) -> bool:
-    """Puts mmcv's Python files and the stand-in in place; False if they are there."""
+    """Put mmcv's Python files and the stand-in in place; False if they are there."""
     if env.state['standin'] and not env.redo:
         return False
     if env.state['torch']['cuda'] and not find_nvcc():

@@ -51,7 +51,7 @@ class SetupError(Exception):
 
 
 def likely_reason(log: str) -> str:
-    """Names the probable cause found in a log, or an empty string."""
+    """Name the probable cause found in a log, or return an empty string."""
     for pattern, reason in LIKELY_REASONS:
         if re.search(pattern, log, re.IGNORECASE):
             return reason
@@ -59,12 +59,12 @@ def likely_reason(log: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Formats a duration as ``mm:ss``."""
+    """Format a duration as ``mm:ss``."""
     return f'{int(seconds) // 60:02d}:{int(seconds) % 60:02d}'
 
 
 def last_line(log: str) -> str:
-    """The newest non-empty line of a log, as the live line when nothing is counted."""
+    """Return a log's newest non-empty line, the live line when nothing is counted."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     return lines[-1] if lines else ''
 
@@ -115,7 +115,7 @@ def run_logged(
     quiet_every: float = QUIET_EVERY_S,
     echo: bool = False,
 ) -> str:
-    """Runs a command to its end and returns its log.
+    """Run a command to its end and return its log.
 
     The command gets its own process group, which is ended as a whole when this process
     is interrupted: a compiler farm must not outlive the Ctrl-C that stopped it.
@@ -184,7 +184,7 @@ def _read_end(path: Path, size: int = 1 << 18) -> str:
 
 @contextlib.contextmanager
 def exclusive(lock_path: Path, what: str) -> Iterator[int]:
-    """Holds a file lock, telling the user when another set-up has it.
+    """Hold a file lock; tell the user when another set-up has it.
 
     Yields the descriptor so that children can inherit it: if this process is killed
     outright, an orphaned pip or compiler still keeps the next run waiting.

@@ -18,7 +18,7 @@ VERSION = '1+' + hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:12]
 
 
 def write_wheel(folder: Path) -> Path:
-    """Writes the wheel into a folder and returns its path."""
+    """Write the wheel into a folder and return its path."""
     stem = f'{NAME.replace("-", "_")}-{VERSION}'
     info = f'{stem}.dist-info'
     files = {

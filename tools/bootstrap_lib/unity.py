@@ -61,7 +61,7 @@ class Source:
 
 
 def read_source(text: str) -> Source:
-    """Reads one file."""
+    """Read one file."""
     includes = INCLUDE.findall(text)
     text = NOISE.sub(lambda match: '""' if match[0][0] == '"' else ' ', text)
     directives = DIRECTIVE.findall(text)
@@ -82,7 +82,7 @@ def read_source(text: str) -> Source:
 
 
 def _read_scope(code: str, source: Source) -> None:
-    """Splits code into statements of file or namespace scope and reads each."""
+    """Split code into statements of file or namespace scope and read each."""
     open_braces: list[bool] = []  # True: a body, in which nothing is of that scope
     start = 0
     for match in re.finditer('[{};]', code):
@@ -140,7 +140,7 @@ class Sources:
         return next((path.resolve() for path in found), None)
 
     def _closure(self, path: Path) -> dict[Path, Source]:
-        """A source and all headers of mmcv that it includes."""
+        """Return a source and all headers of mmcv that it includes."""
         found, todo = {}, [path]
         while todo:
             file = todo.pop()
@@ -151,7 +151,7 @@ class Sources:
         return found
 
     def clash(self, one: Path, other: Path) -> bool:
-        """Whether two sources need compilations of their own.
+        """Tell whether two sources need compilations of their own.
 
         They do where one defines a name that the other defines as well, or that the
         other mentions without declaring it: there it is a name of a library, and would
@@ -171,7 +171,7 @@ class Sources:
         return False
 
     def groups(self, paths: list[Path], most: int) -> list[list[Path]]:
-        """Shares sources out among few, evenly filled groups without a clash.
+        """Share sources out among few, evenly filled groups without a clash.
 
         A source that leaks is the last of its group.
 
@@ -195,7 +195,7 @@ class Sources:
 
 
 def group_sources(tree: Path) -> None:
-    """Rewrites an unpacked source tree so that its own setup compiles few units.
+    """Rewrite an unpacked source tree so that its own setup compiles few units.
 
     Grouped sources get a suffix that setup passes over, at their old place, where what
     they include is still found; a source that fits nowhere is left as it is.
@@ -218,5 +218,5 @@ def group_sources(tree: Path) -> None:
 
 
 def is_grouped(tree: Path) -> bool:
-    """Whether `group_sources` has rewritten the tree."""
+    """Tell whether `group_sources` has rewritten the tree."""
     return any((tree / CSRC / 'pytorch').rglob(UNIT.format('*', '.c*')))

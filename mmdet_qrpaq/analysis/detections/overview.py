@@ -53,7 +53,7 @@ def measure(models: Sequence[TrainedModel]) -> tuple[dict, None]:
 
 
 def tables(numbers: dict) -> list[Table]:
-    """Models, then the data."""
+    """List the models, then the data."""
     columns = (
         'model',
         'detector',

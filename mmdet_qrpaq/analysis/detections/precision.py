@@ -98,12 +98,12 @@ def conclude(
 
 
 def _number(value: float) -> float | None:
-    """COCO's values for 'there is no such object' are -1 and, by class, NaN."""
+    """Replace COCO's -1 and, by class, NaN for 'there is no such object' by None."""
     return None if math.isnan(value) or value < 0 else float(value)
 
 
 def tables(numbers: dict) -> list[Table]:
-    """AP by size, then by class."""
+    """Tabulate AP by size, then by class."""
     models = numbers['models']
     by_size = [
         [m['name'], *map(percent, [*m['AP'].values(), m['AP_with_nms']])]

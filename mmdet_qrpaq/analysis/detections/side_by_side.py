@@ -237,7 +237,7 @@ def _total(counts: Sequence[dict[str, int]]) -> dict[str, int]:
 
 
 def tables(numbers: dict) -> list[Table]:
-    """Counts over all images that were looked at, a row a model."""
+    """Tabulate the counts over all images that were looked at, a row a model."""
     rows = []
     for model in numbers['models']:
         correct, wrong, missed, differing = (model[key] for key in _COUNTS)

@@ -211,7 +211,7 @@ def _lay_out(rows: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
 
 
 def tables(numbers: dict) -> list[Table]:
-    """How well the groups part."""
+    """Tabulate how well the groups part."""
     columns = (
         'points',
         'number',

@@ -201,7 +201,7 @@ def describe(rows: dict[str, np.ndarray], cosine: np.ndarray, **seen: Any) -> di
 
 
 def tables(numbers: dict) -> list[Table]:
-    """Effective patterns, a row a class, then all queries."""
+    """Tabulate the effective patterns, a row a class, then all queries."""
     columns = ('class', 'detections', 'effective patterns', 'heaviest patterns')
     everything = dict(numbers['all_queries'], name='all queries', num_detections='–')
     rows = []

@@ -203,7 +203,7 @@ def conclude(
 
 
 def tables(numbers: dict) -> list[Table]:
-    """AP, a row a model and setting."""
+    """Tabulate AP, a row a model and setting."""
     rows = []
     for model in numbers['models']:
         total = model['num_queries']

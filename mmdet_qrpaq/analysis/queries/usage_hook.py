@@ -61,7 +61,7 @@ class QueryUsageHook(Hook):
         self._start(runner, runner.val_dataloader.dataset)
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """As before a validation."""
+        """Begin as before a validation."""
         self._start(runner, runner.test_dataloader.dataset)
 
     def after_val_iter(
@@ -80,7 +80,7 @@ class QueryUsageHook(Hook):
             self._effective = self._effective + torch.stack(sums)
 
     def after_test_iter(self, *args, **kwargs) -> None:
-        """As in a validation."""
+        """Match as in a validation."""
         self.after_val_iter(*args, **kwargs)
 
     def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
@@ -88,7 +88,7 @@ class QueryUsageHook(Hook):
         self._report(runner, 'val')
 
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """As after a validation."""
+        """Log as after a validation."""
         self._report(runner, 'test')
 
     def _start(self, runner: Runner, dataset: Dataset) -> None:

@@ -129,7 +129,7 @@ def conclude(
 
 
 def tables(numbers: dict) -> list[Table]:
-    """Queries that enter each layer, then shares by object."""
+    """Tabulate the queries that enter each layer, then shares by object."""
 
     def cells(row: dict) -> list[str]:
         means = [plain(row[key], 1) for key in ('entered', 'entered_std')]

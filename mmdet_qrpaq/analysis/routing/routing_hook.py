@@ -104,15 +104,15 @@ class QueryRoutingHook(Hook):
         self._report(runner, 'val')
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """As before a validation."""
+        """Begin as before a validation."""
         self.before_val_epoch(runner)
 
     def after_test_iter(self, *_, **__) -> None:
-        """As in a validation."""
+        """Count as in a validation."""
         self.after_val_iter()
 
     def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """As after a validation."""
+        """Log as after a validation."""
         self._report(runner, 'test')
 
     def _listen(self, runner: Runner) -> RoutingStatistics:

@@ -142,7 +142,7 @@ def describe(runs: Sequence[tuple[str, History]], work_dirs: Sequence[Path]) -> 
 
 
 def tables(numbers: dict) -> list[Table]:
-    """AP by epoch, a row a name."""
+    """Tabulate AP by epoch, a row a name."""
     groups, unit = numbers['groups'], numbers['step_of_ap']
     steps = sorted({step for row in groups for step in row['AP']['step']})
     # From the last one back.

@@ -169,7 +169,7 @@ def convert(
 def _compare_sizes(
     written: tuple[float, float] | None, size: tuple[int, int], name: str
 ) -> None:
-    """Boxes drawn on an image of another size would be wrong without a sign."""
+    """Refuse another size: boxes drawn on it would be wrong without a sign."""
     # Some tools write 0 for a size they do not know.
     if written is None or 0 in written or written == size:
         return
