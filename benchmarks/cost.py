@@ -54,7 +54,7 @@ def paper_leaves() -> dict[str, Path]:
 def host_of(name: str, leaves: Iterable[str]) -> str | None:
     """Return the leaf without the method that `name` is compared with, if any.
 
-    Leaves are called ``METHOD_HOST_BACKBONE_SCHEDULE``, and ablations have words after
+    Leaves are called `METHOD_HOST_BACKBONE_SCHEDULE`, and ablations have words after
     that, so it is the longest leaf that begins like this one without its method.
     """
     bare = next((name.removeprefix(m) for m in METHODS if name.startswith(m)), None)

@@ -21,7 +21,7 @@ PAPER = {
 
 
 def load() -> dict:
-    """Return what ``cost.py`` wrote."""
+    """Return what `cost.py` wrote."""
     return json.loads(ROWS.read_text())
 
 

@@ -15,7 +15,7 @@ def out_path(parser: argparse.ArgumentParser, out: Path | None, name: str) -> Pa
     """Return where a result goes, checked before anything is measured.
 
     Args:
-        out: As given; None is ``benchmarks/results/<name>.json``.
+        out: As given; None is `benchmarks/results/<name>.json`.
 
     Raises:
         ConfigError: The folder cannot be written to.
@@ -28,7 +28,7 @@ def out_path(parser: argparse.ArgumentParser, out: Path | None, name: str) -> Pa
 
 
 def require_device(parser: argparse.ArgumentParser, device: str) -> None:
-    """Refuse ``--device cuda`` where torch finds no GPU."""
+    """Refuse `--device cuda` where torch finds no GPU."""
     if device == 'cuda':
         import torch
 

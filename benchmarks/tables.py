@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Write the tables and figures of the pages from benchmarks/results/.
 
-``--check`` writes nothing and fails if a page is not what the results say.
+`--check` writes nothing and fails if a page is not what the results say.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """Query routing and pattern- and quality-aware queries for MMDetection's DETRs.
 
 Importing the package registers everything into mmdet's registries, so
-``custom_imports = dict(imports=['mmdet_qrpaq'], allow_failed_imports=False)`` is all a
+`custom_imports = dict(imports=['mmdet_qrpaq'], allow_failed_imports=False)` is all a
 config needs. Only a script that is started with `__arguments_first__` among its
-names, as those in ``tools/`` are, gets the package without torch and registers when it
+names, as those in `tools/` are, gets the package without torch and registers when it
 knows what to do.
 """
 

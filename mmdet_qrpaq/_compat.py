@@ -150,7 +150,7 @@ def _reinstall(command: str) -> str:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Return the leading release numbers: ``'2.1.0rc4+cu121'`` gives ``(2, 1, 0)``."""
+    """Return the leading release numbers: `'2.1.0rc4+cu121'` gives `(2, 1, 0)`."""
     found = re.match(r'\d+(\.\d+)*', version)
     return tuple(map(int, found[0].split('.'))) if found else ()
 

@@ -24,7 +24,7 @@ _RANK_VARIABLES = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
 
 
 class _Settings(argparse.Action):
-    """Collects the words of ``--cfg-options``, which `parse_settings` makes a dict."""
+    """Collects the words of `--cfg-options`, which `parse_settings` makes a dict."""
 
     def __call__(
         self,
@@ -46,7 +46,7 @@ class _Settings(argparse.Action):
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--cfg-options``; `mmdet_qrpaq.runtime.configs.parse_settings` reads it."""
+    """Add `--cfg-options`; `mmdet_qrpaq.runtime.configs.parse_settings` reads it."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -141,7 +141,7 @@ def add_model_arguments(
 def add_output_argument(
     parser: argparse.ArgumentParser, name: str, place: str = 'beside the checkpoint'
 ) -> None:
-    """Add ``--out``.
+    """Add `--out`.
 
     Args:
         name: Stem of the files without it.

@@ -22,12 +22,12 @@ def check_number(
     whole: bool = False,
     hint: str,
 ) -> None:
-    """Refuse a setting that is not a finite number from ``low`` to ``high``.
+    """Refuse a setting that is not a finite number from `low` to `high`.
 
     Args:
         name: The setting as a user finds it in the config.
         whole: Only whole numbers are accepted.
-        hint: What others use, e.g. ``'the paper: 4'``.
+        hint: What others use, e.g. `'the paper: 4'`.
 
     Raises:
         ConfigError: If it is something else.

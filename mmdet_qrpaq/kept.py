@@ -14,7 +14,7 @@ def kept_on(module: nn.Module, name: str, value: Value) -> Iterator[Value]:
     """Set an attribute for the length of a block: a graph left behind breaks copies.
 
     Args:
-        value: To be filled by methods that find it in ``vars(module)``.
+        value: To be filled by methods that find it in `vars(module)`.
     """
     setattr(module, name, value)
     try:

@@ -1,7 +1,7 @@
 """Parts of a detector that training alone needs, and a published checkpoint lacks.
 
-Detector mixins mark them; ``runtime/fit.py`` reads the mark, and
-``tools/model/publish.py`` drops what they saved.
+Detector mixins mark them; `runtime/fit.py` reads the mark, and
+`tools/model/publish.py` drops what they saved.
 """
 
 from functools import partial

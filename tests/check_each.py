@@ -6,7 +6,7 @@ import pytest
 
 
 def check_each(check: Callable[..., None], cases: Iterable) -> None:
-    """Calls ``check`` with each case, and fails at the end if it failed for any.
+    """Calls `check` with each case, and fails at the end if it failed for any.
 
     Args:
         cases: What the check is about, or a tuple of that and of its other arguments.

@@ -1,8 +1,8 @@
 """Fixtures that run a test over every host and method; how much of the tests runs.
 
 A plain run is the quick set: of the tests over hosts, those of `QUICK_HOSTS`, and none
-that is marked `slow`. ``--hosts all -m ''`` runs everything (`make test-all`);
-``--hosts dab,dino`` runs these hosts, ``-m slow`` what is slow.
+that is marked `slow`. `--hosts all -m ''` runs everything (`make test-all`);
+`--hosts dab,dino` runs these hosts, `-m slow` what is slow.
 """
 
 import pytest
@@ -19,7 +19,7 @@ settings.load_profile('repeatable')
 
 
 def hosts_named(names: str) -> set[str]:
-    """The hosts that ``--hosts`` names."""
+    """The hosts that `--hosts` names."""
     hosts = set(HOSTS if names == 'all' else names.split(','))
     if unknown := sorted(hosts - set(HOSTS)):
         raise pytest.UsageError(

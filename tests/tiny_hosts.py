@@ -144,7 +144,7 @@ def box_features() -> int:
 
 
 def host_config(host: str, **options) -> dict:
-    """Our class of the host; ``options`` as in `METHODS`."""
+    """Our class of the host; `options` as in `METHODS`."""
     model = tiny_config(host)
     model.type = HOSTS[host]['detector']
     model.bbox_head.type = HOSTS[host]['head']
@@ -157,7 +157,7 @@ def host_config(host: str, **options) -> dict:
 
 
 class ForcedPolicy:
-    """Decides as told, whatever the scores say; usable as ``query_routing.policy``.
+    """Decides as told, whatever the scores say; usable as `query_routing.policy`.
 
     Args:
         shares: Share of 'enter' of each image; 0 is no query, 1 is all of them.
@@ -249,7 +249,7 @@ def ellipses(boxes: torch.Tensor, height: int, width: int) -> BitmapMasks:
 
 
 def run_loss(detector: torch.nn.Module, batch: dict, seed: int = 1) -> dict:
-    """The loss dict, with the denoising noise fixed by ``seed``."""
+    """The loss dict, with the denoising noise fixed by `seed`."""
     torch.manual_seed(seed)
     return detector(**batch, mode='loss')
 

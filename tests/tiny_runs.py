@@ -110,7 +110,7 @@ def write_dataset(root: Path, num_train: int = 4, num_val: int = 3) -> Path:
 
 
 def run_tool(name: str, *arguments: object) -> None:
-    """Call ``main`` of ``tools/<name>.py`` in this process."""
+    """Call `main` of `tools/<name>.py` in this process."""
     # mmengine keeps one visualiser per process, which would log into the first run.
     DetLocalVisualizer._instance_dict.clear()
     # Formatting the logged config takes longer than this training does (upstream's
@@ -121,7 +121,7 @@ def run_tool(name: str, *arguments: object) -> None:
 
 
 def run_script(name: str, *arguments: object) -> None:
-    """Run ``tools/<name>.py`` as a command would, in this process."""
+    """Run `tools/<name>.py` as a command would, in this process."""
     path = str(TOOLS / f'{name}.py')
     with mock.patch.object(sys, 'argv', [path, *map(str, arguments)]):
         runpy.run_path(path, run_name='__main__')
@@ -137,7 +137,7 @@ def save_untrained(config: Path, checkpoint: Path) -> torch.nn.Module:
 
 
 def load_tool(name: str) -> ModuleType:
-    """Import ``tools/<name>.py``."""
+    """Import `tools/<name>.py`."""
     path = TOOLS / f'{name}.py'
     spec = importlib.util.spec_from_file_location(f'qrpaq_tools_{name}', path)
     module = importlib.util.module_from_spec(spec)
@@ -146,7 +146,7 @@ def load_tool(name: str) -> ModuleType:
 
 
 def logged_losses(work_dir: Path) -> dict[int, float]:
-    """Map iteration to the logged total loss of the latest run in ``work_dir``."""
+    """Map iteration to the logged total loss of the latest run in `work_dir`."""
     log = max(work_dir.glob('*/vis_data/2*.json'))
     records = [json.loads(line) for line in log.read_text().splitlines()]
     return {r['iter']: r['loss'] for r in records if 'loss' in r}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Make data, train a small PaQ-DINO, test it, draw what it learned: `make demo`.
 
-Everything lands in ``work_dirs/demo``. A step is skipped if it was done with the same
+Everything lands in `work_dirs/demo`. A step is skipped if it was done with the same
 config, package and data, and a training that was stopped goes on from its last epoch.
 """
 

@@ -1,4 +1,4 @@
-"""Runs a command of the demo, and tells how far its training is; used by ``demo.py``.
+"""Runs a command of the demo, and tells how far its training is; used by `demo.py`.
 
 The progress is read from what the training prints, which goes to a log.
 """

@@ -1,4 +1,4 @@
-"""What each step of the demo was done with, and took; used by ``demo.py`` beside it."""
+"""What each step of the demo was done with, and took; used by `demo.py` beside it."""
 
 import hashlib
 import json

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Test a detector: ``python tools/test.py CONFIG CHECKPOINT`` (or ``mim test``).
+"""Test a detector: `python tools/test.py CONFIG CHECKPOINT` (or `mim test`).
 
 Input is checked first; a mistake ends the run with one sentence and exit status 2.
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train a detector: ``python tools/train.py CONFIG`` (or ``mim train``).
+"""Train a detector: `python tools/train.py CONFIG` (or `mim train`).
 
 Input is checked first; a mistake ends the run with one sentence and exit status 2.
 """

@@ -4,13 +4,13 @@
 Writes benchmarks/results/masks_speed_<device>.json. Protocol:
 
 - The detector is a leaf's with random weights on a random image without padding; the
-  box-only one is the same leaf without ``mask_branch``, with the same weights.
+  box-only one is the same leaf without `mask_branch`, with the same weights.
 - A prediction goes from the normalised image to boxes (and masks) of that size. Both
   run one after the other in each repetition, in an order drawn anew, and the ratio is
   taken within the repetition, so that a slow minute of the machine hits both.
 - Before anything is timed, both must find the same boxes.
 - Every detection gets a mask, so their number counts: with random weights there are
-  always ``max_per_img`` of them.
+  always `max_per_img` of them.
 - Memory is that of one training step on one image of that size: the most bytes of
   tensors at a time, forward and backward, above what there was before. The objects
   are random rectangles with masks; both detectors get the same ones.

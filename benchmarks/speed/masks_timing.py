@@ -1,6 +1,6 @@
 """Time and memory of a mask branch against the box-only detector.
 
-Called by ``masks.py``, which has the protocol.
+Called by `masks.py`, which has the protocol.
 """
 
 from functools import partial

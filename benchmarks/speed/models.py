@@ -57,7 +57,7 @@ GROWTH = dict(queries=(100, 300, 900, 2000), objects=(0, 30, 100, 300))
 
 
 class Case(NamedTuple):
-    """What is run. ``series`` is 'grid', 'queries' or 'objects'."""
+    """What is run. `series` is 'grid', 'queries' or 'objects'."""
 
     series: str
     batch: int

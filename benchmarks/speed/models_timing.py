@@ -1,6 +1,6 @@
 """Time predicting and training of whole models, interleaved, stage by stage.
 
-Called by ``models.py``, which has the protocol.
+Called by `models.py`, which has the protocol.
 """
 
 from collections.abc import Callable
@@ -142,5 +142,5 @@ def measure(
 
 
 def steps(num_models: int, repeats: int) -> int:
-    """Return how often `measure` calls ``advance``."""
+    """Return how often `measure` calls `advance`."""
     return 2 * (num_models + repeats)

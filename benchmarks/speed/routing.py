@@ -13,7 +13,7 @@ Writes benchmarks/results/routing_speed_<device>.json. Protocol:
 - Everything but the decoder does not change with routing. It is timed on the host in
   the same process, and its median is added to that of each decoder: the whole model,
   from the normalised image to the boxes.
-- ``one_query`` is the host's decoder given one query per image: what is spent on the
+- `one_query` is the host's decoder given one query per image: what is spent on the
   memory of the encoder, which no routing of queries can save.
 - Before anything is timed, all executors must give the same queries, and the host's
   where all of them enter.

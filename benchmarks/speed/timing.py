@@ -1,6 +1,6 @@
 """Time the decoder of a host with and without query routing, interleaved.
 
-Called by ``routing.py``, which has the protocol.
+Called by `routing.py`, which has the protocol.
 """
 
 import statistics
@@ -44,7 +44,7 @@ class Variant(NamedTuple):
 
 
 class RandomQueries:
-    """A policy that lets exactly ``count`` random queries of each image enter.
+    """A policy that lets exactly `count` random queries of each image enter.
 
     Reads the scores as a real one does.
 
@@ -179,7 +179,7 @@ def measure(
         inputs: (bs, 3, h, w), normalised images without padding.
         repeats: Of the decoders, at least 2.
         whole_repeats: Of the rest of the model, at least 2.
-        advance: Called after each of ``steps(repeats, whole_repeats)``.
+        advance: Called after each of `steps(repeats, whole_repeats)`.
     """
     shape = tuple(inputs.shape[-2:])
     meta = dict(img_shape=shape, batch_input_shape=shape, ori_shape=shape)

@@ -18,7 +18,7 @@ def run(section: Section, description: str) -> None:
     """Run an analysis as a script; see `command_line.run` for mistakes of the user.
 
     Args:
-        description: For ``--help``.
+        description: For `--help`.
     """
     command_line.run(lambda: main(section, description))
 
@@ -27,7 +27,7 @@ def main(section: Section, description: str, argv: list[str] | None = None) -> N
     """Measure, print the tables, write numbers and figure, and say where.
 
     Args:
-        description: For ``--help``.
+        description: For `--help`.
         argv: Words of the command line; None are those of this process.
 
     Raises:
@@ -90,12 +90,12 @@ def output_files(out: Path | None, name: str, folder: Path) -> tuple[Path, Path]
     """Return where numbers and figure go, after checking that they can be written.
 
     Args:
-        out: Value of ``--out``, if given.
-        name: Stem of the files without ``--out``.
-        folder: Folder of the files without ``--out``.
+        out: Value of `--out`, if given.
+        name: Stem of the files without `--out`.
+        folder: Folder of the files without `--out`.
 
     Raises:
-        ConfigError: ``--out`` does not end in .json, nothing can be written there, or
+        ConfigError: `--out` does not end in .json, nothing can be written there, or
             it is needed: an address has no folder.
     """
     from ..runtime.checkpoints import is_remote

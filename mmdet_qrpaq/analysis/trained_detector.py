@@ -33,7 +33,7 @@ class TrainedModel:
         config: As the user gave it.
         checkpoint: As the user gave it; `UNTRAINED` for random weights.
         cfg: The config, read.
-        split: ``'val'`` or ``'test'``.
+        split: `'val'` or `'test'`.
     """
 
     name: str
@@ -115,7 +115,7 @@ def read_models(
 
 
 def check_data(cfg: Config, split: str) -> None:
-    """Check annotations and images of the ``val`` or ``test`` data loader, if any.
+    """Check annotations and images of the `val` or `test` data loader, if any.
 
     Raises:
         ConfigError: A file is missing or unreadable, or the classes disagree.
@@ -149,7 +149,7 @@ def _to_device(detector: nn.Module) -> nn.Module:
 
 
 def build_dataloader(cfg: Config, split: str = 'val') -> DataLoader:
-    """Build the config's ``val`` or ``test`` data loader.
+    """Build the config's `val` or `test` data loader.
 
     Raises:
         ConfigError: The config has none, or its files do not exist.

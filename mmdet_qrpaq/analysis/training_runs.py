@@ -1,6 +1,6 @@
 """Training runs to look at: named on a command line, or found beside checkpoints.
 
-mmengine writes one ``<time>/vis_data/scalars.json`` a start below a work directory.
+mmengine writes one `<time>/vis_data/scalars.json` a start below a work directory.
 """
 
 import argparse

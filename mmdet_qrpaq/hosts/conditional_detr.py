@@ -10,9 +10,9 @@ from .methods import DetectorMethods
 
 @MODELS.register_module()
 class QRPaQConditionalDETR(DetectorMethods, ConditionalDETR):
-    """mmdet's `ConditionalDETR` plus ``query_routing`` and ``pattern_query``."""
+    """mmdet's `ConditionalDETR` plus `query_routing` and `pattern_query`."""
 
 
 @MODELS.register_module()
 class QualityAwareConditionalDETRHead(ConditionalDETRHead, QualityAwareDETRHead):
-    """mmdet's `ConditionalDETRHead` plus ``quality`` (see `QualityAwareDETRHead`)."""
+    """mmdet's `ConditionalDETRHead` plus `quality` (see `QualityAwareDETRHead`)."""

@@ -36,15 +36,15 @@ class DABDeformableDETR(MendedDINO):
 
     mmdet's `DINO` without denoising and without 'look forward twice': the box losses of
     a layer do not reach the boxes it starts from. Arguments are DINO's, without
-    ``dn_cfg``.
+    `dn_cfg`.
 
     Raises:
-        ConfigError: If ``dn_cfg`` is given.
+        ConfigError: If `dn_cfg` is given.
 
     Paper vs here:
         PaQ-DETR Table 1 has 'DAB-DETR++', re-implemented in a way it does not describe.
         Here anchors are the encoder's best proposals and content is learned, as in
-        DINO; with ``pattern_query`` the content comes from patterns anyhow. The
+        DINO; with `pattern_query` the content comes from patterns anyhow. The
         original (arXiv 2201.12329) learns its anchors, and scales the positional query
         by the content after the first layer. As there and in Deformable-DETR, no norm
         stands before the heads, so a layer refines the very boxes it is judged by.
@@ -98,4 +98,4 @@ class QRPaQDABDeformableDETR(DINOMethods, DABDeformableDETR):
 class QualityAwareDABDeformableDETRHead(
     DABDeformableDETRHead, QualityAwareDETRHead, QueryKeepingDETRHead
 ):
-    """`DABDeformableDETRHead` plus ``quality`` (see `QualityAwareDETRHead`)."""
+    """`DABDeformableDETRHead` plus `quality` (see `QualityAwareDETRHead`)."""

@@ -11,10 +11,10 @@ from .methods import DetectorMethods
 
 @MODELS.register_module()
 class QRPaQDABDETR(DetectorMethods, DABDETR):
-    """mmdet's `DABDETR` plus ``query_routing`` and ``pattern_query``.
+    """mmdet's `DABDETR` plus `query_routing` and `pattern_query`.
 
     Raises:
-        ConfigError: If the host's own ``num_patterns`` is set beside ``pattern_query``:
+        ConfigError: If the host's own `num_patterns` is set beside `pattern_query`:
             both make the content of the same queries.
     """
 
@@ -29,4 +29,4 @@ class QRPaQDABDETR(DetectorMethods, DABDETR):
 
 @MODELS.register_module()
 class QualityAwareDABDETRHead(DABDETRHead, QualityAwareDETRHead):
-    """mmdet's `DABDETRHead` plus ``quality`` (see `QualityAwareDETRHead`)."""
+    """mmdet's `DABDETRHead` plus `quality` (see `QualityAwareDETRHead`)."""

@@ -13,7 +13,7 @@ from .methods import DetectorMethods
 class QRPaQDeformableDETR(DetectorMethods, DeformableDETR):
     """mmdet's `DeformableDETR` plus three options of a detector.
 
-    ``query_routing``, ``pattern_query`` and ``mask_branch``.
+    `query_routing`, `pattern_query` and `mask_branch`.
     """
 
 
@@ -21,4 +21,4 @@ class QRPaQDeformableDETR(DetectorMethods, DeformableDETR):
 class QualityAwareDeformableDETRHead(
     DeformableDETRHead, QualityAwareDETRHead, QueryKeepingDETRHead
 ):
-    """mmdet's `DeformableDETRHead` plus ``quality`` (see `QualityAwareDETRHead`)."""
+    """mmdet's `DeformableDETRHead` plus `quality` (see `QualityAwareDETRHead`)."""

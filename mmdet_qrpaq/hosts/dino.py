@@ -30,10 +30,10 @@ class MendedDINO(DINO):
 class QRPaQDINO(DINOMethods, MendedDINO):
     """mmdet's `DINO` plus all four options of a detector.
 
-    ``query_routing``, ``pattern_query``, ``mask_branch`` and ``hybrid_branch``.
+    `query_routing`, `pattern_query`, `mask_branch` and `hybrid_branch`.
     """
 
 
 @MODELS.register_module()
 class QualityAwareDINOHead(DINOHead, QualityAwareDETRHead, QueryKeepingDETRHead):
-    """mmdet's `DINOHead` plus ``quality`` (see `QualityAwareDETRHead`)."""
+    """mmdet's `DINOHead` plus `quality` (see `QualityAwareDETRHead`)."""

@@ -15,10 +15,10 @@ from .methods import DINOMethods
 class PlainDenoising(CdnQueryGenerator):
     """DINO's denoising queries without the negative half of each group.
 
-    Settings are mmdet's. ``group_cfg.num_dn_queries`` now counts what is left: up to as
+    Settings are mmdet's. `group_cfg.num_dn_queries` now counts what is left: up to as
     many queries, or one group where an image has more objects. A label is redrawn
-    from all classes with probability ``label_noise_scale / 2``; a corner moves by up
-    to ``box_noise_scale / 2`` of the box's width and height.
+    from all classes with probability `label_noise_scale / 2`; a corner moves by up
+    to `box_noise_scale / 2` of the box's width and height.
 
     Shapes:
         returns: content (bs, G * num_groups, dim), boxes (bs, G * num_groups, 4) as
@@ -89,4 +89,4 @@ class QRPaQDNDeformableDETR(DINOMethods, DNDeformableDETR):
 class QualityAwareDNDeformableDETRHead(
     DNDeformableDETRHead, QualityAwareDETRHead, QueryKeepingDETRHead
 ):
-    """`DNDeformableDETRHead` plus ``quality`` (see `QualityAwareDETRHead`)."""
+    """`DNDeformableDETRHead` plus `quality` (see `QualityAwareDETRHead`)."""

@@ -11,14 +11,14 @@ from ..routing import QueryRoutingMixin
 
 
 class DetectorMethods(QueryRoutingMixin, PatternQueryMixin, MaskBranchMixin):
-    """Adds ``query_routing``, ``pattern_query`` and ``mask_branch`` to a detector."""
+    """Adds `query_routing`, `pattern_query` and `mask_branch` to a detector."""
 
 
 class DINOMethods(DetectorMethods, HybridBranchMixin):
-    """Adds ``hybrid_branch``, too, to a detector of the DINO family.
+    """Adds `hybrid_branch`, too, to a detector of the DINO family.
 
     Raises:
-        ConfigError: If it is set beside ``query_routing``.
+        ConfigError: If it is set beside `query_routing`.
     """
 
     content_embedding = 'query_embedding'

@@ -40,8 +40,8 @@ class MaskBranchMixin:
 
     Args:
         mask_branch: Config of a `MaskBranch`; None leaves the host as it is.
-            ``in_channels`` and ``embed_dims`` are filled in. The backbone then also
-            has to give its feature of stride 4 (``out_indices=(0, 1, 2, 3)``); the
+            `in_channels` and `embed_dims` are filled in. The backbone then also
+            has to give its feature of stride 4 (`out_indices=(0, 1, 2, 3)`); the
             neck goes on taking the last ones.
 
     Raises:
@@ -78,7 +78,7 @@ class MaskBranchMixin:
         self.bbox_head.keeps_queries = True
 
     def _check_backbone(self, in_channels: int, neck_channels: list[int]) -> int:
-        """Return the width of the backbone's first feature, which must have stride 4."""
+        """Return the width of the backbone's first feature, whose stride must be 4."""
         side = 64
         shapes = probe(self.backbone, in_channels, side)
         stride = side // shapes[0][-1]
@@ -108,7 +108,7 @@ class MaskBranchMixin:
         return levels
 
     def forward_decoder(self, *, memory: Tensor, **kwargs) -> dict:
-        """Decode as the host does; keep memory and hidden states if masks are to be made."""
+        """Decode as the host does; keep memory and hidden states if masks need them."""
         outputs = super().forward_decoder(memory=memory, **kwargs)
         if kept := vars(self).get('_mask_inputs'):
             kept.memory = memory
@@ -123,7 +123,7 @@ class MaskBranchMixin:
         )
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
-        """Return the host's losses, and ``loss_mask`` and ``loss_dice`` of each layer.
+        """Return the host's losses, and `loss_mask` and `loss_dice` of each layer.
 
         Raises:
             ConfigError: If the objects have no masks.
@@ -162,7 +162,7 @@ class MaskBranchMixin:
         return results
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: list) -> tuple:
-        """Return the host's outputs and the last layer's mask logits, (bs, nq, h_4, w_4)."""
+        """Return the host's outputs, then the mask logits, (bs, nq, h_4, w_4)."""
         if self.mask_branch is None:
             return super()._forward(batch_inputs, batch_data_samples)
         with kept_on(self, '_mask_inputs', MaskInputs()) as kept:

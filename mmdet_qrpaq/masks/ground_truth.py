@@ -39,10 +39,10 @@ def read_masks(
     size: tuple[int, int],
     device: torch.device,
 ) -> Tensor:
-    """Return the masks of the objects ``start`` up to ``stop`` of each image.
+    """Return the masks of the objects `start` up to `stop` of each image.
 
     Args:
-        batch_gt_instances: With mmdet's `BitmapMasks` or `PolygonMasks` as ``masks``.
+        batch_gt_instances: With mmdet's `BitmapMasks` or `PolygonMasks` as `masks`.
         size: (height, width) in pixels, at least that of the largest image.
 
     Shapes:

@@ -40,7 +40,7 @@ class QueryKeepingDETRHead(DETRHead):
         *args,
         **kwargs,
     ) -> dict[str, Tensor]:
-        """Return Hungarian losses of all layers; keep their matches for `take_matches`."""
+        """Return the Hungarian losses; keep their matches for `take_matches`."""
         inputs = (all_layers_cls_scores, all_layers_bbox_preds, *args)
         if not self.keeps_queries:
             return super().loss_by_feat(*inputs, **kwargs)
@@ -66,7 +66,7 @@ class QueryKeepingDETRHead(DETRHead):
     def _predict_by_feat_single(
         self, cls_score: Tensor, bbox_pred: Tensor, img_meta: dict, rescale: bool = True
     ) -> InstanceData:
-        """Return the host's detections with each one's query, (n,) int64, as ``queries``."""
+        """Return the host's detections; `queries`, (n,) int64, names their queries."""
         results = super()._predict_by_feat_single(
             cls_score, bbox_pred, img_meta, rescale
         )

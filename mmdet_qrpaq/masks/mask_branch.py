@@ -33,7 +33,7 @@ class MaskBranch(BaseModule):
 
     Args:
         in_channels: Width of the backbone's feature of stride 4; the detector sets it.
-        embed_dims: Width ``dim`` of queries and memory; the detector sets it.
+        embed_dims: Width `dim` of queries and memory; the detector sets it.
         loss_mask: Loss of mmdet on sigmoid logits, e.g. `CrossEntropyLoss` (default)
             or `FocalLoss`.
         loss_dice: The same, on whole masks: a `DiceLoss`.
@@ -89,7 +89,7 @@ class MaskBranch(BaseModule):
         self.loss_dice = MODELS.build(loss_dice)
 
     def forward(self, queries: Tensor, pixels: Tensor) -> Tensor:
-        """Return logits at stride 4; (bs, nq, dim), (bs, dim, h, w) -> (bs, nq, h, w)."""
+        """Return stride-4 logits; (bs, nq, dim), (bs, dim, h, w) -> (bs, nq, h, w)."""
         return torch.einsum('bqc,bchw->bqhw', self.mask_embedding(queries), pixels)
 
     def loss(

@@ -16,13 +16,13 @@ STRIDE = 4
 
 
 def cells(shape: Sequence[int], stride: int = STRIDE) -> tuple[int, int]:
-    """Count the cells (h, w) that cover an image of ``shape`` (height, width) pixels."""
+    """Return (h, w), the cells that cover an image of `shape` (height, width)."""
     height, width = shape[:2]
     return -(-height // stride), -(-width // stride)
 
 
 def valid_map(sizes: list[tuple[int, int]], like: Tensor) -> Tensor:
-    """Return 1 on the image, 0 on padding, (bs, 1, h, w), as ``like`` (bs, dim, h, w).
+    """Return 1 on the image, 0 on padding, (bs, 1, h, w), as `like` (bs, dim, h, w).
 
     Args:
         sizes: Cells (h, w) of each image.
@@ -59,7 +59,7 @@ class PixelEmbedding(BaseModule):
 
     Args:
         in_channels: Width of the backbone's feature of stride 4.
-        embed_dims: Width ``dim`` of the memory and of the embedding.
+        embed_dims: Width `dim` of the memory and of the embedding.
 
     Shapes:
         memory: (bs, num_tokens, dim), the finest level's h * w tokens first

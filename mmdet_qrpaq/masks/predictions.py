@@ -19,8 +19,8 @@ def draw_masks(
 ) -> Tensor:
     """Return masks where the probability exceeds 0.5.
 
-    Logits are cut to the image, enlarged to it, and resized to ``out_shape``,
-    bilinearly; only ``at_once`` of them are held at a time.
+    Logits are cut to the image, enlarged to it, and resized to `out_shape`,
+    bilinearly; only `at_once` of them are held at a time.
 
     Args:
         img_shape: (height, width) of the image that the network saw, no padding.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 def masked_mean(x: Tensor, valid: Tensor, dim: int | tuple[int, ...]) -> Tensor:
-    """Return the mean of ``x`` over the valid positions of ``dim``, kept as size 1.
+    """Return the mean of `x` over the valid positions of `dim`, kept as size 1.
 
     In fp32: a half-precision sum over thousands of positions can overflow. A row
     without any valid position has mean 0.
@@ -49,7 +49,7 @@ class CoordinateAttention(BaseModule):
     """Scales each position by a gate for its row and a gate for its column.
 
     Args:
-        embed_dims: Channels ``dim`` of the map.
+        embed_dims: Channels `dim` of the map.
         reduction: Channel reduction of the shared bottleneck (32 in the original).
 
     Shapes:

@@ -14,7 +14,7 @@ from ..errors import check_free
 class UnusedEmbedding(nn.Module):
     """Stands in for a host embedding that pattern queries replace.
 
-    The host still reads ``weight``; as a non-persistent buffer it is neither trained
+    The host still reads `weight`; as a non-persistent buffer it is neither trained
     nor saved.
     """
 
@@ -29,7 +29,7 @@ class PatternQueryMixin:
 
     Args:
         pattern_query: Config of a `PatternQueryGenerator`; None leaves the host as it
-            is. ``num_queries``, ``embed_dims`` and ``num_levels`` are filled in.
+            is. `num_queries`, `embed_dims` and `num_levels` are filled in.
     """
 
     # Name of the host's embedding that holds nothing but query content, if any.

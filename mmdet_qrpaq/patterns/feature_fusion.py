@@ -18,7 +18,7 @@ class FusionStep(BaseModule):
     attention, spatial attention, and a skip connection around the two attentions.
 
     Args:
-        embed_dims: Width ``dim`` of the maps.
+        embed_dims: Width `dim` of the maps.
 
     Shapes:
         fine: (bs, dim, h, w)
@@ -51,7 +51,7 @@ class MaskedFeatureFusion(BaseModule):
     whole generator). Levels are then fused from the coarsest to the second finest.
 
     Args:
-        embed_dims: Width ``dim`` of the encoder memory.
+        embed_dims: Width `dim` of the encoder memory.
         num_levels: Number of encoder levels; sets the number of fusion steps.
         dilation: Dilation of the 3x3 convolution.
 

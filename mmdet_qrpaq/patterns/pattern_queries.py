@@ -20,10 +20,10 @@ class PatternQueryGenerator(BaseModule):
     shared by all images and all queries.
 
     Args:
-        num_queries: Number of queries ``nq`` to make; the detector sets it.
-        num_patterns: Number of patterns, 1 to ``num_queries``. The paper uses 50 for
+        num_queries: Number of queries `nq` to make; the detector sets it.
+        num_patterns: Number of patterns, 1 to `num_queries`. The paper uses 50 for
             300 queries and 150 for 900.
-        embed_dims: Width ``dim`` of queries and memory; the detector sets it.
+        embed_dims: Width `dim` of queries and memory; the detector sets it.
         num_levels: Number of encoder levels; the detector sets it.
         hidden_dims: Hidden width of the weight MLP (see `PatternWeightGenerator`).
         diversity_weight: beta of Eq. 9, weight of the diversity loss, >= 0.

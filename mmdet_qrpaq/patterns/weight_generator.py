@@ -21,9 +21,9 @@ class PatternWeightGenerator(BaseModule):
     F_w is Linear, LayerNorm, ReLU, Linear.
 
     Args:
-        num_queries: Number of queries ``nq`` (paper: n).
+        num_queries: Number of queries `nq` (paper: n).
         num_patterns: Number of patterns (paper: m).
-        embed_dims: Width ``dim`` of the encoder memory.
+        embed_dims: Width `dim` of the encoder memory.
         num_levels: Number of encoder levels.
         hidden_dims: Width of F_w's hidden layer. The last layer holds
             (hidden_dims + 1) * nq * num_patterns parameters, so 900 queries and 150

@@ -130,7 +130,7 @@ class HybridBranchMixin:
         )
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
-        """Return the host's losses, and those of the extra queries under ``hybrid.``.
+        """Return the host's losses, and those of the extra queries under `hybrid.`.
 
         `DETRHead`'s own: the Hungarian losses of each layer, nothing else.
         """

@@ -68,8 +68,8 @@ def build_targets(
     """Turn an assignment into targets, one entry per decoder layer.
 
     Args:
-        normalizer: Losses are divided by the number of positives (``'num_pos'``) or
-            of objects (``'num_gt'``).
+        normalizer: Losses are divided by the number of positives (`'num_pos'`) or
+            of objects (`'num_gt'`).
 
     Shapes:
         assigned: (num_layers, bs, nq) int64, -1 = background

@@ -34,10 +34,10 @@ class QualityAwareAssigner(BaseAssigner):
         min_positives: Lower bound of k_j before conflicts (paper: l), >= 1.
         confidence_weight: gamma of Eq. 6, >= 0. Larger prefers well placed but
             unsure predictions.
-        confidence: c of Eq. 6: ``'gt_class'``, the predicted probability of the
-            object's class, or ``'max'``, the highest over classes.
+        confidence: c of Eq. 6: `'gt_class'`, the predicted probability of the
+            object's class, or `'max'`, the highest over classes.
 
-    Shapes (``B`` is images, or layers times images; ``G`` is objects, padded):
+    Shapes (`B` is images, or layers times images; `G` is objects, padded):
         probs: (B, nq, num_classes) probabilities
         boxes: (B, nq, 4) as (cx, cy, w, h), normalised to [0, 1]
         gt_boxes: (B, G, 4) as boxes
@@ -185,13 +185,13 @@ class QualityAwareAssigner(BaseAssigner):
         """Assign one image; the interface of mmdet's assigners.
 
         Args:
-            pred_instances: ``scores`` (nq, num_classes) logits of a sigmoid
-                classifier, ``bboxes`` (nq, 4) as (x1, y1, x2, y2) in pixels.
-            gt_instances: ``bboxes`` (G, 4) as (x1, y1, x2, y2) in pixels, ``labels``.
+            pred_instances: `scores` (nq, num_classes) logits of a sigmoid
+                classifier, `bboxes` (nq, 4) as (x1, y1, x2, y2) in pixels.
+            gt_instances: `bboxes` (G, 4) as (x1, y1, x2, y2) in pixels, `labels`.
             img_meta: Not used; IoU does not depend on the scale.
 
         Returns:
-            ``gt_inds`` is 0 for background and 1 + object index otherwise.
+            `gt_inds` is 0 for background and 1 + object index otherwise.
         """
         boxes, labels = gt_instances.bboxes, gt_instances.labels
         assigned = self.assign_batch(

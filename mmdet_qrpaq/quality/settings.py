@@ -10,17 +10,17 @@ NORMALIZERS = ('num_pos', 'num_gt')
 
 @dataclass(frozen=True)
 class QualitySettings:
-    """What a config says under ``bbox_head.quality``.
+    """What a config says under `bbox_head.quality`.
 
     Args:
         num_layers: Decoder layers that the head serves, infinite if it cannot tell.
         assigner: Config of a `QualityAwareAssigner`.
-        layers: Which layers get L_1:m: ``'intermediate'`` (all but the last, the
-            paper's), ``'all'``, or a list of layer indices, 0 the first.
-        normalizer: ``'num_pos'`` or ``'num_gt'``, what the losses of a layer are
+        layers: Which layers get L_1:m: `'intermediate'` (all but the last, the
+            paper's), `'all'`, or a list of layer indices, 0 the first.
+        normalizer: `'num_pos'` or `'num_gt'`, what the losses of a layer are
             divided by.
         loss_cls: Config of another classification loss for L_1:m than the head's
-            ``loss_cls``, which is taken without it.
+            `loss_cls`, which is taken without it.
 
     Raises:
         ConfigError: If a setting is not one of these.
@@ -78,7 +78,7 @@ class QualitySettings:
 
 @dataclass(frozen=True)
 class HybridSettings:
-    """What a config says under ``hybrid_branch``.
+    """What a config says under `hybrid_branch`.
 
     Args:
         num_queries: Extra queries (N_h; the paper: 1500).

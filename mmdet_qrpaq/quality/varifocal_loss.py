@@ -1,6 +1,6 @@
 """IoU-aware varifocal loss for DETR heads (PaQ-DETR Sec. 3.3, [41]).
 
-mmdet's DETR heads hand ``(labels, iou)`` to any `QualityFocalLoss`, in the one-to-one,
+mmdet's DETR heads hand `(labels, iou)` to any `QualityFocalLoss`, in the one-to-one,
 one-to-many, encoder and denoising losses alike. Going through that door needs no change
 to the heads.
 """

@@ -33,7 +33,7 @@ def describe_environment(device: str | None = None) -> dict[str, Any]:
     `benchmarks/results` alone do not make a checkout dirty.
 
     Args:
-        device: ``'cpu'`` where a GPU is not to be used, be there one or not.
+        device: `'cpu'` where a GPU is not to be used, be there one or not.
     """
     commit = _git('rev-parse', '--short=12', 'HEAD')
     changes = _git('status', '--porcelain', '--untracked-files=no', '--', *CODE)

@@ -48,7 +48,7 @@ def write_result(
         tool: Its name.
         origin: See `provenance.describe_origin`.
         numbers: JSON types only.
-        schema: JSON schema of ``numbers``.
+        schema: JSON schema of `numbers`.
 
     Raises:
         jsonschema.ValidationError: The numbers are not what the tool promises, which

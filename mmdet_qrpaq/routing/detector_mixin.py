@@ -52,7 +52,7 @@ class QueryRoutingMixin:
         return [layer for layer in layers if isinstance(layer, EEQRDecoderLayer)]
 
     def change_routing(self, **changes) -> None:
-        """Change settings of all routed layers, for instance ``capacity=100``.
+        """Change settings of all routed layers, for instance `capacity=100`.
 
         Raises:
             ConfigError: If a setting cannot work, or not on a model that is built, or
@@ -76,7 +76,7 @@ class QueryRoutingMixin:
             layer.router.init_weights()
 
     def pre_decoder(self, *args, **kwargs) -> tuple[dict, dict]:
-        """Run the host's; tell the layers how many denoising queries lead this batch."""
+        """Run the host's; tell the layers the number of leading denoising queries."""
         decoder_inputs, head_inputs = super().pre_decoder(*args, **kwargs)
         dn_meta = head_inputs.get('dn_meta') or {}
         for layer in self.routed_layers:
@@ -84,7 +84,7 @@ class QueryRoutingMixin:
         return decoder_inputs, head_inputs
 
     def forward_decoder(self, *args, **kwargs) -> dict:
-        """Decode as the host does; in training, let exit heads predict from the traces."""
+        """Decode as the host does; in training, exit heads predict from the traces."""
         head_inputs = super().forward_decoder(*args, **kwargs)
         # Taken at once: traces of a graph would break deepcopy and EMA.
         traces = [layer.take_trace() for layer in self.routed_layers]
@@ -96,7 +96,7 @@ class QueryRoutingMixin:
         return head_inputs
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
-        """Return the host's losses, and those of the exit heads under ``exit.``."""
+        """Return the host's losses, and those of the exit heads under `exit.`."""
         if self.exit_heads is None:
             return super().loss(batch_inputs, batch_data_samples)
         with kept_on(self, '_exit_predictions', []) as predictions:

@@ -52,12 +52,12 @@ class EEQRDecoderLayer(BaseModule):
     """Entry-exit query routing around a slice of a host's decoder layer.
 
     Adopts the host layer's parts under their own names, so checkpoint keys do not
-    change; ``router.*`` is new.
+    change; `router.*` is new.
 
     Args:
-        layer: A decoder layer of any DETR of mmdet: ``self_attn``, ``cross_attn``,
-            ``ffn`` and three ``norms``, normalised after each sub-layer.
-        site: ``'layer'`` (EEQR_F), ``'self_attn'`` (EEQR_SA) or ``'cross_attn'``
+        layer: A decoder layer of any DETR of mmdet: `self_attn`, `cross_attn`,
+            `ffn` and three `norms`, normalised after each sub-layer.
+        site: `'layer'` (EEQR_F), `'self_attn'` (EEQR_SA) or `'cross_attn'`
             (EEQR_CA).
 
     Attributes:
@@ -138,7 +138,7 @@ class EEQRDecoderLayer(BaseModule):
         by_query: dict[str, Tensor],
         attn_mask: Tensor | None,
     ) -> Tensor:
-        """Run sub-layers from ``first`` up to ``last``, which stays out (Eq. 1-3)."""
+        """Run sub-layers from `first` up to `last`, which stays out (Eq. 1-3)."""
         for index in range(first, last):
             if index == 0:
                 position = by_query['query_pos']

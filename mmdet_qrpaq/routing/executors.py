@@ -29,7 +29,7 @@ def run_dense(
     Args:
         by_query: Inputs with one entry per query along dimension 1.
         probability: Share of 'enter'. If given, the decision lets the gradient of
-            ``probability * (processed - query)`` through (straight-through).
+            `probability * (processed - query)` through (straight-through).
 
     Shapes:
         query: (bs, nq, dim); enter, probability: (bs, nq); attn_mask: (nq, nq) bool

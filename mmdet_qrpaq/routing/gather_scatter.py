@@ -88,7 +88,7 @@ def block_keys(
 
 
 def hide_keys(enter: Tensor, num_heads: int, dtype: torch.dtype) -> Tensor:
-    """Do as `block_keys` without an ``attn_mask``, at a fraction of its cost.
+    """Do as `block_keys` without an `attn_mask`, at a fraction of its cost.
 
     All rows are one, so nothing of size n x n is built or converted: attention takes an
     additive mask as it is, and a boolean one only after two copies of that size. Where
@@ -96,7 +96,7 @@ def hide_keys(enter: Tensor, num_heads: int, dtype: torch.dtype) -> Tensor:
 
     Shapes:
         enter: (bs, n) bool
-        returns: ``dtype`` (bs * num_heads, n, n), -inf where hidden, 0 elsewhere
+        returns: `dtype` (bs * num_heads, n, n), -inf where hidden, 0 elsewhere
     """
     hidden = ~enter & enter.any(1, keepdim=True)
     row = enter.new_zeros(enter.shape, dtype=dtype).masked_fill(hidden, -torch.inf)

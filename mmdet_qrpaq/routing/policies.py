@@ -19,7 +19,7 @@ class Decision(NamedTuple):
 
     Attributes:
         enter: True where the query enters the slice, sigma_s.
-        margin: Ranks the queries; the highest are kept when ``capacity`` is short.
+        margin: Ranks the queries; the highest are kept when `capacity` is short.
         probability: Differentiable share of 'enter' in [0, 1], for the
             straight-through gradient.
     """
@@ -107,7 +107,7 @@ class TopSharePolicy:
 
 
 def highest(margin: Tensor, count: int) -> Tensor:
-    """Tell where the ``count`` highest of each image are, (bs, nq) bool.
+    """Tell where the `count` highest of each image are, (bs, nq) bool.
 
     Stable, so that ties fall to the first query on every device. No synchronisation.
     """
@@ -117,6 +117,6 @@ def highest(margin: Tensor, count: int) -> Tensor:
 
 
 def limit_to_capacity(decision: Decision, capacity: int) -> Decision:
-    """Let only the ``capacity`` entering queries with the highest margin enter."""
+    """Let only the `capacity` entering queries with the highest margin enter."""
     margin = decision.margin.detach().masked_fill(~decision.enter, -torch.inf)
     return decision._replace(enter=decision.enter & highest(margin, capacity))

@@ -19,17 +19,17 @@ class Router(nn.Module):
 
     Args:
         embed_dims: Width of a query.
-        router_input: ``'content_and_position'`` adds the positional query (Sec. 4:
+        router_input: `'content_and_position'` adds the positional query (Sec. 4:
             queries encode both; the content alone is zero at the first layer of
-            Conditional-DETR and DAB-DETR); ``'content'`` is Eq. 5 to the letter.
-        init: ``'random'`` is Xavier, as the paper's Transformer; ``'enter'`` has zero
+            Conditional-DETR and DAB-DETR); `'content'` is Eq. 5 to the letter.
+        init: `'random'` is Xavier, as the paper's Transformer; `'enter'` has zero
             weights and a bias that lets every query enter, so that training starts as
             the host's; not with `StandardizedPolicy`, where a bias has no effect.
 
     Raises:
         ConfigError: If a setting is not one of these.
 
-    Paper vs here: Eq. 5 has no bias; ours starts at zero unless ``init='enter'``.
+    Paper vs here: Eq. 5 has no bias; ours starts at zero unless `init='enter'`.
     """
 
     def __init__(

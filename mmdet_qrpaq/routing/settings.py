@@ -25,27 +25,27 @@ CHOICES = dict(
 
 @dataclass(frozen=True)
 class RoutingSettings:
-    """What a config says under ``query_routing``. Never changes: `replace` copies it.
+    """What a config says under `query_routing`. Never changes: `replace` copies it.
 
     Args:
         num_queries: Matching queries of the host.
         num_layers: Layers of the host's decoder.
         schedule: Site of each layer, repeated over the decoder (Sec. 5.4a):
-            ``'layer'``, ``'self_attn'``, ``'cross_attn'``.
-        ffn_scope: ``'routed'``, only queries that entered pass the FFN (Sec. 5.4c), or
-            ``'all'`` (Eq. 10-11).
+            `'layer'`, `'self_attn'`, `'cross_attn'`.
+        ffn_scope: `'routed'`, only queries that entered pass the FFN (Sec. 5.4c), or
+            `'all'` (Eq. 10-11).
         router: Settings of `Router`.
         policy: Config of a rule of `policies`.
-        gradient: How the router learns. ``'exit_head'`` is the paper's;
-            ``'straight_through'`` lets the detector's own losses through the decision,
+        gradient: How the router learns. `'exit_head'` is the paper's;
+            `'straight_through'` lets the detector's own losses through the decision,
             and always trains with the dense executor.
-        exit_input: What exit heads see: ``'scaled_query'``, the queries after the slice
-            times sigma_EE; or ``'scores'``, a projection of the router's scores alone.
-        executor: ``'gather'`` (Eq. 7-8) or ``'dense'``, with the same result.
+        exit_input: What exit heads see: `'scaled_query'`, the queries after the slice
+            times sigma_EE; or `'scores'`, a projection of the router's scores alone.
+        executor: `'gather'` (Eq. 7-8) or `'dense'`, with the same result.
         capacity: Most queries that may enter a slice: a number, or a share of the
             queries in (0, 1); None is no limit. May be set on a trained model, see
             `QueryRoutingMixin.change_routing`.
-        regroup: ``'scatter'``, back in place, or ``'concat'`` (Table 5).
+        regroup: `'scatter'`, back in place, or `'concat'` (Table 5).
 
     Raises:
         ConfigError: If a setting cannot work.
@@ -104,7 +104,7 @@ class RoutingSettings:
 
     @cached_property
     def rule(self) -> Callable:
-        """The rule that ``policy`` names."""
+        """The rule that `policy` names."""
         if callable(self.policy):
             return self.policy
         try:

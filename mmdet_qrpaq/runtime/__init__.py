@@ -1,6 +1,6 @@
 """What every run needs around the model: safe checkpoints, exact resume, checks.
 
-Importing this makes mmengine's checkpoints loadable under ``weights_only`` and
+Importing this makes mmengine's checkpoints loadable under `weights_only` and
 registers `ReproducibleRandomness`; `cli` and `preflight` are for the
 tools and imported by them.
 """

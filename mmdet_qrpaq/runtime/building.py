@@ -30,7 +30,7 @@ def build_model(cfg: Config) -> nn.Module:
     """Build the detector of a config, which is left as it is.
 
     Raises:
-        ConfigError: If a name or a setting in ``cfg.model`` is unknown.
+        ConfigError: If a name or a setting in `cfg.model` is unknown.
     """
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     with explain_mistakes(cfg.model, 'model'):
@@ -57,7 +57,7 @@ def build_untrained(cfg: Config) -> nn.Module:
 
 @contextmanager
 def explain_mistakes(cfg: dict, key: str) -> Iterator[None]:
-    """Turn a registry's complaint about ``cfg`` into a sentence.
+    """Turn a registry's complaint about `cfg` into a sentence.
 
     Args:
         cfg: What is built.

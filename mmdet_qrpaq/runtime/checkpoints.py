@@ -1,8 +1,8 @@
-"""Loads mmengine's checkpoints while ``weights_only`` safety stays on.
+"""Loads mmengine's checkpoints while `weights_only` safety stays on.
 
-``torch.load`` refuses every class it does not know. mmengine stores its log history
+`torch.load` refuses every class it does not know. mmengine stores its log history
 (`HistoryBuffer`, NumPy arrays) and best scores (NumPy scalars) beside the
-weights, so exactly these join torch's allow-list when ``mmdet_qrpaq`` is imported.
+weights, so exactly these join torch's allow-list when `mmdet_qrpaq` is imported.
 """
 
 import os
@@ -27,9 +27,9 @@ _HAS_ALLOW_LIST = hasattr(torch.serialization, 'add_safe_globals')  # torch >= 2
 
 
 def _history_statistic(owner: type, name: str) -> Any:
-    """Stand in for ``getattr``, which pickles ``HistoryBuffer.mean`` as a call.
+    """Stand in for `getattr`, which pickles `HistoryBuffer.mean` as a call.
 
-    The real ``getattr`` would open every attribute of every allowed class to a
+    The real `getattr` would open every attribute of every allowed class to a
     checkpoint; mmengine needs these four functions.
 
     Raises:
@@ -41,7 +41,7 @@ def _history_statistic(owner: type, name: str) -> Any:
 
 
 def _named(function: Callable, path: str) -> Callable:
-    """Wrap ``function`` under the dotted name by which a checkpoint calls it.
+    """Wrap `function` under the dotted name by which a checkpoint calls it.
 
     torch 2.4 and 2.5 know no (function, name) pairs, so the name is put on a wrapper.
     """
@@ -55,7 +55,7 @@ def _named(function: Callable, path: str) -> Callable:
 
 
 def allow_mmengine_checkpoints() -> None:
-    """Put what mmengine's checkpoints contain on torch's ``weights_only`` allow-list.
+    """Put what mmengine's checkpoints contain on torch's `weights_only` allow-list.
 
     Nothing is done on torch < 2.4, which has no allow-list.
     """
@@ -73,10 +73,10 @@ def allow_mmengine_checkpoints() -> None:
 
 
 def force_weights_only() -> None:
-    """Make every ``torch.load`` of this process safe, also where it asks not to be.
+    """Make every `torch.load` of this process safe, also where it asks not to be.
 
     Plain calls are safe by themselves since torch 2.6. torch's loader of addresses
-    still says ``weights_only=False``, and OneDL's mmengine says it of a refused file.
+    still says `weights_only=False`, and OneDL's mmengine says it of a refused file.
     Who has set torch's variable for the contrary is left with it.
     """
     contrary = os.environ.get('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '0')
@@ -85,7 +85,7 @@ def force_weights_only() -> None:
 
 
 def is_remote(path: str) -> bool:
-    """Tell whether mmengine would fetch ``path`` (``https://``, ``torchvision://``...)."""
+    """Tell whether mmengine would fetch `path` (`https://`, `torchvision://`...)."""
     return '://' in path
 
 

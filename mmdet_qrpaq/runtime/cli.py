@@ -1,4 +1,4 @@
-"""What ``tools/train.py`` and ``tools/test.py`` share: config, processes, runner."""
+"""What `tools/train.py` and `tools/test.py` share: config, processes, runner."""
 
 import argparse
 import os
@@ -36,8 +36,8 @@ def run_config(args: argparse.Namespace, stages: tuple[str, ...]) -> Config:
     """Read the config of a run and apply the common flags.
 
     Args:
-        args: What a parser of ``build_parser`` in `mmdet_qrpaq.command_line` returned.
-        stages: ``('train', 'val')`` or ``('test',)``.
+        args: What a parser of `build_parser` in `mmdet_qrpaq.command_line` returned.
+        stages: `('train', 'val')` or `('test',)`.
 
     Raises:
         ConfigError: If the config cannot be read or lacks a part of a stage, or the

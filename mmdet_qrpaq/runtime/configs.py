@@ -16,10 +16,10 @@ from ..errors import ConfigError
 def parse_settings(
     words: list[str] | None, option: str = '--cfg-options'
 ) -> dict[str, Any]:
-    """Read what ``--cfg-options`` was given: dotted keys and their values.
+    """Read what `--cfg-options` was given: dotted keys and their values.
 
     Args:
-        words: ``KEY=VALUE`` each; mmengine tells what a value is.
+        words: `KEY=VALUE` each; mmengine tells what a value is.
         option: Where they come from.
 
     Raises:
@@ -41,7 +41,7 @@ def read_config(name: str, overrides: dict[str, Any] | None = None) -> Config:
     """Read the config of a detector and change some of its settings.
 
     Args:
-        name: A path, or ``package::path`` for a config shipped in a package.
+        name: A path, or `package::path` for a config shipped in a package.
         overrides: Dotted keys and their values.
 
     Raises:
@@ -118,7 +118,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _text(error: BaseException) -> str:
-    """Return the error on one line; ``str`` of a KeyError would be in quotes."""
+    """Return the error on one line; `str` of a KeyError would be in quotes."""
     bare = isinstance(error, KeyError) and error.args
     words = str(error.args[0] if bare else error).split()
     return f'{type(error).__name__}: {" ".join(words)[:300]}'

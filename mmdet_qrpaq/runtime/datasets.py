@@ -32,10 +32,10 @@ def check_dataset(cfg: dict, key: str, num_classes: int | None) -> Annotations |
     Args:
         cfg: A dataset config that wraps no other dataset.
         key: Its place in the config, for the messages.
-        num_classes: The model's number of classes, ``None`` if it has none.
+        num_classes: The model's number of classes, `None` if it has none.
 
     Returns:
-        What its annotation file names; ``None`` if it is not in the COCO format.
+        What its annotation file names; `None` if it is not in the COCO format.
 
     Raises:
         ConfigError: If its type or a setting is unknown, a folder or file is missing,

@@ -32,7 +32,7 @@ class Fit:
         return self.total - len(self.missing) - len(self.reshaped)
 
     def __str__(self) -> str:
-        """Say what differs, e.g. ``3 of 90 parameters missing (first a.weight)``."""
+        """Say what differs, e.g. `3 of 90 parameters missing (first a.weight)`."""
         parts = []
         if self.missing:
             parts.append(
@@ -96,7 +96,7 @@ def require_same_model(
     """Refuse to test or resume with a checkpoint of another model.
 
     Parts that only training needs may be missing where the training state is, too:
-    ``tools/model/publish.py`` strips both.
+    `tools/model/publish.py` strips both.
 
     Raises:
         ConfigError: If a parameter is missing, left over or of another shape.

@@ -24,7 +24,7 @@ def preflight(cfg: Config, stages: tuple[str, ...]) -> None:
 
     Args:
         cfg: The config, flags applied; several processes already talk to one another.
-        stages: ``('train', 'val')`` or ``('test',)``; one not configured is skipped.
+        stages: `('train', 'val')` or `('test',)`; one not configured is skipped.
 
     Raises:
         ConfigError: With the first thing that is wrong, on every rank.

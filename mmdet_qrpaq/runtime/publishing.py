@@ -1,4 +1,4 @@
-"""A checkpoint without what only training needs; for ``tools/model/publish.py``."""
+"""A checkpoint without what only training needs; for `tools/model/publish.py`."""
 
 import os
 import tempfile

@@ -55,8 +55,8 @@ class ReproducibleRandomness(Hook):
 
     Exact on the CPU for checkpoints written at the end of an epoch and, with an
     iteration-based loop, for every checkpoint; on a GPU up to what its kernels leave to
-    chance. Needs ``persistent_workers=False`` when ``num_workers > 0``
-    (``tools/train.py`` sets both the hook and this).
+    chance. Needs `persistent_workers=False` when `num_workers > 0`
+    (`tools/train.py` sets both the hook and this).
     """
 
     priority = 'VERY_HIGH'

@@ -12,12 +12,12 @@ from .checkpoints import is_remote, read_checkpoint
 
 
 def resolve_resume(cfg: Config, requested: str | None) -> None:
-    """Set ``resume`` and ``load_from`` of a config, and the seed of the resumed run.
+    """Set `resume` and `load_from` of a config, and the seed of the resumed run.
 
     Args:
         cfg: The config, changed in place. The processes are connected.
-        requested: A checkpoint, ``'auto'`` for the latest in the work directory (with
-            none there, training starts as configured), or ``None``: as configured.
+        requested: A checkpoint, `'auto'` for the latest in the work directory (with
+            none there, training starts as configured), or `None`: as configured.
 
     Raises:
         ConfigError: If the checkpoint cannot be read.

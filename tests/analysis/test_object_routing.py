@@ -20,7 +20,7 @@ def batch_of(matched, labels, areas):
 
 
 def count(classes, batches):
-    """``batches``: (batch, decisions of each layer)."""
+    """`batches`: (batch, decisions of each layer)."""
     routing = ObjectRouting(classes)
     for batch, decisions in batches:
         routing.add(batch, [torch.as_tensor(enter) for enter in decisions])

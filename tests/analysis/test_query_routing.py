@@ -64,7 +64,7 @@ class FakeLayer(nn.Module):
 
 
 def observe(decisions: list[list[torch.Tensor]], sites=SITES) -> RoutingStatistics:
-    """``decisions[batch][layer]`` is (bs, nq) bool."""
+    """`decisions[batch][layer]` is (bs, nq) bool."""
     layers = [FakeLayer(site, decisions[0][0].shape[1]) for site in sites]
     detector = nn.Module()
     detector.routed_layers = layers

@@ -152,7 +152,7 @@ def test_the_inferencer_draws_masks(config, run, tmp_path, monkeypatch):
 
 
 def changed(config: Path, change, tmp_path: Path, **options) -> Config:
-    """The config over a copy of the data whose annotations ``change`` edits."""
+    """The config over a copy of the data whose annotations `change` edits."""
     cfg = Config.fromfile(config)
     for split in ('train', 'val'):
         coco = json.loads((config.parent / 'data' / f'{split}.json').read_text())

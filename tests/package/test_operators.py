@@ -20,7 +20,7 @@ from bootstrap_lib.running import SetupError
 
 @pytest.fixture
 def standin():
-    """The module itself, as Python would load it from ``mmcv/_ext.py``."""
+    """The module itself, as Python would load it from `mmcv/_ext.py`."""
     spec = importlib.util.spec_from_file_location('standin', standin_wheel.SOURCE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

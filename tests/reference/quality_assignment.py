@@ -20,7 +20,7 @@ def interval(center: float, size: float) -> tuple[float, float]:
 
 
 def box_iou(first: Sequence[float], second: Sequence[float]) -> float:
-    """IoU of two ``(cx, cy, w, h)`` boxes; 0 when their union is empty."""
+    """IoU of two `(cx, cy, w, h)` boxes; 0 when their union is empty."""
     overlap = 1.0
     for axis in (0, 1):
         start_a, end_a = interval(first[axis], first[axis + 2])
@@ -42,7 +42,7 @@ def quality_table(
     """Eq. 6 for every pair.
 
     Returns:
-        ``table[j][i]`` = IoU(query i, object j) - gamma * c, NaN where a
+        `table[j][i]` = IoU(query i, object j) - gamma * c, NaN where a
         prediction is NaN.
     """
     table = []
@@ -80,7 +80,7 @@ def assign_from_quality(
     """Eq. 7, the conflict rule and the proposals, from a table of scores.
 
     Args:
-        table: ``table[j][i]``, the score of query i for object j; NaN allowed.
+        table: `table[j][i]`, the score of query i for object j; NaN allowed.
         num_queries: Number of queries.
         candidate_topk: k of Eq. 7.
         min_positives: l of Eq. 7.
@@ -147,8 +147,8 @@ def assign_one_image(
 
     Shapes:
         probs: (nq, C) class probabilities
-        boxes: (nq, 4) ``(cx, cy, w, h)`` in [0, 1]
-        gt_boxes: (g, 4) ``(cx, cy, w, h)`` in [0, 1]
+        boxes: (nq, 4) `(cx, cy, w, h)` in [0, 1]
+        gt_boxes: (g, 4) `(cx, cy, w, h)` in [0, 1]
         gt_labels: (g,)
 
     Returns:

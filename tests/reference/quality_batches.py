@@ -12,7 +12,7 @@ NUM_CLASSES = 3
 def random_batch(
     seed: int, objects: list[int], num_queries: int, *, on_grid: bool, nans: int = 0
 ) -> tuple[Tensor, ...]:
-    """Arguments of ``QualityAwareAssigner.assign_batch``, crowded and padded.
+    """Arguments of `QualityAwareAssigner.assign_batch`, crowded and padded.
 
     Args:
         seed: Of the draw.

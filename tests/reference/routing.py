@@ -38,7 +38,7 @@ def enters(query: Tensor, position: Tensor, weight: Tensor, bias: Tensor) -> boo
 def run_sublayer(
     layer: nn.Module, name: str, rows: list[Tensor], who: list[int], inputs: dict
 ) -> list[Tensor]:
-    """One sub-layer with Add & Norm, for the queries ``who`` of one image."""
+    """One sub-layer with Add & Norm, for the queries `who` of one image."""
     query = torch.stack([rows[i] for i in who])[None]
     inputs = dict(inputs)
     mask = inputs.pop('self_attn_mask', None)
@@ -77,7 +77,7 @@ def routed_layer(
     """Output of the layer, (bs, num_denoising + nq, dim).
 
     Args:
-        layer: The host's parts, and ``router.projection`` if it is to decide.
+        layer: The host's parts, and `router.projection` if it is to decide.
         inputs: What the host's decoder gives its layer beside the queries.
         enter: (bs, nq) bool, the decision; None asks the router.
         concat: Table 5: entering queries first, the others after them.

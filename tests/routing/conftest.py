@@ -77,5 +77,5 @@ def record(host: str) -> list[LayerCall]:
 
 @pytest.fixture
 def layer_call() -> Callable[[str, int], LayerCall]:
-    """Gives the call of layer ``index`` of ``host``."""
+    """Gives the call of layer `index` of `host`."""
     return lambda host, index=1: record(host)[index]

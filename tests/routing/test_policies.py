@@ -21,7 +21,7 @@ quick = settings(max_examples=100)
 
 
 def scores_of(margins, bypass: float = 0.0) -> torch.Tensor:
-    """Scores whose 'enter' is ``margins`` above a common 'bypass'."""
+    """Scores whose 'enter' is `margins` above a common 'bypass'."""
     margins = torch.as_tensor(margins, dtype=torch.float64)
     return torch.stack([margins + bypass, torch.full_like(margins, bypass)], -1)
 

@@ -72,7 +72,7 @@ def test_mmengine_content_survives(tmp_path: Path, core: bytes) -> None:
 
 
 class Attack:
-    """Pickles as a call of ``function(*arguments)``."""
+    """Pickles as a call of `function(*arguments)`."""
 
     def __init__(self, function: Callable, *arguments: object) -> None:
         self.call = (function, arguments)

@@ -68,7 +68,7 @@ def test_subset_of_the_categories_is_allowed(root: Path) -> None:
 def test_classes(
     root: Path, classes: tuple | None, num_classes: int, message: str
 ) -> None:
-    """``None``: the user forgot ``metainfo`` and gets COCO's 80 classes."""
+    """`None`: the user forgot `metainfo` and gets COCO's 80 classes."""
     with pytest.raises(ConfigError, match=message):
         check_dataset(config(root, classes), 'data', num_classes)
 

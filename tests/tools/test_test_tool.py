@@ -105,7 +105,7 @@ def test_two_processes_report_the_same_as_one(
 def test_inferencer_loads_and_draws(
     tiny_config: Path, tiny_run: Path, dataset_root: Path, tmp_path: Path
 ) -> None:
-    """``custom_imports`` in the config is all that mmdet's own API needs."""
+    """`custom_imports` in the config is all that mmdet's own API needs."""
     inferencer = DetInferencer(
         str(tiny_config), str(tiny_run / 'epoch_2.pth'), device='cpu'
     )

@@ -75,7 +75,7 @@ def test_iteration_based_resume_is_exact(
 def test_fine_tuning_tolerates_other_classes(
     tiny_config: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    """``load_from`` of a two-class model into a one-class one reports and trains."""
+    """`load_from` of a two-class model into a one-class one reports and trains."""
     config = tmp_path / 'one_class.py'
     one_class = "dict(dataset=dict(metainfo=dict(classes=('disc',))))"
     config.write_text(

@@ -24,7 +24,7 @@ def builds_cuda(torch: dict) -> bool:
 
 
 def cuda_cards(python: Path, torch: dict) -> str:
-    """Return what CUDA kernels are compiled for, as ``9.0``; empty if there are none.
+    """Return what CUDA kernels are compiled for, as `9.0`; empty if there are none.
 
     torch compiles for the visible cards itself unless the variable names others.
 
@@ -92,7 +92,7 @@ def check_compiler(python: Path) -> None:
 
 
 def describe_build(log_end: str, elapsed: float) -> str:
-    """Return the live line of a build, from ninja's last ``[i/n]``."""
+    """Return the live line of a build, from ninja's last `[i/n]`."""
     counts = re.findall(r'^\s*\[(\d+)/(\d+)\]', log_end, re.MULTILINE)
     if not counts:
         return f'preparing: {last_line(log_end)}'

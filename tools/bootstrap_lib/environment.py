@@ -62,7 +62,7 @@ class Environment:
         """The line that is installed or, in an empty environment, asked for.
 
         Raises:
-            SetupError: ``LINE`` names no line, another one than is installed, or one
+            SetupError: `LINE` names no line, another one than is installed, or one
                 that this Python does not run.
         """
         asked = os.environ.get('LINE') or ''
@@ -118,7 +118,7 @@ def environment_lock(prefix: str) -> AbstractContextManager[int]:
 
 
 def find_python() -> tuple[Path, bool]:
-    """Return the interpreter to install into, and whether the environment is our own."""
+    """Return the interpreter to install into; tell if the environment is our own."""
     for variable in ('VIRTUAL_ENV', 'CONDA_PREFIX'):
         prefix = os.environ.get(variable)
         if prefix:

@@ -1,6 +1,6 @@
 """Stands in for `mmcv._ext`, mmcv's compiled operators, where nothing was compiled.
 
-`standin_wheel.py` packs this file as ``mmcv/_ext.py``; a compiled `_ext` beside it is
+`standin_wheel.py` packs this file as `mmcv/_ext.py`; a compiled `_ext` beside it is
 found first by Python. mmcv looks every operator up by name when it is imported, so any
 name is there. What DETRs and their analyses call works through PyTorch: nms (hence
 batched_nms) and, on a GPU, deformable attention; on a CPU mmcv never asks this module

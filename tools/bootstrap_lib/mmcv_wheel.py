@@ -39,20 +39,20 @@ def cache_root() -> Path:
 
 
 def file_stem(name: str, version: str) -> str:
-    """Begin of the file names of a distribution: ``onedl_mmcv-2.3.6``."""
+    """Begin of the file names of a distribution: `onedl_mmcv-2.3.6`."""
     return f'{name.replace("-", "_")}-{version}'
 
 
 def cache_key(stem: str, torch: dict, python: str, cards: str) -> str:
     """Name everything the compiled wheel depends on.
 
-    torch's local version (``+cpu``, ``+cu130``) is part of its version; whether CUDA
+    torch's local version (`+cpu`, `+cu130`) is part of its version; whether CUDA
     kernels were compiled, and for which cards, is not.
 
     Args:
         stem: What `file_stem` tells.
-        torch: The probe's entry: ``version`` and ``cuda``.
-        python: ``3.11.7``; only the first two numbers matter to the binary.
+        torch: The probe's entry: `version` and `cuda`.
+        python: `3.11.7`; only the first two numbers matter to the binary.
         cards: What `cuda_cards` tells; empty where no kernels are compiled.
     """
     tag = 'py' + ''.join(python.split('.')[:2])
@@ -72,7 +72,7 @@ def unpack(
 
     Args:
         pip: Runs pip with arguments and a description, raising `SetupError`.
-        name: Distribution, as ``onedl-mmcv``.
+        name: Distribution, as `onedl-mmcv`.
         version: Its version.
         work: Folder for the tree; what is in it is lost.
         grouped: Whether to prepare it for a build in few units.

@@ -1,6 +1,6 @@
 """Says what an environment has. Run with *that* environment's Python; prints JSON.
 
-Called by `tools/bootstrap.py` before and after it works. With ``--heal`` it first
+Called by `tools/bootstrap.py` before and after it works. With `--heal` it first
 removes what a broken-off pip left.
 """
 

@@ -24,13 +24,13 @@ SOURCES = {'upstream': ('mmcv', '2.1.0'), 'onedl': ('onedl-mmcv', '2.3.6')}
 
 
 def choose_road(torch: dict) -> str:
-    """Return the road of an environment: what ``OPERATORS`` says, else by its torch.
+    """Return the road of an environment: what `OPERATORS` says, else by its torch.
 
     Args:
-        torch: The probe's entry: ``cuda`` says whether it sees a GPU.
+        torch: The probe's entry: `cuda` says whether it sees a GPU.
 
     Raises:
-        SetupError: ``OPERATORS`` names no road.
+        SetupError: `OPERATORS` names no road.
     """
     asked = os.environ.get('OPERATORS')
     if asked and asked not in ROADS:

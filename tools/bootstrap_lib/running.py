@@ -59,7 +59,7 @@ def likely_reason(log: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Format a duration as ``mm:ss``."""
+    """Format a duration as `mm:ss`."""
     return f'{int(seconds) // 60:02d}:{int(seconds) % 60:02d}'
 
 
@@ -123,7 +123,7 @@ def run_logged(
     Args:
         command: Program and arguments.
         log_path: Receives stdout and stderr; overwritten.
-        what: Names the work in messages, for example ``'installing PyTorch'``.
+        what: Names the work in messages, for example `'installing PyTorch'`.
         env: Environment of the command.
         cwd: Folder to run it in.
         describe: Turns (end of the log, seconds so far) into the live line.

@@ -31,7 +31,7 @@ class Precision:
 def build_evaluator(
     settings: dict | list[dict] | None, dataloader: DataLoader
 ) -> Evaluator:
-    """Build a config's ``val_evaluator`` or ``test_evaluator``, for a loader's classes.
+    """Build a config's `val_evaluator` or `test_evaluator`, for a loader's classes.
 
     It writes no predictions: those of a test may lie where the config puts them.
 

@@ -40,7 +40,7 @@ def draw_side_by_side(
     Args:
         scenes: At least one.
         names: Of the models.
-        dataset_meta: Has ``classes`` and perhaps ``palette``.
+        dataset_meta: Has `classes` and perhaps `palette`.
         score_threshold: For the title.
         iou_threshold: For the title.
         reason: Why this score threshold, for the title.

@@ -156,7 +156,7 @@ def conclude(
         num_images: Drawn at most.
         score_threshold: Detections below it do not count; in [0, 1], or `BEST`.
         iou_threshold: In [0, 1].
-        select: ``'spread'`` evenly over the data set, or the most ``'differing'``.
+        select: `'spread'` evenly over the data set, or the most `'differing'`.
     """
     reason, images = '', list(observers[0].looks)
     if score_threshold == BEST:

@@ -270,7 +270,7 @@ def _draw_one(bars, lorenz, numbers: dict) -> None:
 
 
 def _draw_several(bars, lorenz, numbers: dict) -> None:
-    """Draw shares, not counts: the models may have seen different numbers of objects."""
+    """Draw shares, not counts: models may have seen different numbers of objects."""
     models = numbers['models']
     styles = ('-', '--', '-.', ':')
     for number, model in enumerate(models):

@@ -56,7 +56,7 @@ def main(description: str, argv: list[str] | None = None) -> None:
     """Measure what applies, write the page and say where.
 
     Args:
-        description: For ``--help``.
+        description: For `--help`.
         argv: Words of the command line; None are those of this process.
 
     Raises:

@@ -1,7 +1,7 @@
 """One HTML page out of the parts of a report, with everything in it.
 
 The page needs no network and no script: figures are base64 in it. Its template is
-``report.html.j2`` beside this file; Jinja escapes whatever is put in.
+`report.html.j2` beside this file; Jinja escapes whatever is put in.
 """
 
 import base64

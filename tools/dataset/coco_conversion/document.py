@@ -84,7 +84,7 @@ def convert(
     """Read all annotation files below a folder.
 
     Args:
-        classes: Class names in the order of their ids, which start at 1; ``None``: all
+        classes: Class names in the order of their ids, which start at 1; `None`: all
             that are found, sorted.
 
     Returns:

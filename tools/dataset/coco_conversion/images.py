@@ -41,7 +41,7 @@ class ImageFolder:
 
         Args:
             written: The name in the annotation file, with or without a suffix;
-                ``None`` if it has none.
+                `None` if it has none.
             annotation: The annotation file below its folder.
 
         Raises:

@@ -25,7 +25,7 @@ class Broken(Exception):
     """Something in an annotation file or an image that cannot be converted.
 
     Args:
-        reason: What to count it under, e.g. ``'unknown class'``.
+        reason: What to count it under, e.g. `'unknown class'`.
         text: What is wrong, without the file's name.
     """
 
@@ -39,9 +39,9 @@ class Record:
     """One annotation file.
 
     Attributes:
-        image: The image's name as written; ``None``: named like the file itself.
-        size: Width and height of the image as written, ``None`` if they are not.
-        entries: Place in the file (``'line 3'``) and what stands there, per object.
+        image: The image's name as written; `None`: named like the file itself.
+        size: Width and height of the image as written, `None` if they are not.
+        entries: Place in the file (`'line 3'`) and what stands there, per object.
     """
 
     image: str | None
