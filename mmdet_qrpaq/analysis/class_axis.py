@@ -1,6 +1,6 @@
 """An axis of class names that stays readable from two classes to a thousand.
 
-Called by :mod:`.object_routing` and :mod:`.overview`.
+Called by `routing/objects.py` and `detections/precision.py`.
 """
 
 from collections.abc import Sequence

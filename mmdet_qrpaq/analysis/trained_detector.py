@@ -1,4 +1,4 @@
-"""A trained detector and the images it is looked at with, from config + checkpoint."""
+"""A trained detector and its data loader, built from a config and a checkpoint."""
 
 import argparse
 from dataclasses import dataclass
@@ -98,10 +98,7 @@ def read_models(
     names = [name for name, _, _ in named]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ConfigError(
-            f'two models have the name {twice!r}; tell them apart with --name and '
-            '--also NAME CONFIG CHECKPOINT.'
-        )
+        raise ConfigError(f'two models have the name {twice!r}; give each its own.')
     overrides = parse_settings(args.cfg_options)
     models = [
         TrainedModel(*words, read_config(words[1], overrides), args.split)

@@ -12,7 +12,7 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from ..errors import ConfigError, check_free
-from ..kept import kept_on
+from ..temporary_attribute import temporary_attribute
 from .ground_truth import require_masks, without_masks
 from .head_mixin import QueryKeepingDETRHead
 from .pixel_embedding import STRIDE
@@ -132,7 +132,7 @@ class MaskBranchMixin:
             return super().loss(batch_inputs, batch_data_samples)
         objects = [sample.gt_instances for sample in batch_data_samples]
         require_masks(objects)
-        with kept_on(self, '_mask_inputs', MaskInputs()) as kept:
+        with temporary_attribute(self, '_mask_inputs', MaskInputs()) as kept:
             plain = [without_masks(sample) for sample in batch_data_samples]
             losses = super().loss(batch_inputs, plain)
         mask_losses = self.mask_branch.loss(
@@ -149,7 +149,7 @@ class MaskBranchMixin:
         """Return the host's detections, each with its mask, (n, height, width) bool."""
         if self.mask_branch is None:
             return super().predict(batch_inputs, batch_data_samples, rescale)
-        with kept_on(self, '_mask_inputs', MaskInputs()) as kept:
+        with temporary_attribute(self, '_mask_inputs', MaskInputs()) as kept:
             results = super().predict(batch_inputs, batch_data_samples, rescale)
         pixels = self._pixels(kept, results)
         for sample, states, map_ in zip(
@@ -165,7 +165,7 @@ class MaskBranchMixin:
         """Return the host's outputs, then the mask logits, (bs, nq, h_4, w_4)."""
         if self.mask_branch is None:
             return super()._forward(batch_inputs, batch_data_samples)
-        with kept_on(self, '_mask_inputs', MaskInputs()) as kept:
+        with temporary_attribute(self, '_mask_inputs', MaskInputs()) as kept:
             outputs = super()._forward(batch_inputs, batch_data_samples)
         pixels = self._pixels(kept, batch_data_samples)
         return (*outputs, self.mask_branch(kept.hidden_states[-1], pixels))

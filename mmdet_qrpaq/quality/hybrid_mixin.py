@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ..errors import ConfigError
-from ..kept import kept_on
+from ..temporary_attribute import temporary_attribute
 from ..training_only import training_only
 from .settings import HybridSettings
 
@@ -136,7 +136,7 @@ class HybridBranchMixin:
         """
         if not self.num_hybrid:
             return super().loss(batch_inputs, batch_data_samples)
-        with kept_on(self, '_hybrid_outputs', []) as outputs:
+        with temporary_attribute(self, '_hybrid_outputs', []) as outputs:
             losses = super().loss(batch_inputs, batch_data_samples)
         hybrid_losses = DETRHead.loss_by_feat(
             self.bbox_head,

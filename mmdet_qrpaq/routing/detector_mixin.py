@@ -12,7 +12,7 @@ from mmengine.model import ModuleList
 from torch import Tensor
 
 from ..errors import ConfigError, check_names
-from ..kept import kept_on
+from ..temporary_attribute import temporary_attribute
 from ..training_only import training_only
 from .eeqr_layer import EEQRDecoderLayer
 from .exit_heads import ExitHeads
@@ -99,7 +99,7 @@ class QueryRoutingMixin:
         """Return the host's losses, and those of the exit heads under `exit.`."""
         if self.exit_heads is None:
             return super().loss(batch_inputs, batch_data_samples)
-        with kept_on(self, '_exit_predictions', []) as predictions:
+        with temporary_attribute(self, '_exit_predictions', []) as predictions:
             losses = super().loss(batch_inputs, batch_data_samples)
         exit_losses = self.exit_loss(predictions, batch_data_samples)
         losses.update({f'exit.{key}': value for key, value in exit_losses.items()})

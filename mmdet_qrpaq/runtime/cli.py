@@ -1,4 +1,4 @@
-"""What `tools/train.py` and `tools/test.py` share: config, processes, runner."""
+"""From the command line of `tools/train.py` or `tools/test.py` to a runner."""
 
 import argparse
 import os

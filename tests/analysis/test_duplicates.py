@@ -6,7 +6,10 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from mmdet_qrpaq.analysis.detections import precision
-from mmdet_qrpaq.analysis.detections.average_precision import another, build_evaluator
+from mmdet_qrpaq.analysis.detections.average_precision import (
+    build_evaluator,
+    copy_evaluator,
+)
 from mmdet_qrpaq.analysis.detections.duplicates import NmsObserver, suppress_duplicates
 from mmdet_qrpaq.analysis.listening import Heard
 from mmdet_qrpaq.analysis.one_pass import SeenBatch
@@ -67,7 +70,7 @@ def test_a_model_that_only_repeats_itself_is_perfect_with_nms(tmp_path):
     cfg = read_config(str(config))
     model = TrainedModel('host', str(config), 'none', cfg)
     evaluator = build_evaluator(cfg.val_evaluator, model.dataloader)
-    alone, both = NmsObserver(another(evaluator)), precision.observe(model)
+    alone, both = NmsObserver(copy_evaluator(evaluator)), precision.observe(model)
     for raw in model.dataloader:
         seen = SeenBatch(finds_thrice(raw), Heard(), None, None, raw)
         alone.see(seen)

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from mmdet_qrpaq.analysis import command_line
 from mmdet_qrpaq.analysis.detections import side_by_side
 from mmdet_qrpaq.analysis.detections.drawing import READABLE_SIDE
-from mmdet_qrpaq.analysis.detections.outcomes import judge
+from mmdet_qrpaq.analysis.detections.outcomes import judge_detections
 from mmdet_qrpaq.analysis.detections.score_threshold import best_score_threshold
 from mmdet_qrpaq.analysis.detections.section import SIDE_BY_SIDE
 from mmdet_qrpaq.analysis.detections.side_by_side import (
@@ -178,7 +178,7 @@ def test_outcomes_equal_loops(truth, founds, rng):
     # Scores that differ: the order of equal ones is nobody's business.
     scores = rng.sample(range(100), sum(map(len, founds)))
     founds = [[(*row, scores.pop() / 100) for row in found] for found in founds]
-    outcomes = judge(instances(*truth), [instances(*f) for f in founds], 0.5)
+    outcomes = judge_detections(instances(*truth), [instances(*f) for f in founds], 0.5)
     for outcome, wanted in zip(outcomes, naive(truth, founds, 0.5), strict=True):
         found = (outcome.correct, outcome.missed, outcome.differs)
         assert tuple(row.tolist() for row in found) == wanted
@@ -191,7 +191,7 @@ def test_outcomes_by_hand():
     truth = instances((BOX, 0), (ELSEWHERE, 1))
     host = instances((BOX, 0, 0.6), (BOX, 0, 0.9), (BOX, 1, 0.8))
     ours = instances((BOX, 0, 0.7), (ELSEWHERE, 1, 0.5))
-    first, second = judge(truth, [host, ours], 0.5)
+    first, second = judge_detections(truth, [host, ours], 0.5)
     assert first.found.scores.tolist() == pytest.approx([0.9, 0.8, 0.6])
     assert first.correct.tolist() == [True, False, False]
     assert first.differs.tolist() == [False, True, False]
@@ -205,7 +205,7 @@ def test_what_lies_in_a_crowd_is_neither_right_nor_wrong():
     truth = instances((BOX, 0))
     inside, half, other = [5.0, 5.0, 15.0, 15.0], [60.0, 30.0, 70.0, 60.0], ELSEWHERE
     found = instances((BOX, 0, 0.9), (inside, 0, 0.8), (half, 0, 0.7), (other, 1, 0.6))
-    (outcome,) = judge(truth, [found], 0.5, crowd)
+    (outcome,) = judge_detections(truth, [found], 0.5, crowd)
     # A third of `half` is in the crowd, and `other` is of another class.
     assert outcome.found.scores.tolist() == pytest.approx([0.9, 0.7, 0.6])
     assert outcome.numbers() == dict(correct=1, wrong=2, missed=0, differing=0)
@@ -440,7 +440,7 @@ def test_no_threshold_is_better_than_the_best(truth, found, rng):
         ((correct, _, _),) = naive(truth, [kept], 0.5)
         return 2 * sum(correct) / (len(kept) + len(truth))
 
-    (outcome,) = judge(instances(*truth), [instances(*found)], 0.5)
+    (outcome,) = judge_detections(instances(*truth), [instances(*found)], 0.5)
     best = best_score_threshold(outcome.found.scores, outcome.correct, len(truth))
     assert best[1] == pytest.approx(max(f1_from(n / 100) for n in range(100)))
     assert f1_from(best[0] - 1e-6) == pytest.approx(best[1])

@@ -1,4 +1,4 @@
-"""AP of predictions, told by a config's own evaluator."""
+"""AP of predictions, measured by a config's own evaluator."""
 
 import contextlib
 import copy
@@ -69,8 +69,8 @@ def build_evaluator(
     return evaluator
 
 
-def another(evaluator: Evaluator) -> Evaluator:
-    """Return an evaluator of other predictions that shares the annotations."""
+def copy_evaluator(evaluator: Evaluator) -> Evaluator:
+    """Return an evaluator with the same annotations and no predictions yet."""
     metrics = [copy.copy(metric) for metric in evaluator.metrics]
     for metric in metrics:
         metric.results = []

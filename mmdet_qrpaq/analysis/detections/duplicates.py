@@ -1,4 +1,4 @@
-"""What duplicates cost: AP once non-maximum suppression has taken them away.
+"""What duplicates cost: AP after non-maximum suppression has removed them.
 
 A DETR learns late to report an object once. Where NMS adds much AP, that is what the
 model lacks, not finding objects.
@@ -31,7 +31,7 @@ def suppress_duplicates(
     for sample in samples:
         found = sample.pred_instances
         sample = copy.copy(sample)
-        if len(found):  # mmcv fails on none
+        if len(found):  # mmcv's NMS fails on an empty set
             _, keep = batched_nms(found.bboxes, found.scores, found.labels, nms)
             sample.pred_instances = found[keep]
         suppressed.append(sample)

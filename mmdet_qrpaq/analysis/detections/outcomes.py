@@ -69,7 +69,7 @@ class Scene:
         return self.counts[0]['wrong'] + self.counts[0]['missed']
 
 
-def judge(
+def judge_detections(
     truth: InstanceData,
     founds: Sequence[InstanceData],
     iou_threshold: float,

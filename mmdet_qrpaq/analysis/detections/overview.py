@@ -1,4 +1,4 @@
-"""What the models are, and what the data are that they are looked at with."""
+"""The first table of a report: its models, and the data they are run on."""
 
 from collections.abc import Sequence
 

@@ -13,7 +13,7 @@ from ...records.tables import Table, percent
 from ..class_axis import name_columns
 from ..one_pass import SeenBatch
 from ..trained_detector import TrainedModel
-from .average_precision import another, build_evaluator, quietly
+from .average_precision import build_evaluator, copy_evaluator, quietly
 from .duplicates import NmsObserver
 
 SCHEMA = fields(
@@ -47,7 +47,7 @@ class PrecisionObserver:
             settings = dict(settings, classwise=True)
         self._model = model
         self._evaluator = build_evaluator(settings, model.dataloader)
-        self._without_duplicates = NmsObserver(another(self._evaluator))
+        self._without_duplicates = NmsObserver(copy_evaluator(self._evaluator))
 
     def see(self, batch: SeenBatch) -> None:
         """Take note of a batch."""

@@ -17,7 +17,7 @@ from ...records.tables import Table, percent
 from ..one_pass import SeenBatch, one_pass, spread
 from ..trained_detector import TrainedModel, box_scale, boxes_follow_resize
 from .drawing import draw_side_by_side
-from .outcomes import Scene, judge
+from .outcomes import Scene, judge_detections
 from .score_threshold import best_score_threshold
 from .section import BEST, SELECT
 
@@ -227,7 +227,7 @@ def scenes_of(
         looks = [observer.looks[image] for observer in observers]
         founds = [look.found[look.found.scores >= score_threshold] for look in looks]
         first = looks[0]
-        outcomes = judge(first.truth, founds, iou_threshold, first.crowds)
+        outcomes = judge_detections(first.truth, founds, iou_threshold, first.crowds)
         scenes[image] = Scene(first.file, first.truth, outcomes)
     return scenes
 

@@ -33,8 +33,8 @@ from ...records.schema import (
 from ...records.tables import Table, percent
 from ..detections.average_precision import (
     PRECISION,
-    another,
     build_evaluator,
+    copy_evaluator,
     evaluate,
 )
 from ..listening import listening
@@ -99,7 +99,7 @@ class AblationObserver:
         whole = build_evaluator(
             model.cfg.get(f'{model.split}_evaluator'), model.dataloader
         )
-        self._evaluators = {setting: another(whole) for setting in settings}
+        self._evaluators = {setting: copy_evaluator(whole) for setting in settings}
         self._entered: dict[tuple[str, int], Tensor] = {}
         self._num_images = 0
 

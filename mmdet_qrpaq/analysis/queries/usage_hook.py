@@ -98,7 +98,7 @@ class QueryUsageHook(Hook):
         self._model, self._dataset = model, dataset
         self._observer = UsageObserver(**self.thresholds)
         self._effective: Tensor | int = 0
-        # A validation that was broken off may have gone on listening.
+        # An interrupted validation has left its forward hooks; remove them first.
         self._listening.close()
         self._heard = self._listening.enter_context(listening(model))
 

@@ -61,7 +61,7 @@ def read_history(work_dir: Path) -> History:
     if not train:
         raise ConfigError(
             f'{work_dir} holds no training log (<time>/vis_data/scalars.json); give '
-            'the --work-dir of a training run.'
+            'the work directory of a training run.'
         )
     by_epoch = any('epoch' in record for record in train.values())
     return History(
