@@ -65,7 +65,7 @@ def host_of(name: str, leaves: Iterable[str]) -> str | None:
 
 
 def inference_key(config: 'Config') -> str:
-    """Return the same for configs whose models differ only in their training."""
+    """Return a key that is equal for configs whose models differ only in training."""
     model = config.model.to_dict()
     for place, names in TRAINING_ONLY.items():
         part = {'model': model}

@@ -40,7 +40,7 @@ JOBS = '1'  # core time is compared: jobs side by side take it from each other
 
 
 def build(way: str) -> dict:
-    """Build a wheel and tell its cost; in a process of its own, for that is counted.
+    """Build a wheel and return its cost, which is that of the calling process.
 
     Raises:
         SetupError: The build failed.

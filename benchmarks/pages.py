@@ -40,7 +40,7 @@ def demo_table() -> str:
 
 
 def routing_table(result: dict) -> str:
-    """Time with query routing over time without, and where it does not pay."""
+    """Return time with query routing over time without, and where it does not pay."""
     settings = result['settings']
     tables = []
     for host, measured in result['measured'].items():

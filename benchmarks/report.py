@@ -145,7 +145,7 @@ def compare(then: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
 
 
 def leaves(value: Any, place: str = '') -> Iterator[tuple[str, Any]]:
-    """Give each value below with its place, but for what is timed."""
+    """Yield each value with its place, but for what is timed."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value)
     for key, inner in pairs:
         if key in TIMED:

@@ -83,7 +83,7 @@ def add_detector_arguments(
     score_threshold: float | None = None,
     iou_threshold: float | None = None,
 ) -> None:
-    """Add what every tool takes that looks at a trained detector.
+    """Add the arguments of every tool that analyses one trained detector.
 
     Args:
         score_threshold: Default of the option of that name; None leaves it out.
@@ -119,7 +119,7 @@ def add_model_arguments(
     score_threshold: float | None = None,
     iou_threshold: float | None = None,
 ) -> None:
-    """Add what every tool takes that compares trained detectors.
+    """Add the arguments of every tool that compares trained detectors.
 
     Args:
         score_threshold: As in `add_detector_arguments`.

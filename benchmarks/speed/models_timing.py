@@ -67,7 +67,7 @@ def make_batch(
 def predict(
     detector: DetectionTransformer, batch: tuple, clock: StageClock, amp: bool
 ) -> None:
-    """Predict: normalised images to boxes."""
+    """Predict boxes from normalised images."""
     with torch.no_grad(), autocast(batch, amp):
         detector.predict(*batch, rescale=False)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-# Names above which they stand upright, and so many that fit beside each other then.
+# More names than this stand upright, and so many upright ones fit side by side.
 SLANTED = 24
 UPRIGHT = 100
 

@@ -1,4 +1,4 @@
-"""What a detector says of itself while it runs, heard through forward hooks."""
+"""What a detector computes on the way, collected by forward hooks while it runs."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 @dataclass
 class Heard:
-    """What was said in the last forward pass.
+    """What the hooks have collected in the last forward pass.
 
     Attributes:
         logits: Of the classes, from the last decoder layer.
@@ -31,7 +31,7 @@ class Heard:
 
 @contextmanager
 def listening(detector: nn.Module) -> Iterator[Heard]:
-    """Keep what each forward pass says, until the next one or the end.
+    """Keep what each forward pass computes, until the next one or the end of the block.
 
     Args:
         detector: Any; where it is no DETR, nothing is heard.
@@ -41,7 +41,7 @@ def listening(detector: nn.Module) -> Iterator[Heard]:
     generator = getattr(detector, 'pattern_query_generator', None)
 
     def hear_head(head: nn.Module, inputs: tuple, outputs: tuple) -> None:
-        # Detached: nobody who listens holds the graph of a training.
+        # Detached, so that the graph of a training is not held.
         heard.logits, heard.boxes = outputs[0][-1].detach(), outputs[1][-1].detach()
 
     def hear_weights(module: nn.Module, inputs: tuple, output: Tensor) -> None:

@@ -15,9 +15,9 @@ from .trained_detector import box_scale
 
 @dataclass
 class MatchedBatch:
-    """What the last decoder layer says of a batch, and whom it was matched with.
+    """Predictions of the last decoder layer for a batch, and the objects they match.
 
-    Boxes are (x1, y1, x2, y2) in pixels of the images that the network sees. A
+    Boxes are (x1, y1, x2, y2) in pixels of the images that the network sees. An
     image's objects are padded to the longest of the batch; an unmatched query has
     the values of object 0 (or of padding), which `matched` masks.
 

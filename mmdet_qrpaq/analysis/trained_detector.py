@@ -76,7 +76,7 @@ class TrainedModel:
 
     @property
     def origin(self) -> dict[str, str]:
-        """What a result tells of it."""
+        """What a result records of it."""
         return dict(name=self.name, config=self.config, checkpoint=self.checkpoint)
 
 

@@ -39,7 +39,7 @@ def logs_of(work_dir: Path) -> list[Path]:
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what a tool takes that looks at training runs."""
+    """Add the arguments of a tool that analyses training runs."""
     parser.add_argument(
         'work_dirs', nargs='+', type=Path, metavar='WORK_DIR', help="a run's --work-dir"
     )

@@ -56,7 +56,7 @@ class DABDeformableDETR(MendedDINO):
                 'DAB-Deformable-DETR has no denoising queries and dn_cfg is set: set '
                 'it to None, or take DNDeformableDETR.'
             )
-        # DINO cannot do without a generator; this one is replaced at once.
+        # DINO requires a generator of denoising queries; it is replaced below.
         unused = dict(group_cfg=dict(num_dn_queries=1))
         super().__init__(*args, dn_cfg=unused, **kwargs)
         self.dn_query_generator = NoDenoising(self.embed_dims)

@@ -1,4 +1,4 @@
-"""Keeps which query is behind each match and each detection, which mmdet's heads drop.
+"""Keeps the query of each match and of each detection, which mmdet's heads drop.
 
 Sits *below* the host's head, just above `DETRHead`, where it sees the decoder layers of
 the matching queries: neither encoder proposals nor denoising queries. Owns no

@@ -104,7 +104,7 @@ def losses_at_points(
 def add_up(
     part: Callable[[int, int], Tensor], num_objects: int, at_once: int
 ) -> Tensor:
-    """Sum of `part(start, stop)` over the objects, `at_once` of them at a time.
+    """Sum `part(start, stop)` over the objects, `at_once` of them at a time.
 
     Several parts are computed again for the backward pass, so that only one is held in
     memory whatever the number of objects.

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = ('torch', 'numpy', 'mmengine', 'mmcv', 'mmdet')
 # A result that is being written anew changes no code.
 CODE = ('.', ':(exclude)benchmarks/results')
-# Tell when and how, not from what.
+# When and how a result was made, not from what.
 CIRCUMSTANCES = ('command', 'date', 'dirty')
 
 
@@ -66,7 +66,7 @@ def describe_origin(**made_from: Any) -> dict[str, Any]:
 
 
 def is_same_origin(kept: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Tell whether a kept result was made from just this, whenever and however."""
+    """Tell whether a kept result has this origin; time and command may differ."""
     return all(
         kept.get(key) == wanted.get(key)
         for key in kept.keys() | wanted.keys()

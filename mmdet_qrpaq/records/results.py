@@ -1,6 +1,6 @@
 """Files that a measurement writes, whole or not at all, and reads again.
 
-An analysis tells what it was made from, and the numbers::
+The file of an analysis says what the numbers were made from:
 
     {"tool": "query_usage", "origin": {"command": ..., "versions": ..., ...},
      "numbers": {...}}

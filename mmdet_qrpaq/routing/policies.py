@@ -102,7 +102,7 @@ class TopSharePolicy:
         count = count_share(self.share, margin.shape[-1])
         enter = highest(margin, count)
         cut = margin.masked_fill(~enter, torch.inf).amin(-1, keepdim=True)
-        # The cut is part of the question, not of the answer: no gradient through it.
+        # No gradient flows through the cut.
         return Decision(enter, margin, (margin - cut.detach()).sigmoid())
 
 

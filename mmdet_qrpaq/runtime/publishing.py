@@ -36,7 +36,7 @@ def strip(checkpoint: dict, path: str) -> tuple[dict, list[str]]:
 
 
 def part_of(key: str) -> str:
-    """Name of the detector's part that a weight belongs to."""
+    """Return the name of the detector's part that a weight belongs to."""
     return key.removeprefix('module.').partition('.')[0]
 
 

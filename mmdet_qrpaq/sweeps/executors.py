@@ -93,7 +93,7 @@ class OnNode:
     job: Job
 
     def __call__(self) -> str | None:
-        """Do it with all that was allocated to it."""
+        """Do the job with all that was allocated to it."""
         return self.job(make_slots()[0])
 
     def checkpoint(self) -> 'submitit.helpers.DelayedSubmission':

@@ -231,7 +231,7 @@ def locked(folder: Path) -> Iterator[TextIO]:
 
 
 def _peak_mb(process: subprocess.Popen) -> float | None:
-    """Return the peak of a process, which takes it with it."""
+    """Return the peak memory of a process; it is lost once the process is gone."""
     try:
         status = Path(f'/proc/{process.pid}/status').read_text()
     except OSError:

@@ -105,11 +105,11 @@ def test_coco_reads_boxes_areas_and_masks_that_agree(dataset, split, capsys):
     coco = COCO(dataset / 'annotations' / f'instances_{split}.json')
     assert len(coco.imgs) == SETTINGS[f'num_{split}']
     for image in coco.imgs.values():
-        image = cv2.imread(str(dataset / split / image['file_name']))
-        assert image.shape == (image['height'], image['width'], 3)
+        pixels = cv2.imread(str(dataset / split / image['file_name']))
+        assert pixels.shape == (image['height'], image['width'], 3)
         entries = coco.imgToAnns[image['id']]
         assert 1 <= len(entries) <= 3
-        inside = np.zeros(image.shape[:2], int)
+        inside = np.zeros(pixels.shape[:2], int)
         for entry in entries:
             mask = coco.annToMask(entry).astype(bool)
             rows, columns = np.nonzero(mask)
@@ -118,10 +118,10 @@ def test_coco_reads_boxes_areas_and_masks_that_agree(dataset, split, capsys):
             width, height = columns.max() + 1 - left, rows.max() + 1 - top
             assert entry['bbox'] == [left, top, width, height]
             # A stroke is bright; all photographs are dimmed to half or less.
-            assert image[mask].mean() > 130
+            assert pixels[mask].mean() > 130
             inside += mask
         assert inside.max() == 1, 'digits overlap'
-        assert image[inside == 0].mean() < 140
+        assert pixels[inside == 0].mean() < 140
 
 
 def test_class_is_the_digit_that_was_drawn(dataset):

@@ -39,7 +39,7 @@ def cache_root() -> Path:
 
 
 def file_stem(name: str, version: str) -> str:
-    """Begin of the file names of a distribution: `onedl_mmcv-2.3.6`."""
+    """Return how the file names of a distribution begin: `onedl_mmcv-2.3.6`."""
     return f'{name.replace("-", "_")}-{version}'
 
 

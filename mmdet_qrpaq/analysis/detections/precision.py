@@ -81,7 +81,7 @@ class PrecisionObserver:
 
 
 def observe(model: TrainedModel) -> PrecisionObserver:
-    """Return an observer; see there."""
+    """Return a `PrecisionObserver` of the model."""
     return PrecisionObserver(model)
 
 

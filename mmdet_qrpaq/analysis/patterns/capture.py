@@ -1,6 +1,6 @@
-"""What analyses of patterns share: whether there are any, and how many are at work.
+"""What the analyses of patterns share: a check for patterns, and how many are in use.
 
-The weights W^D (PaQ-DETR Eq. 5) themselves are heard by `listening`.
+The weights W^D (PaQ-DETR Eq. 5) themselves are collected by `listening`.
 """
 
 import numpy as np

@@ -58,5 +58,5 @@ def decoder_layers(detector: nn.Module) -> nn.ModuleList:
 
 
 def _hand_on(module: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
-    """Replace queries with attention added by the queries alone."""
+    """Return the queries as they came in, in place of the output of an attention."""
     return kwargs['query']

@@ -183,7 +183,7 @@ def _measure(part: Part) -> None:
 
 
 def _write(part: Part, numbers: dict, figure: Figure | None) -> None:
-    # The numbers last: they say that the figure is theirs.
+    # Numbers last: where their file is complete, the figure is as well.
     if figure is not None:
         write_whole(part.file.with_suffix('.png'), _png(figure))
     schema = part.section.work.SCHEMA

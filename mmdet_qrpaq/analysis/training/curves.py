@@ -145,7 +145,7 @@ def tables(numbers: dict) -> list[Table]:
     """Tabulate AP by epoch, a row a name."""
     groups, unit = numbers['groups'], numbers['step_of_ap']
     steps = sorted({step for row in groups for step in row['AP']['step']})
-    # From the last one back.
+    # Counted from the end, so that the last validation is among them.
     every = -(-len(steps) // MOST_STEPS) or 1
     steps = steps[::-1][::every][::-1]
     rows = []
