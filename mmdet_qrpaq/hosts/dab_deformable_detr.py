@@ -13,7 +13,7 @@ from .methods import DINOMethods
 
 
 class NoDenoising(nn.Module):
-    """Stands where DINO has its denoising queries, and makes none.
+    """Replaces DINO's generator of denoising queries, and makes none.
 
     Shapes:
         returns: content (bs, 0, dim), boxes (bs, 0, 4), no mask, no `dn_meta`

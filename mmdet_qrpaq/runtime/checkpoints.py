@@ -77,7 +77,7 @@ def force_weights_only() -> None:
 
     Plain calls are safe by themselves since torch 2.6. torch's loader of addresses
     still says `weights_only=False`, and OneDL's mmengine says it of a refused file.
-    Who has set torch's variable for the contrary is left with it.
+    If torch's environment variable asks for the contrary, nothing is changed.
     """
     contrary = os.environ.get('TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD', '0')
     if _HAS_ALLOW_LIST and contrary == '0':
