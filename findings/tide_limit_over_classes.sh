@@ -47,7 +47,8 @@ def scores(objects):
         run.accumulate()
         run.summarize()
         tide = TIDE()
-        other = tide.evaluate(datasets.COCO('truth.json'), datasets.COCOResult('found.json'),
+        other = tide.evaluate(datasets.COCO('truth.json'),
+                              datasets.COCOResult('found.json'),
                               pos_threshold=0.5, mode=TIDE.BOX)
     return round(100 * float(run.stats[1]), 1), round(other.ap, 1)
 
