@@ -15,13 +15,15 @@ Value = TypeVar('Value')
 
 @contextmanager
 def temporary_attribute(module: nn.Module, name: str, value: Value) -> Iterator[Value]:
-    """Set an attribute of a module while the block runs, and delete it afterwards.
+    """Set an attribute of a module while the block runs, and undo it afterwards.
 
     Args:
         value: Filled by methods that find it in `vars(module)`.
     """
+    before = {key: own for key, own in vars(module).items() if key == name}
     setattr(module, name, value)
     try:
         yield value
     finally:
-        delattr(module, name)
+        delattr(module, name)  # the class's own, if any, is in force again
+        vars(module).update(before)

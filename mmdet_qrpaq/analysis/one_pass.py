@@ -6,7 +6,7 @@ An observer has `images`, the positions of the images that it wants (None: all),
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from ..errors import ConfigError
+from ..temporary_attribute import temporary_attribute
 from .listening import Heard, listening
 from .matching import MatchedBatch, match
 from .trained_detector import TrainedModel, boxes_follow_resize
@@ -35,8 +36,8 @@ class SeenBatch:
         dataset: Where the images are from.
         raw: What the data loader gave.
         images: Positions in the data set.
-        again: Predicts once more, for who changes the decoder meanwhile; backbone and
-            encoder do not run again.
+        again: Predicts once more, for who changes the decoder meanwhile; what comes
+            before the decoder does not run again.
     """
 
     samples: SampleList
@@ -86,7 +87,7 @@ def one_pass(model: TrainedModel, observers: Sequence[Observer]) -> None:
     with listening(detector) as heard:
         for raw in track(dataloader, f'looking at the images with {model.name}'):
             inputs = detector.data_preprocessor(raw, False)
-            with _encoded_once(detector):
+            with _decoding_alone_again(detector):
 
                 def predict(inputs: dict = inputs) -> SampleList:
                     samples = [copy.copy(s) for s in inputs['data_samples']]
@@ -131,18 +132,16 @@ def _only(dataloader: DataLoader, positions: Sequence[int]) -> DataLoader:
 
 
 @contextmanager
-def _encoded_once(detector: nn.Module) -> Iterator[None]:
-    """Keep what backbone and encoder make of a batch: nearly all the work."""
-    names = [(detector.backbone, 'forward')]
-    if hasattr(detector, 'forward_encoder'):
-        names.append((detector, 'forward_encoder'))
-    for owner, name in names:
-        setattr(owner, name, _once(getattr(owner, name)))
-    try:
+def _decoding_alone_again(detector: nn.Module) -> Iterator[None]:
+    """Keep what backbone, encoder and query selection make of a batch: most work."""
+    kept = [(detector.backbone, 'forward')]
+    names = ('forward_encoder', 'pre_decoder')
+    kept += [(detector, name) for name in names if hasattr(detector, name)]
+    with ExitStack() as stack:
+        for owner, name in kept:
+            once = _once(getattr(owner, name))
+            stack.enter_context(temporary_attribute(owner, name, once))
         yield
-    finally:
-        for owner, name in names:
-            delattr(owner, name)
 
 
 def _once(function: Callable) -> Callable:
@@ -152,6 +151,13 @@ def _once(function: Callable) -> Callable:
     def answer(*args, **kwargs):
         if not answers:
             answers.append(function(*args, **kwargs))
-        return answers[0]
+        return _with_own_dicts(answers[0])
 
     return answer
+
+
+def _with_own_dicts(answer: Any) -> Any:
+    """Copy dictionaries: whoever gets them adds to them."""
+    if isinstance(answer, tuple):
+        return tuple(map(_with_own_dicts, answer))
+    return dict(answer) if isinstance(answer, dict) else answer

@@ -87,10 +87,13 @@ def test_only_wanted_images_are_looked_at(model):
     assert (few, every) == ([[0, 1], [2, 3]], [[0, 1], [2, 3], [4]])
 
 
-def test_a_second_prediction_does_not_encode_again(model, monkeypatch):
+def test_a_second_prediction_decodes_alone(model):
     encoded, entered = [], []
-    encoder = model.detector.encoder
-    hook = encoder.register_forward_hook(lambda *_: encoded.append(1))
+    before = (model.detector.encoder, model.detector.pattern_query_generator)
+    hooks = [
+        module.register_forward_hook(lambda m, *_: encoded.append(type(m).__name__))
+        for module in before
+    ]
 
     def again(batch):
         before = [list(map(torch.clone, batch.heard.entered)), batch.samples]
@@ -102,8 +105,10 @@ def test_a_second_prediction_does_not_encode_again(model, monkeypatch):
         entered.append(len(batch.heard.entered))
 
     one_pass(model, [Notes(again)])
-    hook.remove()
-    assert (len(encoded), entered) == (3, [2, 2, 2])
+    for hook in hooks:
+        hook.remove()
+    assert encoded == [type(module).__name__ for module in before] * 3
+    assert entered == [2, 2, 2]
 
 
 def test_what_is_heard_is_what_is_said(model):

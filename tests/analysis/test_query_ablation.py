@@ -11,7 +11,7 @@ from torch import nn
 from mmdet_qrpaq.analysis.command_line import main
 from mmdet_qrpaq.analysis.detections.average_precision import Precision, evaluate
 from mmdet_qrpaq.analysis.measuring import measure
-from mmdet_qrpaq.analysis.one_pass import _encoded_once
+from mmdet_qrpaq.analysis.one_pass import _decoding_alone_again
 from mmdet_qrpaq.analysis.queries.ablation import SCHEMA, draw, observe, tables
 from mmdet_qrpaq.analysis.queries.fewer_queries import keep_queries
 from mmdet_qrpaq.analysis.queries.section import ABLATION
@@ -102,7 +102,7 @@ def test_keeping_all_queries_changes_nothing(host, method):
     before, found = outputs(detector), predictions(detector)
     with keep_queries(detector, range(NUM_QUERIES)):
         assert_same(outputs(detector), before)
-        with _encoded_once(detector):
+        with _decoding_alone_again(detector):
             for _ in range(2):
                 for one, other in zip(predictions(detector), found, strict=True):
                     assert_same(one.values(), other.values())

@@ -13,6 +13,7 @@ from mmdet.models.detectors.base_detr import DetectionTransformer
 from torch import nn
 
 from ...errors import ConfigError
+from ...temporary_attribute import temporary_attribute
 
 # What `pre_decoder` hands over with one entry per query, over all hosts. By name: a
 # shape cannot tell 300 queries from 300 memory tokens.
@@ -31,7 +32,6 @@ def keep_queries(detector: nn.Module, kept: Sequence[int]) -> Iterator[None]:
     """
     require_detr(detector)
     pre_decoder, head = detector.pre_decoder, detector.bbox_head
-    test_cfg = head.test_cfg
 
     def pre_decoder_of_kept(*args, **kwargs) -> tuple[dict, dict]:
         decoder_inputs, head_inputs = pre_decoder(*args, **kwargs)
@@ -44,16 +44,13 @@ def keep_queries(detector: nn.Module, kept: Sequence[int]) -> Iterator[None]:
     # Under softmax a query is one detection, else one of each class.
     is_sigmoid = getattr(head.loss_cls, 'use_sigmoid', False)
     most = len(kept) * (head.num_classes if is_sigmoid else 1)
-    detector.pre_decoder = pre_decoder_of_kept
-    head.test_cfg = {
-        **test_cfg,
-        'max_per_img': min(test_cfg.get('max_per_img', len(kept)), most),
-    }
-    try:
+    limit = min(head.test_cfg.get('max_per_img', len(kept)), most)
+    test_cfg = {**head.test_cfg, 'max_per_img': limit}
+    with (
+        temporary_attribute(detector, 'pre_decoder', pre_decoder_of_kept),
+        temporary_attribute(head, 'test_cfg', test_cfg),
+    ):
         yield
-    finally:
-        del detector.pre_decoder  # the class's own is in force again
-        head.test_cfg = test_cfg
 
 
 def require_detr(detector: nn.Module) -> None:
