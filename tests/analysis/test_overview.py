@@ -57,7 +57,13 @@ def test_a_class_that_never_occurs_is_named_and_has_no_ap(model, tmp_path):
 
 def test_an_evaluator_without_ap_of_boxes_is_told(model):
     model.cfg.val_evaluator = dict(type='VOCMetric', metric='mAP', eval_mode='area')
-    with pytest.raises(ConfigError, match='gives no AP of boxes; use a CocoMetric'):
+    with pytest.raises(ConfigError, match='gives no AP of boxes: it is no CocoMetric'):
+        measure(PRECISION, [model], {})
+
+
+def test_an_evaluator_without_ap_of_100_detections_is_refused(model):
+    model.cfg.val_evaluator.proposal_nums = (300, 500, 1000)
+    with pytest.raises(ConfigError, match=r'\[300, 500, 1000\], and AP is .* put 100'):
         measure(PRECISION, [model], {})
 
 

@@ -18,6 +18,12 @@ from ...records.schema import SHARE, fields
 
 PRECISION = fields(ap=SHARE, ap50=SHARE, ap75=SHARE)
 
+# mmdet's metric says nothing at all where nothing was detected.
+NO_AP = (
+    'the evaluator gives no AP of boxes: it is no CocoMetric with metric="bbox", or '
+    'nothing was detected.'
+)
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -57,6 +63,12 @@ def build_evaluator(
         ) from error
     num_images = len(dataloader.dataset)
     for metric in evaluator.metrics:
+        limits = list(getattr(metric, 'proposal_nums', [100]))
+        if 100 not in limits:  # pycocotools then gives -1 for AP, and AP50 beside it
+            raise ConfigError(
+                f"the evaluator's proposal_nums are {limits}, and AP is that of 100 "
+                'detections an image: put 100 first.'
+            )
         known = getattr(metric, '_coco_api', None)
         # pycocotools counts the objects of an image it was never shown as missed.
         if known is not None and len(known.imgs) != num_images:
@@ -90,9 +102,7 @@ def evaluate(evaluator: Evaluator, num_images: int) -> Precision:
     values = {name.rpartition('/')[2]: value for name, value in metrics.items()}
     names = [AP_NAMES[name] for name in ('AP', 'AP50', 'AP75')]
     if not set(names) <= set(values):
-        raise ConfigError(
-            'the evaluator gives no AP of boxes: use a CocoMetric with metric="bbox".'
-        )
+        raise ConfigError(NO_AP)
     if min(values[name] for name in names) < 0:
         raise ConfigError('there is no object to find in these images, so no AP.')
     return Precision(*(values[name] for name in names))

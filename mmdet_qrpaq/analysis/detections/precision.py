@@ -13,7 +13,7 @@ from ...records.tables import Table, percent
 from ..class_axis import name_columns
 from ..one_pass import SeenBatch
 from ..trained_detector import TrainedModel
-from .average_precision import build_evaluator, copy_evaluator, quietly
+from .average_precision import NO_AP, build_evaluator, copy_evaluator, quietly
 from .duplicates import NmsObserver
 
 SCHEMA = fields(
@@ -67,10 +67,7 @@ class PrecisionObserver:
         # 'coco/' comes first; the name of a class may have a slash of its own.
         found = {key.partition('/')[2]: _number(value) for key, value in found.items()}
         if AP_NAMES['AP'] not in found:
-            raise ConfigError(
-                f'the {model.split}_evaluator of {model.config} gives no AP of boxes; '
-                'use a CocoMetric with metric="bbox".'
-            )
+            raise ConfigError(f'{model.config}: {NO_AP}')
         return dict(
             name=model.name,
             num_images=num_images,
