@@ -31,6 +31,7 @@ from mmdet_qrpaq.records.provenance import ROOT, describe_environment
 # Of these sections no two runs give the same.
 TIMED = ('p50', 'p95', 'seconds', 'peak_bytes', 'stages', 'hardware', 'times')
 SAME = 1e-6  # relative
+TOLD = 5  # of the values of a part that differ
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -140,7 +141,9 @@ def compare(then: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
             for key in sorted(before.keys() | after.keys())
             if not _alike(before.get(key), after.get(key))
         ]
-        result[part] = dict(values=len(before), differing=differing)
+        result[part] = dict(
+            values=len(before), differing=len(differing), such_as=differing[:TOLD]
+        )
     return result
 
 

@@ -92,7 +92,7 @@ def hash_file(path: Path) -> str:
 def installed_versions(*modules: str) -> dict[str, str]:
     """Return versions by the distributions, upstream's or forks, that have modules."""
     owners = importlib.metadata.packages_distributions()
-    names = {owners.get(name, [name])[0] for name in modules}
+    names = {owner for name in modules for owner in owners.get(name, [name])}
     return {name: importlib.metadata.version(name) for name in sorted(names)}
 
 

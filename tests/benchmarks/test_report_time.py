@@ -14,9 +14,10 @@ def test_what_differs_is_told():
     assert compare(then, now) == {
         'one': dict(
             values=3,
-            differing=['.gone: True -> None', '.n: 3 -> 4', '.new: None -> z'],
+            differing=3,
+            such_as=['.gone: True -> None', '.n: 3 -> 4', '.new: None -> z'],
         ),
-        'only_then': dict(values=1, differing=['.y: 1 -> None']),
+        'only_then': dict(values=1, differing=1, such_as=['.y: 1 -> None']),
     }
-    (row,) = compare(dict(a=dict(x=1.0)), dict(a=dict(x=1.00001)))['a']['differing']
+    (row,) = compare(dict(a=dict(x=1.0)), dict(a=dict(x=1.00001)))['a']['such_as']
     assert row == '.x: 1.0 -> 1.00001'
