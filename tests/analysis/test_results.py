@@ -1,5 +1,6 @@
 """Results are written whole, checked, and read again."""
 
+import importlib.metadata
 import json
 
 import jsonschema
@@ -9,6 +10,7 @@ from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.records.provenance import describe_origin
 from mmdet_qrpaq.records.results import read_result, write_result
 from mmdet_qrpaq.records.schema import COUNT, NUMBER, fields, list_of, or_none
+from mmdet_qrpaq.version import __version__
 
 SCHEMA = fields(hits=list_of(COUNT), gini=or_none(NUMBER))
 
@@ -21,7 +23,11 @@ def test_round_trip(tmp_path):
     assert result['tool'] == 'usage'
     assert result['numbers'] == numbers
     assert result['origin']['config'] == 'a.py'
-    assert result['origin']['versions']['torch']
+    versions = result['origin']['versions']
+    assert versions['torch'] and versions['mmdet_qrpaq'] == __version__
+    # A stand-in for its operators is a distribution of its own beside mmcv-lite.
+    owners = importlib.metadata.packages_distributions()['mmcv']
+    assert set(owners) <= versions.keys()
 
 
 @pytest.mark.parametrize(
