@@ -14,6 +14,7 @@ from urllib.error import URLError
 from .errors import ConfigError
 
 USER_ERROR = 2  # exit status, as argparse's
+INTERRUPTED = 130  # as a shell's
 
 # Modules that an extra of this package brings, where mmengine does not.
 EXTRAS = dict.fromkeys(
@@ -180,6 +181,9 @@ def run(main: Callable[[], None]) -> None:
     """
     try:
         main()
+    except KeyboardInterrupt:
+        print('\nStopped. The same command starts again, or goes on.', file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         sentence = _user_error(error)
         if sentence is None:

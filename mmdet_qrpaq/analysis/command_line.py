@@ -6,12 +6,10 @@ from pathlib import Path
 from .. import command_line
 from ..errors import ConfigError
 from ..records.provenance import describe_origin
-from ..records.results import check_writable, write_result
+from ..records.results import check_writable
 from ..records.tables import print_table
 from .section import Section
 from .training_runs import add_run_arguments, read_runs
-
-FIGURE_DPI = 160
 
 
 def run(section: Section, description: str) -> None:
@@ -37,14 +35,14 @@ def main(section: Section, description: str, argv: list[str] | None = None) -> N
     args = parse_args(section, description, argv)
     command_line.load_package()
 
-    from .measuring import measure, origin_of
+    from .measuring import measure, origin_of, write_measured
     from .trained_detector import check_data, read_models
 
     if section.subject == 'runs':
         file, figure_file = output_files(args.out, section.name, args.work_dirs[0])
         models = read_runs(args)
     else:
-        folder = Path('.' if args.checkpoint == 'none' else args.checkpoint).parent
+        folder = folder_beside(args.checkpoint, args.out)
         file, figure_file = output_files(args.out, section.name, folder)
         models = read_models(args, untrained=section.untrained)
         for model in models:
@@ -57,11 +55,8 @@ def main(section: Section, description: str, argv: list[str] | None = None) -> N
     numbers, figure = measure(section, models, options)
     for table in section.work.tables(numbers):
         print_table(table)
-    write_result(file, section.name, origin, numbers, section.work.SCHEMA)
-    print(file)
-    if figure is not None:
-        figure.savefig(figure_file, dpi=FIGURE_DPI)
-        print(figure_file)
+    write_measured(file, section, origin, numbers, figure)
+    print(file, *[figure_file] * (figure is not None), sep='\n')
 
 
 def parse_args(
@@ -86,6 +81,25 @@ def parse_args(
     return parser.parse_args(argv)
 
 
+def folder_beside(checkpoint: str, out: Path | None) -> Path:
+    """Return where files go that nobody named: beside the checkpoint.
+
+    Args:
+        checkpoint: As the user gave it; `none` has the current folder.
+        out: Value of `--out`, if given.
+
+    Raises:
+        ConfigError: `--out` is needed: an address has no folder.
+    """
+    from ..runtime.checkpoints import is_remote
+
+    if out is None and is_remote(checkpoint):
+        raise ConfigError(
+            f'there is no folder beside {checkpoint}; say where with --out.'
+        )
+    return Path('.' if checkpoint == 'none' else checkpoint).parent
+
+
 def output_files(out: Path | None, name: str, folder: Path) -> tuple[Path, Path]:
     """Return where numbers and figure go, after checking that they can be written.
 
@@ -95,13 +109,8 @@ def output_files(out: Path | None, name: str, folder: Path) -> tuple[Path, Path]
         folder: Folder of the files without `--out`.
 
     Raises:
-        ConfigError: `--out` does not end in .json, nothing can be written there, or
-            it is needed: an address has no folder.
+        ConfigError: `--out` does not end in .json, or nothing can be written there.
     """
-    from ..runtime.checkpoints import is_remote
-
-    if out is None and is_remote(str(folder)):
-        raise ConfigError(f'there is no folder beside {folder}; say where with --out.')
     numbers = out or folder / f'{name}.json'
     if numbers.suffix != '.json':
         raise ConfigError(f'--out is {numbers}, which does not end in .json; add that.')

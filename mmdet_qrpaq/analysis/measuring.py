@@ -3,6 +3,7 @@
 What only looks on while a model runs shares one run over the images; see `one_pass`.
 """
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,11 +12,14 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ..records.provenance import hash_file, hash_text
+from ..records.results import write_result, write_whole
 from ..runtime.checkpoints import is_remote
 from .one_pass import Observer, one_pass
 from .section import Section
 from .trained_detector import TrainedModel
 from .training_runs import Run, runs_of
+
+FIGURE_DPI = 150
 
 Subjects = Sequence[TrainedModel] | Sequence[Run]
 
@@ -103,15 +107,45 @@ def origin_of(
     return json.loads(json.dumps(made_from))
 
 
+def write_measured(
+    file: Path,
+    section: Section,
+    origin: dict[str, Any],
+    numbers: dict,
+    figure: Figure | None,
+) -> None:
+    """Write numbers and figure so that whoever finds the numbers has their figure.
+
+    Args:
+        file: Of the numbers; the figure's has the suffix .png.
+        origin: See `provenance.describe_origin`.
+    """
+    file.unlink(missing_ok=True)  # of another figure
+    if figure is not None:
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format='png', dpi=FIGURE_DPI, facecolor='white')
+        write_whole(file.with_suffix('.png'), drawn.getvalue())
+    write_result(file, section.name, origin, numbers, section.work.SCHEMA)
+
+
 def fingerprint(model: TrainedModel) -> dict[str, str]:
-    """Return what tells a model and its data from others: hashes of their contents."""
+    """Return what tells a model and its data from others: hashes of their contents.
+
+    Images are told by what the data set and the evaluator know of them, not by pixels.
+    """
     settings = json.dumps(model.cfg.to_dict(), default=str, sort_keys=True)
     weights = 'none'
     if not model.is_untrained:
         path = Path(model.checkpoint)
         weights = 'not here' if is_remote(model.checkpoint) else hash_file(path)
-    annotations = Path(str(getattr(model.dataloader.dataset, 'ann_file', '')))
-    data = hash_file(annotations) if annotations.is_file() else 'unknown'
+    dataset = model.dataloader.dataset
+    known = [dataset.get_data_info(image) for image in range(len(dataset))]
+    evaluators = model.cfg.get(f'{model.split}_evaluator') or []
+    evaluators = [evaluators] if isinstance(evaluators, dict) else evaluators
+    files = [Path(str(evaluator.get('ann_file', ''))) for evaluator in evaluators]
+    known += [hash_file(file) for file in files if file.is_file()]
     return dict(
-        config_hash=hash_text(settings), weights_hash=weights, annotations_hash=data
+        config_hash=hash_text(settings),
+        weights_hash=weights,
+        annotations_hash=hash_text(json.dumps(known, default=str)),
     )

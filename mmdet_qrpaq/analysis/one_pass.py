@@ -5,6 +5,7 @@ An observer has `images`, the positions of the images that it wants (None: all),
 """
 
 import copy
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -77,15 +78,16 @@ def one_pass(model: TrainedModel, observers: Sequence[Observer]) -> None:
     """
     if not observers:
         return
-    detector, dataloader = model.detector, model.dataloader
+    detector = model.detector
     wanted = [None if o.images is None else set(o.images) for o in observers]
-    positions = range(len(dataloader.dataset))
+    positions = range(len(model.dataloader.dataset))
     if None not in wanted:
         positions = sorted(set().union(*wanted))
-        dataloader = _only(dataloader, positions)
+    dataloader = _in_order(model.dataloader, positions)
     seen = 0
     with listening(detector) as heard:
-        for raw in track(dataloader, f'looking at the images with {model.name}'):
+        doing = f'looking at the images with {model.name}'
+        for raw in track(_readable(dataloader), doing, total=len(dataloader)):
             inputs = detector.data_preprocessor(raw, False)
             with _decoding_alone_again(detector):
 
@@ -120,8 +122,8 @@ def spread(number: int, total: int) -> list[int]:
     return places.astype(int).tolist()
 
 
-def _only(dataloader: DataLoader, positions: Sequence[int]) -> DataLoader:
-    """Return a loader of some images, otherwise like another."""
+def _in_order(dataloader: DataLoader, positions: Sequence[int]) -> DataLoader:
+    """Return a loader of some images in this order, otherwise like another."""
     return DataLoader(
         Subset(dataloader.dataset, positions),
         # A sampler of whole batches leaves the loader itself without a size.
@@ -129,6 +131,21 @@ def _only(dataloader: DataLoader, positions: Sequence[int]) -> DataLoader:
         collate_fn=dataloader.collate_fn,
         num_workers=dataloader.num_workers,
     )
+
+
+def _readable(dataloader: DataLoader) -> Iterator[dict[str, Any]]:
+    """Yield the batches; an image that cannot be read is told.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    try:
+        yield from dataloader
+    except (AssertionError, OSError) as error:  # mmcv asserts
+        found = re.search('(failed to load image|No such file).*', str(error))
+        if found is None:
+            raise
+        raise ConfigError(f'an image cannot be read: {found[0]}.') from error
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import ConfigError
-from ..runtime.building import build_model, build_untrained
+from ..runtime.building import build_model, build_untrained, explain_mistakes
 from ..runtime.checkpoints import read_checkpoint
 from ..runtime.configs import parse_settings, read_config
 from ..runtime.datasets import check_dataset, leaf_datasets
@@ -149,14 +149,19 @@ def build_dataloader(cfg: Config, split: str = 'val') -> DataLoader:
     """Build the config's `val` or `test` data loader.
 
     Raises:
-        ConfigError: The config has none, or its files do not exist.
+        ConfigError: The config has none, it cannot be built, or its files do not exist.
     """
     settings = cfg.get(f'{split}_dataloader')
     if not settings:
         raise ConfigError(f'{cfg.filename} has no {split}_dataloader; add one.')
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     try:
-        return Runner.build_dataloader(settings, seed=0)
+        with explain_mistakes(settings, f'{split}_dataloader'):
+            return Runner.build_dataloader(settings, seed=0)
+    except ValueError as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f'{split}_dataloader cannot be built: {error}') from error
     except FileNotFoundError as error:
         raise ConfigError(
             f'{split}_dataloader: {error.filename} does not exist; mend data_root or '

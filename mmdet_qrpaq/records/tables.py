@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+WIDE = 1000  # columns of text where there is no terminal: nothing is cut
+
 
 @dataclass(frozen=True)
 class Table:
@@ -59,7 +61,7 @@ def print_table(table: Table) -> None:
     from rich import console
     from rich import table as rich_table
 
-    screen = console.Console(width=None if sys.stdout.isatty() else 120)
+    screen = console.Console(width=None if sys.stdout.isatty() else WIDE)
     drawn = rich_table.Table(title=table.caption)
     for place, heading in enumerate(table.columns):
         drawn.add_column(heading, justify='left' if place in table.words else 'right')

@@ -54,12 +54,12 @@ def add_sweep_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f'{text} is not at least 1')
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text} is no whole number from 1')
+    return int(text)
 
 
 def _count(text: str) -> int:
-    if (number := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f'{text} is below 0')
-    return number
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f'{text} is no whole number from 0')
+    return int(text)

@@ -99,6 +99,11 @@ def plan_run(
     """
     cfg = read_config(leaf)
     _require_parts(cfg, leaf)
+    if cfg.model.get('num_queries') is None:
+        raise ConfigError(
+            f'config {leaf} has no model.num_queries; a sweep compares detectors with '
+            'queries.'
+        )
     if data is not None:
         use_data(cfg, data.rstrip('/'))
     scale.apply(cfg)

@@ -182,17 +182,28 @@ def measure(folder: Path, length: int) -> dict[str, Any]:
 
 def read_digest(path: Path) -> str | None:
     """Return the digest of a recorded run; None in records older than digests."""
-    return json.loads(path.read_text())['settings'].get('digest')
+    return _read_record(path)['settings'].get('digest')
 
 
 def read_records(paths: Iterable[Path]) -> dict[str, dict[int, dict]]:
     """Read records: variant, seed -> record. Seeds ascend."""
-    records = [json.loads(path.read_text()) for path in paths]
+    records = map(_read_record, paths)
     found: dict[str, dict[int, dict]] = {}
     for record in sorted(records, key=lambda record: record['settings']['seed']):
         settings = record['settings']
         found.setdefault(settings['variant'], {})[settings['seed']] = record
     return found
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text())
+        return dict(record, settings=dict(record['settings']))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(
+            f'{path} is no record of a run ({type(error).__name__}); remove it, and '
+            'the run is recorded anew.'
+        ) from error
 
 
 def _read_measures(folder: Path) -> dict[str, Any]:

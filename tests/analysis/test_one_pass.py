@@ -46,6 +46,10 @@ class Notes(list):
         self.append(self.take(batch))
 
 
+def len_of_images(batch) -> int:
+    return len(batch.images)
+
+
 def boxes_of(samples) -> list[torch.Tensor]:
     return [sample.pred_instances.bboxes.clone() for sample in samples]
 
@@ -85,6 +89,19 @@ def test_only_wanted_images_are_looked_at(model):
     few.clear()
     one_pass(model, [few, every])
     assert (few, every) == ([[0, 1], [2, 3]], [[0, 1], [2, 3], [4]])
+
+
+def test_images_are_told_by_their_place_whatever_the_sampler(model):
+    shuffled = {'val_dataloader.sampler.shuffle': True, 'val_dataloader.batch_size': 2}
+    cfg = read_config(model.config, shuffled)
+    other = TrainedModel('both', model.config, model.checkpoint, cfg)
+    ids = [model.dataloader.dataset.get_data_info(i)['img_id'] for i in range(5)]
+    notes = Notes(
+        lambda batch: list(zip(batch.images, batch.samples, strict=True)), [0, 1, 2, 4]
+    )
+    one_pass(other, [notes, Notes(len_of_images)])
+    seen = [pair for batch in notes for pair in batch]
+    assert [(place, sample.img_id) for place, sample in seen] == list(enumerate(ids))
 
 
 def test_a_second_prediction_decodes_alone(model):

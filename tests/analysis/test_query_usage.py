@@ -9,6 +9,7 @@ from mmdet.models.task_modules import HungarianAssigner
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from torch import nn
+from torch.utils.data import DataLoader
 
 from mmdet_qrpaq.analysis.command_line import main
 from mmdet_qrpaq.analysis.matching import match
@@ -236,16 +237,16 @@ class EchoDetector(nn.Module):
 def echo_model(scores, transforms, boxes, num_batches=1):
     """Batches of two images; the steps of the pipeline have these names."""
     sample = image(boxes, LABELS, scale_factor=(0.5, 0.25))
-    batch = dict(inputs=torch.zeros(2, 3), data_samples=[sample, sample.clone()])
     steps = [type(name, (), {})() for name in transforms]
 
     class Images(list):
         pipeline = SimpleNamespace(transforms=steps)
 
-    class Loader(list):
-        dataset = Images([sample] * 2 * num_batches)
+    def collate(samples):
+        return dict(inputs=torch.zeros(len(samples), 3), data_samples=samples)
 
-    loader = Loader([batch] * num_batches)
+    dataset = Images(sample.clone() for _ in range(2 * num_batches))
+    loader = DataLoader(dataset, batch_size=2, collate_fn=collate)
     return SimpleNamespace(name='m', detector=EchoDetector(scores), dataloader=loader)
 
 

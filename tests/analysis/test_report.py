@@ -8,6 +8,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from mmdet_qrpaq.analysis.measuring import write_measured
 from mmdet_qrpaq.analysis.report import command as report_command
 from mmdet_qrpaq.analysis.report import parts as report
 from mmdet_qrpaq.analysis.report.page import render_page
@@ -223,20 +224,106 @@ def test_what_a_script_has_left_is_taken_over(models, tmp_path):
     assert part.file.parent == tmp_path / 'report_files'
 
 
-@pytest.mark.parametrize('changed', ['weights', 'annotations'])
-def test_other_weights_or_annotations_are_measured_anew(changed, models, tmp_path):
-    model, fake = models[0], Fake()
+@pytest.mark.parametrize('wrapped', [False, True])
+@pytest.mark.parametrize('changed', ['weights', 'annotations', 'evaluator'])
+def test_other_weights_or_annotations_are_measured_anew(
+    changed, wrapped, models, tmp_path
+):
+    (known, *_), fake = models, Fake()
     weights = tmp_path / 'weights.pth'
-    shutil.copy(model.checkpoint, weights)
-    model.checkpoint = str(weights)
-    annotations = tmp_path / 'val.json'
-    shutil.copy(model.dataloader.dataset.ann_file, annotations)
-    model.dataloader.dataset.ann_file = str(annotations)
-    parts_of([fake.section()], [model], tmp_path / 'files')
-    with (weights if changed == 'weights' else annotations).open('ab') as file:
-        file.write(b' ')
-    (part,) = parts_of([fake.section()], [model], tmp_path / 'files')
+    shutil.copy(known.checkpoint, weights)
+    val = known.cfg.val_dataloader.dataset
+    files = {name: tmp_path / f'{name}.json' for name in ('annotations', 'evaluator')}
+    for file in files.values():
+        shutil.copy(known.cfg.val_evaluator.ann_file, file)
+    val.ann_file = str(files['annotations'])
+    known.cfg.val_evaluator.ann_file = str(files['evaluator'])
+    if wrapped:
+        known.cfg.val_dataloader.dataset = dict(type='ConcatDataset', datasets=[val])
+
+    def status():
+        model = TrainedModel('host', known.config, str(weights), known.cfg)
+        (part,) = parts_of([fake.section()], [model], tmp_path / 'files')
+        return part.status
+
+    assert (status(), status()) == (report.MADE, report.REUSED)
+    if changed == 'weights':
+        with weights.open('ab') as file:
+            file.write(b' ')
+    else:
+        content = json.loads(files[changed].read_text())
+        content['annotations'].pop()
+        files[changed].write_text(json.dumps(content))
+    assert (status(), len(fake.calls)) == (report.MADE, 2)
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda kept: kept['numbers'].clear(),
+        lambda kept: kept.update(origin=[]),
+        lambda kept: kept.update(tool='other'),
+    ],
+)
+def test_a_damaged_result_is_measured_anew(damage, models, tmp_path):
+    fake = Fake()
+    (part,) = parts_of([fake.section()], models[:1], tmp_path)
+    kept = json.loads(part.file.read_text())
+    damage(kept)
+    part.file.write_text(json.dumps(kept))
+    (part,) = parts_of([fake.section()], models[:1], tmp_path)
     assert (part.status, len(fake.calls)) == (report.MADE, 2)
+
+
+@pytest.mark.parametrize('left', [0, 4, 40])
+def test_a_damaged_figure_is_drawn_anew(left, models, tmp_path):
+    fake = Fake()
+    (part,) = parts_of([fake.section()], models[:1], tmp_path)
+    figure = part.file.with_suffix('.png')
+    whole = figure.read_bytes()
+    figure.write_bytes(whole[:left])
+    (part,) = parts_of([fake.section()], models[:1], tmp_path)
+    assert part.status == report.MADE and part.figure == figure.read_bytes()
+    assert len(part.figure) > 40
+
+
+def test_numbers_never_stand_beside_another_figure(models, tmp_path):
+    """As if the process had been killed while the figure was drawn."""
+    section, options = Fake().section()
+    (part,) = parts_of([(section, options)], models[:1], tmp_path)
+    broken = SimpleNamespace(savefig=lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_measured(part.file, section, part.origin, dict(answer=1), broken)
+    assert not part.file.exists()
+
+
+def test_an_image_that_cannot_be_read_costs_what_looks_at_images_alone(
+    models, tmp_path
+):
+    path = tmp_path / 'broken.png'
+    path.write_bytes(b'\x89PNG')
+    dataset = models[0].dataloader.dataset
+    dataset.get_data_info = lambda i: dict(img_path=str(path), img_id=i, sample_idx=i)
+    sections = [Watching().section('watching', shows=''), Fake().section('other')]
+    watching, other = parts_of(sections, models[:1], tmp_path / 'files')
+    assert watching.status == report.NOT_APPLICABLE
+    assert watching.sentence.startswith('an image cannot be read: failed to load')
+    assert str(path) in watching.sentence and other.status == report.MADE
+
+
+def test_what_was_measured_before_an_interruption_is_kept(models, tmp_path):
+    looking = Watching()
+    sections = [looking.section('each', each=True, shows='')]
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    forward, models[1].detector.forward = models[1].detector.forward, interrupt
+    with pytest.raises(KeyboardInterrupt):
+        parts_of(sections, models, tmp_path)
+    models[1].detector.forward = forward
+    parts = parts_of(sections, models, tmp_path)
+    assert [part.status for part in parts] == [report.REUSED, report.MADE]
 
 
 def test_models_whose_names_make_one_file_name_are_kept_apart(models, tmp_path):
@@ -362,6 +449,7 @@ def test_a_threshold_reaches_every_section_that_has_one(monkeypatch, folder, tmp
     [
         (['--out', 'report.json'], 'does not end in .html'),
         (['--out', '/proc/x/report.html'], 'cannot be written'),
+        (['--out', 'taken.html'], 'taken_files is no folder'),
         (['--also', 'host', 'x.py', 'x.pth'], "two models have the name 'host'"),
         (['--also', 'x', 'x.py', 'x.pth'], 'config x.py does not exist'),
     ],
@@ -370,6 +458,7 @@ def test_what_cannot_work_is_told_before_anything_is_measured(
     folder, tmp_path, monkeypatch, more, words
 ):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / 'taken_files').write_text('')
     with pytest.raises(ConfigError, match=words):
         report_command.main('', command(folder, *more))
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ['taken_files']

@@ -483,6 +483,17 @@ def test_models_that_see_other_images_are_refused_before_they_run(image, tmp_pat
         )
 
 
+def test_models_with_other_classes_are_refused(image):
+    mine, theirs = images(image), images(image)
+    theirs.metainfo = dict(Images.metainfo, classes=('b', 'a'))
+    with pytest.raises(ConfigError, match='those of ours are not those of host'):
+        observers_of(
+            SIDE_BY_SIDE,
+            [model(mine), model(theirs, name='ours')],
+            SIDE_BY_SIDE.choose(),
+        )
+
+
 def test_script_shows_what_it_writes(tmp_path, capsys):
     config, weights = tmp_path / 'tiny.py', tmp_path / 'tiny.pth'
     root = write_dataset(tmp_path / 'data', num_train=0, num_val=3)

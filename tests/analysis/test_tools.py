@@ -1,6 +1,7 @@
 """What the analysis tools refuse before their work, and how runs are told apart."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,12 @@ import pytest
 from mmdet_qrpaq.analysis.command_line import main, parse_args
 from mmdet_qrpaq.analysis.detections.section import SIDE_BY_SIDE
 from mmdet_qrpaq.analysis.queries.section import USAGE
+from mmdet_qrpaq.analysis.report.command import main as report_main
 from mmdet_qrpaq.analysis.routing.section import ROUTING
 from mmdet_qrpaq.analysis.trained_detector import read_models
 from mmdet_qrpaq.analysis.training.section import CURVES
 from mmdet_qrpaq.errors import ConfigError
-from tiny_runs import CLASSES, CONFIG, write_dataset
+from tiny_runs import CLASSES, CONFIG, save_untrained, write_dataset
 
 NO_CHECKPOINT = 'none.pth'  # every refusal below comes before it is missed
 
@@ -62,6 +64,20 @@ def test_thresholds_outside_their_range(section, option, value, capsys):
     assert f'{option}: must be' in told and f'between 0 and 1, got {value}' in told
 
 
+@pytest.mark.parametrize(
+    ('setting', 'words'),
+    [
+        ('val_dataloader.batch_size=0', 'val_dataloader cannot be built: batch_size'),
+        ('val_dataloader.dataset.type=Nothing', "'Nothing' is not in the registry"),
+        ('val_dataloader.sampler.speed=3', 'val_dataloader.sampler.speed is unknown'),
+    ],
+)
+def test_a_data_loader_that_cannot_be_built(config, tmp_path, setting, words):
+    save_untrained(Path(config), tmp_path / 'a.pth')
+    with pytest.raises(ConfigError, match=words):
+        main(USAGE, '', [config, str(tmp_path / 'a.pth'), '--cfg-options', setting])
+
+
 def log(work_dir: Path, loss: float) -> str:
     folder = work_dir / '20260101_000000' / 'vis_data'
     folder.mkdir(parents=True)
@@ -89,6 +105,18 @@ def test_results_that_cannot_be_written(tmp_path, name, words):
         with pytest.raises(ConfigError, match=words):
             main(section, '', ['c.py', NO_CHECKPOINT, *out])
     assert (tmp_path / 'file').read_text() == 'kept'
+
+
+def test_there_is_no_folder_beside_an_address(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ['c.py', 'https://example.org/a.pth']
+    for call in (partial(main, USAGE), report_main):
+        with pytest.raises(ConfigError, match='no folder beside https://example.org/a'):
+            call('', words)
+    # With a place, the next mistake is told.
+    with pytest.raises(ConfigError, match='c.py does not exist'):
+        main(USAGE, '', [*words, '--out', 'out.json'])
+    assert not list(tmp_path.iterdir())
 
 
 def test_refused_run_leaves_no_folder(tmp_path):

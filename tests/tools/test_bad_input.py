@@ -246,6 +246,16 @@ def test_from_the_shell(tmp_path: Path) -> None:
     assert 'Traceback' not in done.stderr
 
 
+def test_ctrl_c_is_no_traceback(capsys: pytest.CaptureFixture) -> None:
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as stop:
+        run(stopped)
+    assert stop.value.code == 130
+    assert capsys.readouterr().err.startswith('\nStopped. The same command')
+
+
 def test_bugs_keep_their_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
         run(lambda: 1 / 0)

@@ -274,6 +274,7 @@ def test_routing_is_logged_once(folder: Path, name: str, hooks: int) -> None:
     [
         ('val_dataloader = None', 'has no val_dataloader'),
         ('train_cfg = dict(_delete_=True, max_iters=5)', 'counted in epochs'),
+        ('model = dict(num_queries=None)', 'has no model.num_queries'),
     ],
 )
 def test_a_config_that_cannot_be_swept(

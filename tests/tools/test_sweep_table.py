@@ -1,7 +1,11 @@
 """The table and the curves of a sweep, against numbers worked out by hand."""
 
+from pathlib import Path
+
 import pytest
 
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.sweeps.record import read_digest, read_records
 from mmdet_qrpaq.sweeps.summary import describe_budget, draw_curves
 from mmdet_qrpaq.sweeps.table import comparison, mean_and_spread
 
@@ -48,6 +52,15 @@ def test_interval_of_the_mean_difference(differences: list, interval: tuple) -> 
     row = cells(comparison(dict(host=host, ours=ours)))[2]
     low, high = interval
     assert row[4].endswith(f' [{low:+.3f}, {high:+.3f}]')
+
+
+@pytest.mark.parametrize('content', ['{"settings": ', '[]', '{"settings": 3}', '{}'])
+def test_a_damaged_record_is_named(content: str, tmp_path: Path) -> None:
+    path = tmp_path / 'a_seed0.json'
+    path.write_text(content)
+    for read in (read_digest, lambda path: read_records([path])):
+        with pytest.raises(ConfigError, match='a_seed0.json is no record of a run'):
+            read(path)
 
 
 def test_the_table_by_hand() -> None:

@@ -8,8 +8,8 @@
 The page holds everything in it: figures, tables, and how each was measured. What was
 measured is kept in the folder report_files beside it and not measured again as long as
 models, data and options stay the same; nor is what the scripts beside this one have
-left beside the checkpoint. Exit status 1: an analysis failed; the page says which, and
-holds the others.
+left beside the checkpoint (same words for name, config and checkpoint). Exit status 1:
+an analysis failed; the page says which, and holds the others.
 """
 
 import sys

@@ -82,14 +82,14 @@ def _draw_sizes(figure: SubFigure, models: Sequence[dict]) -> None:
         ),
         (
             panels[1],
-            'GFLOPs, mean ± std over images',
+            'GFLOPs,\nmean ± std over images',
             [work['mean'] / 1e9 for work in flops],
             [work['std'] / 1e9 for work in flops],
             [ratio['flops'] for ratio in ratios],
         ),
         (
             panels[2],
-            f'memory beside weights (MB), batch {sizes[largest]}',
+            f'memory beside weights\n(MB), batch {sizes[largest]}',
             [peak / 1e6 for peak in peaks],
             None,
             [ratio['batches'][largest]['peak_bytes'] for ratio in ratios],

@@ -22,6 +22,7 @@ from .outcomes import Outcome, Scene
 
 # Boxes and labels need about this many pixels on the shorter side to be readable.
 READABLE_SIDE = 320
+LETTER = 0.8  # width of one, in font sizes
 WRONG, DIFFERS = '×', '◆'
 # mmengine draws no wider line than 2.5.
 THIN, THICK = 1.6, 2.5
@@ -171,9 +172,11 @@ def _draw_boxes(
     colours = [palette[label] for label in instances.labels]
     if 'masks' in instances:
         _draw_masks(visualizer, instances.masks, colours)
-    # Near the right edge a name ends, rather than starts, at its box's corner. Right
-    # and wrong ones on one object stay readable: they stand above and below.
-    right = boxes[:, 0] > 0.75 * width
+    # A name that would leave the image ends, rather than starts, at its box's corner.
+    # Right and wrong ones on one object stay readable: they stand above and below.
+    font_size = max(10, round(0.05 * min(width, height)))
+    lengths = boxes.new_tensor([LETTER * font_size * len(name) for name in names])
+    right = (boxes[:, 0] + lengths > width) & (boxes[:, 2] >= lengths)
     below = dashed & torch.tensor([name.startswith(WRONG) for name in names])
     corners = torch.stack(
         [
@@ -194,7 +197,7 @@ def _draw_boxes(
         colors=colours,
         horizontal_alignments=['right' if near else 'left' for near in right],
         vertical_alignments=['bottom' if wrong else 'top' for wrong in below],
-        font_sizes=max(10, round(0.05 * min(width, height))),
+        font_sizes=font_size,
         bboxes=[dict(facecolor='black', alpha=0.75, pad=0.6, edgecolor='none')]
         * len(names),
     )

@@ -99,10 +99,16 @@ def settle(
     """Return the options, with `select` as it suits the number of models.
 
     Raises:
-        ConfigError: The models see other images.
+        ConfigError: The models see other images, or know other classes.
     """
     select = select or ('differing' if len(models) > 1 else 'spread')
     datasets = [model.dataloader.dataset for model in models]
+    for model, dataset in zip(models, datasets, strict=True):
+        if dataset.metainfo['classes'] != datasets[0].metainfo['classes']:
+            raise ConfigError(
+                'side by side compares classes by their numbers, and those of '
+                f'{model.name} are not those of {models[0].name}.'
+            )
     total = len(datasets[0])
     if any(len(dataset) != total for dataset in datasets):
         sizes = ', '.join(f'{m.name} {len(m.dataloader.dataset)}' for m in models)

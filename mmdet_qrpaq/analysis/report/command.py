@@ -2,11 +2,14 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from ... import command_line
 from ...errors import ConfigError
-from ...records.results import check_writable, write_whole
+from ...records.provenance import typed_command
+from ...records.results import check_writable, require_writable_folder, write_whole
+from ..command_line import folder_beside
 from ..section import IOU_THRESHOLD, SCORE_THRESHOLD, count, share
 from .sections import SECTIONS, SHORTER
 
@@ -40,7 +43,10 @@ def parse_args(description: str, argv: list[str] | None = None) -> argparse.Name
         help=f'images side by side ({number})',
     )
     parser.add_argument(
-        '--repeats', type=count, default=20, help='timed predictions of a model (20)'
+        '--repeats',
+        type=partial(count, least=2),
+        default=20,
+        help='timed predictions of a model (20)',
     )
     parser.add_argument('--title', help='heading of the page (the names of the models)')
     parser.add_argument(
@@ -64,11 +70,13 @@ def main(description: str, argv: list[str] | None = None) -> None:
         SystemExit: An analysis failed; the page is written all the same.
     """
     args = parse_args(description, argv)
-    out = args.out or Path(args.checkpoint).parent / 'report.html'
+    command_line.load_package()
+    out = args.out or folder_beside(args.checkpoint, args.out) / 'report.html'
     if out.suffix != '.html':
         raise ConfigError(f'--out is {out}, which does not end in .html; add that.')
     check_writable(out)
-    command_line.load_package()
+    folder = out.parent / f'{out.stem}_files'
+    require_writable_folder(str(folder), 'the folder of its numbers,')
 
     from ..trained_detector import check_data, read_models
     from . import parts as report
@@ -93,11 +101,11 @@ def main(description: str, argv: list[str] | None = None) -> None:
         if args.only is None or section.name in args.only
     ]
     parts = []
-    for part in report.make_parts(sections, models, out.parent / f'{out.stem}_files'):
+    for part in report.make_parts(sections, models, folder):
         print(f'  {part.status}' + (f': {part.sentence}' if part.sentence else ''))
         parts.append(part)
     title = args.title or f'Analysis of {", ".join(model.name for model in models)}'
-    print(write_whole(out, render_page(title, ' '.join(sys.argv), parts)))
+    print(write_whole(out, render_page(title, typed_command(), parts)))
     failed = [part.title for part in parts if part.status == report.FAILED]
     if failed:
         print(f'error: failed: {", ".join(failed)}; see above.', file=sys.stderr)

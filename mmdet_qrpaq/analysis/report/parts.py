@@ -6,7 +6,6 @@ config, annotations and options, by the same versions on the same hardware. To m
 anew, remove the folder.
 """
 
-import io
 import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -14,19 +13,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 from matplotlib.figure import Figure
 
 from ...errors import ConfigError
 from ...records.provenance import describe_environment, is_same_origin
-from ...records.results import read_result, write_result, write_whole
+from ...records.results import read_result
 from ...records.tables import Table
-from ..measuring import conclude, fingerprint, observers_of, origin_of
+from ...runtime.checkpoints import is_remote
+from ..measuring import (
+    conclude,
+    fingerprint,
+    observers_of,
+    origin_of,
+    write_measured,
+)
 from ..one_pass import Observer, SeenBatch, one_pass
 from ..section import Section
 from ..trained_detector import TrainedModel
 
 MADE, REUSED, NOT_APPLICABLE, FAILED = 'made', 'reused', 'does not apply', 'failed'
-FIGURE_DPI = 130
+PNG_START, PNG_END = b'\x89PNG\r\n\x1a\n', b'IEND\xaeB`\x82'
 
 
 @dataclass
@@ -67,12 +74,17 @@ class Part:
         """Return what `work` returns; what it raises becomes the status."""
         try:
             return work(*arguments)
-        except ConfigError as error:
-            self.status, self.sentence = NOT_APPLICABLE, str(error)
         except Exception as error:  # of one analysis; the others are worth having
-            traceback.print_exc()
-            self.status, self.sentence = FAILED, f'{type(error).__name__}: {error}'
+            self.give_up(error)
         return None
+
+    def give_up(self, error: Exception) -> None:
+        """Tell why there is no result."""
+        if isinstance(error, ConfigError):
+            self.status, self.sentence = NOT_APPLICABLE, str(error)
+        else:
+            traceback.print_exception(error)
+            self.status, self.sentence = FAILED, f'{type(error).__name__}: {error}'
 
 
 @dataclass
@@ -122,12 +134,27 @@ def make_parts(
         if watching:
             titles = ', '.join(attempt.part.section.title for attempt in watching)
             announce(f'{model.name}, one run over the images: {titles}')
-            one_pass(model, watching)
+            _look_on(model, watching)
+        # Now, not after all models: what is written is not lost with the next ones.
+        for part in parts:
+            seen = part.observers and part.models[-1] is model
+            if seen and not part.status:
+                _measure(part)
     for number, part in enumerate(parts, 1):
         announce(f'[{number}/{len(parts)}] {part.title}')
         if not part.status:
             _measure(part)
         yield part
+
+
+def _look_on(model: TrainedModel, watching: Sequence[_Attempt]) -> None:
+    """Run a model over its images; a run that fails ends what it was for, no more."""
+    try:
+        one_pass(model, watching)
+    except Exception as error:
+        for attempt in watching:
+            if not attempt.part.status:
+                attempt.part.give_up(error)
 
 
 def _plan(
@@ -154,21 +181,27 @@ def _plan(
 
 def _take_over(part: Part, folder: Path) -> None:
     """Take what was measured before, by a report or by the section's script."""
+    if any(is_remote(str(model.checkpoint)) for model in part.models):
+        return  # what is there now is not known
     beside = Path(part.models[0].checkpoint).parent / f'{part.section.name}.json'
     for file in (part.file, beside):
-        figure = file.with_suffix('.png')
-        if not file.is_file() or (part.section.shows and not figure.is_file()):
-            continue
         try:
             kept = read_result(file)
-        except ConfigError:
-            continue
-        if kept['tool'] == part.section.name and is_same_origin(
-            kept['origin'], part.origin
-        ):
-            part.file, part.status = file, REUSED
-            part.attempt(_read, part)
-            return
+            if kept['tool'] != part.section.name:
+                continue
+            jsonschema.validate(kept['numbers'], part.section.work.SCHEMA)
+            if not is_same_origin(kept['origin'], part.origin):
+                continue
+            figure = None
+            if part.section.shows:
+                figure = file.with_suffix('.png').read_bytes()
+                if not (figure.startswith(PNG_START) and figure.endswith(PNG_END)):
+                    continue
+        except (AttributeError, ConfigError, OSError, jsonschema.ValidationError):
+            continue  # missing or damaged
+        part.file, part.origin, part.status = file, kept['origin'], REUSED
+        part.tables, part.figure = part.section.work.tables(kept['numbers']), figure
+        return
 
 
 def _measure(part: Part) -> None:
@@ -177,28 +210,11 @@ def _measure(part: Part) -> None:
     if (found := part.attempt(conclude, *work)) is None:
         return
     part.status = MADE
-    part.attempt(_write, part, *found)
-    if part.status == MADE:
-        part.attempt(_read, part)
+    part.attempt(_finish, part, *found)
 
 
-def _write(part: Part, numbers: dict, figure: Figure | None) -> None:
-    # Numbers last: where their file is complete, the figure is as well.
+def _finish(part: Part, numbers: dict, figure: Figure | None) -> None:
+    write_measured(part.file, part.section, part.origin, numbers, figure)
+    part.tables = part.section.work.tables(numbers)
     if figure is not None:
-        write_whole(part.file.with_suffix('.png'), _png(figure))
-    schema = part.section.work.SCHEMA
-    write_result(part.file, part.section.name, part.origin, numbers, schema)
-
-
-def _read(part: Part) -> None:
-    result = read_result(part.file)
-    part.origin = result['origin']
-    part.tables = part.section.work.tables(result['numbers'])
-    if part.section.shows:
         part.figure = part.file.with_suffix('.png').read_bytes()
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=FIGURE_DPI, facecolor='white')
-    return buffer.getvalue()
