@@ -90,6 +90,7 @@ setup(
         else ''
     ),
     long_description_content_type='text/markdown',
+    author='The mmdet_qrpaq maintainers',
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=[f'{PACKAGE}*']),
