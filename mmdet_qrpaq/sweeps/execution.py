@@ -4,7 +4,7 @@ import argparse
 import json
 import signal
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,10 +63,10 @@ def run_sweep(
         )
         for run in pending
     ]
-    with _ends_like_ctrl_c():
+    with _noticing_ctrl_c() as pressed:
         try:
             failed = do_jobs(
-                jobs, executor, lambda: write_summary(runs, records, summary)
+                jobs, executor, lambda: write_summary(runs, records, summary), pressed
             )
         except KeyboardInterrupt:
             print(f'\n{executor.stop()}')
@@ -85,15 +85,17 @@ def do_jobs(
     jobs: Sequence[Job],
     executor: LocalExecutor | SlurmExecutor,
     after_each: Callable[[], object],
+    pressed: threading.Event,
 ) -> list[Run]:
     """Do jobs and show how far they are; return the runs that failed.
 
     Args:
         executor: Where they are done.
         after_each: Called after each recorded run.
+        pressed: Whether to stop.
 
     Raises:
-        KeyboardInterrupt: What then goes on is the executor's matter.
+        KeyboardInterrupt: It is to stop. What then goes on is the executor's matter.
     """
     failed = []
     columns = (*Progress.get_default_columns(), TimeElapsedColumn())
@@ -103,7 +105,8 @@ def do_jobs(
         under_way = {job: executor.submit(job) for job in jobs}
         tasks = {}
         while under_way:
-            time.sleep(executor.poll_s)
+            if pressed.wait(executor.poll_s):
+                raise KeyboardInterrupt
             for job in [job for job, future in under_way.items() if future.done()]:
                 said, is_recorded = _conclude(job, under_way.pop(job), after_each)
                 if not is_recorded:
@@ -172,21 +175,17 @@ def _is_recorded(run: Run, work_dir: Path, records: Path, again: str) -> bool:
 
 
 @contextmanager
-def _ends_like_ctrl_c() -> Iterator[None]:
-    """Treat a closed terminal or a kill as Ctrl-C.
+def _noticing_ctrl_c() -> Iterator[threading.Event]:
+    """Take note of Ctrl-C, and treat a closed terminal or a kill like it.
 
-    SIGINT too: a shell's background jobs start with it ignored.
+    An exception out of a signal is lost where Python ignores exceptions, as in the
+    callbacks of weak references, of which a figure has many. SIGINT is set, too: a
+    shell's background jobs start with it ignored.
     """
-    before = {name: signal.signal(name, _interrupt) for name in SIGNALS}
+    pressed = threading.Event()
+    before = {name: signal.signal(name, lambda *_: pressed.set()) for name in SIGNALS}
     try:
-        yield
+        yield pressed
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)
-
-
-def _interrupt(*_: Any) -> None:
-    # A second one must not keep the processes from being ended.
-    for name in SIGNALS:
-        signal.signal(name, signal.SIG_IGN)
-    raise KeyboardInterrupt

@@ -220,6 +220,21 @@ def test_ctrl_c_ends_its_children_and_loses_nothing(sweep) -> None:
     assert read(sweep.out, 99)
 
 
+def test_ctrl_c_is_noticed_where_python_ignores_exceptions() -> None:
+    """As among the weak references of a figure that is being drawn."""
+
+    class Dying:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+
+    before = signal.getsignal(signal.SIGINT)
+    with execution._noticing_ctrl_c() as pressed:
+        Dying()
+        assert pressed.wait(1)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_a_run_killed_in_its_last_validation_is_tested(sweep) -> None:
     sweep(queries=(77,))
     measured = read(sweep.out, 77)['measured']
