@@ -125,6 +125,13 @@ def test_plain_and_wrapped_weights(tmp_path, capsys):
     assert said in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('name', ['folder/', 'published', 'published.pt'])
+def test_a_name_that_is_no_checkpoints_is_refused(tmp_path, name):
+    with pytest.raises(ConfigError, match='does not end in .pth'):
+        load_tool('model/publish').main(['a.pth', f'{tmp_path}/{name}'])
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_hybrid_branch_is_gone_and_not_missed(tmp_path):
     """What is left tests alike in a model with the branch and in one without."""
     options = METHODS['paq'] | dict(hybrid_branch=dict(num_queries=20))

@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> None:
 
     load_package()
 
+    from mmdet_qrpaq.errors import ConfigError
     from mmdet_qrpaq.records.results import require_writable_folder
     from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
     from mmdet_qrpaq.runtime.publishing import (
@@ -49,6 +50,8 @@ def main(argv: list[str] | None = None) -> None:
         write_new,
     )
 
+    if args.out.suffix != '.pth':
+        raise ConfigError(f'OUT is {args.out}, which does not end in .pth; add that.')
     refuse_existing(args.out)
     require_writable_folder(str(args.out.parent), 'OUT')
     checkpoint = read_checkpoint(args.checkpoint)
