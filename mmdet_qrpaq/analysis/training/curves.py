@@ -208,7 +208,10 @@ def draw_training_curves(runs: Sequence[tuple[str, History]]) -> Figure:
         axes.set_axisbelow(True)
         axes.spines[['top', 'right']].set_visible(False)
         if axes.lines:
-            axes.legend(frameon=False, fontsize=8)
+            # Above: losses fill the panel; a title leaves no room there.
+            above = dict(loc='lower center', bbox_to_anchor=(0.5, 1), ncols=2)
+            place = {} if axes.get_title() else above
+            axes.legend(frameon=False, fontsize=8, **place)
     return figure
 
 
