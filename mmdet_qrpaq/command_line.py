@@ -79,17 +79,8 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def add_detector_arguments(
-    parser: argparse.ArgumentParser,
-    score_threshold: float | None = None,
-    iou_threshold: float | None = None,
-) -> None:
-    """Add the arguments of every tool that analyses one trained detector.
-
-    Args:
-        score_threshold: Default of the option of that name; None leaves it out.
-        iou_threshold: The same.
-    """
+def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of every tool that analyses one trained detector."""
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint written by training (.pth)')
     parser.add_argument(
@@ -98,35 +89,12 @@ def add_detector_arguments(
         default='val',
         help='whose data loader of the config to use (val)',
     )
-    if score_threshold is not None:
-        parser.add_argument(
-            '--score-threshold',
-            type=float,
-            default=score_threshold,
-            help=f'least score of a prediction that counts ({score_threshold})',
-        )
-    if iou_threshold is not None:
-        parser.add_argument(
-            '--iou-threshold',
-            type=float,
-            default=iou_threshold,
-            help=f'least IoU of a correct detection ({iou_threshold})',
-        )
     add_config_options(parser)
 
 
-def add_model_arguments(
-    parser: argparse.ArgumentParser,
-    score_threshold: float | None = None,
-    iou_threshold: float | None = None,
-) -> None:
-    """Add the arguments of every tool that compares trained detectors.
-
-    Args:
-        score_threshold: As in `add_detector_arguments`.
-        iou_threshold: As there.
-    """
-    add_detector_arguments(parser, score_threshold, iou_threshold)
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of every tool that compares trained detectors."""
+    add_detector_arguments(parser)
     parser.add_argument('--name', help="the model's name (the config's file name)")
     parser.add_argument(
         '--also',
@@ -182,7 +150,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except KeyboardInterrupt:
-        print('\nStopped. The same command starts again, or goes on.', file=sys.stderr)
+        print('\nStopped.', file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
         sentence = _user_error(error)

@@ -74,6 +74,15 @@ default_hooks = dict(
 custom_hooks = [dict(type='EMAHook', momentum=0.01)]
 """
 
+# The same with both methods on; a config of its own, above that of the host.
+METHODS = """\
+_base_ = [{base!r}]
+model = dict(
+    type='QRPaQDINO',
+    query_routing=dict(schedule=('layer', 'self_attn')),
+    pattern_query=dict(type='PatternQueryGenerator', num_patterns=5, hidden_dims=16))
+"""
+
 
 def write_dataset(root: Path, num_train: int = 4, num_val: int = 3) -> Path:
     """Draw one bright square and one disc on each 64 px image; COCO format."""

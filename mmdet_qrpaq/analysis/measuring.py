@@ -3,7 +3,6 @@
 What only looks on while a model runs shares one run over the images; see `one_pass`.
 """
 
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ..records.provenance import hash_file, hash_text
-from ..records.results import write_result, write_whole
+from ..records.results import write_figure, write_result
 from ..runtime.checkpoints import is_remote
 from .one_pass import Observer, one_pass
 from .section import Section
@@ -122,9 +121,7 @@ def write_measured(
     """
     file.unlink(missing_ok=True)  # of another figure
     if figure is not None:
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format='png', dpi=FIGURE_DPI, facecolor='white')
-        write_whole(file.with_suffix('.png'), drawn.getvalue())
+        write_figure(file.with_suffix('.png'), figure, FIGURE_DPI)
     write_result(file, section.name, origin, numbers, section.work.SCHEMA)
 
 

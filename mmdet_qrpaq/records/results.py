@@ -6,13 +6,17 @@ The file of an analysis says what the numbers were made from:
      "numbers": {...}}
 """
 
+import io
 import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def write_whole(path: Path, content: str | bytes) -> Path:
@@ -27,6 +31,13 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     draft.write_bytes(data)
     draft.replace(path)
     return path
+
+
+def write_figure(path: Path, figure: 'Figure', dpi: int) -> Path:
+    """Write a figure as PNG, whole or not at all; return its path."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format='png', dpi=dpi, facecolor='white')
+    return write_whole(path, drawn.getvalue())
 
 
 def write_json(path: Path, content: dict[str, Any]) -> Path:

@@ -12,14 +12,13 @@ from ..analysis.detections.average_precision import build_evaluator
 from ..analysis.detections.duplicates import NmsObserver
 from ..analysis.matching import keeps_places
 from ..analysis.one_pass import one_pass
+from ..analysis.queries.section import USAGE
 from ..analysis.queries.usage import observe
 from ..analysis.trained_detector import TrainedModel
 from ..command_line import run
 from ..records.results import write_json
 from ..runtime.checkpoints import read_checkpoint
 from ..runtime.configs import read_config
-
-SCORE_THRESHOLD, IOU_THRESHOLD = 0.3, 0.5
 
 
 def main() -> None:
@@ -36,7 +35,7 @@ def main() -> None:
     nms = NmsObserver(build_evaluator(cfg.val_evaluator, model.dataloader))
     usage = None
     if keeps_places(model.detector):
-        usage = observe(model, SCORE_THRESHOLD, IOU_THRESHOLD)
+        usage = observe(model, **USAGE.choose())
     one_pass(model, [nms, usage] if usage else [nms])
     numbers = dict(
         num_queries=model.detector.num_queries,

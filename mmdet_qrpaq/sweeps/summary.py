@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from ..analysis.training.curves import draw_training_curves
 from ..analysis.training.history import AP, History
+from ..records.results import write_figure, write_whole
 from .plan import Run
 from .record import read_records
 from .table import comparison
@@ -20,11 +21,10 @@ def write_summary(runs: Sequence[Run], records: Path, folder: Path) -> None:
     if not results:
         return
     variants = list(dict.fromkeys(run.variant for run in runs))
-    folder.mkdir(parents=True, exist_ok=True)
     budget = describe_budget(results)
     text = f'{comparison(results, variants)}\n\n{budget}\n'
-    (folder / 'table.md').write_text(text)
-    draw_curves(results, variants, budget).savefig(folder / 'curves.png', dpi=160)
+    write_whole(folder / 'table.md', text)
+    write_figure(folder / 'curves.png', draw_curves(results, variants, budget), 160)
 
 
 def describe_budget(results: dict[str, dict[int, dict]]) -> str:

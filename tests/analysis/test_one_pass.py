@@ -11,15 +11,7 @@ from mmdet_qrpaq.analysis.one_pass import one_pass, spread
 from mmdet_qrpaq.analysis.trained_detector import TrainedModel
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.configs import read_config
-from tiny_runs import CLASSES, CONFIG, save_untrained, write_dataset
-
-BOTH = """\
-_base_ = [{base!r}]
-model = dict(
-    type='QRPaQDINO',
-    query_routing=dict(schedule=('layer', 'self_attn')),
-    pattern_query=dict(type='PatternQueryGenerator', num_patterns=5, hidden_dims=16))
-"""
+from tiny_runs import CLASSES, CONFIG, METHODS, save_untrained, write_dataset
 
 
 @pytest.fixture(scope='module')
@@ -29,7 +21,7 @@ def model(tmp_path_factory) -> TrainedModel:
     root = write_dataset(folder / 'data', num_train=0, num_val=5)
     base, path = folder / 'host.py', folder / 'both.py'
     base.write_text(CONFIG.format(classes=CLASSES, root=str(root)))
-    path.write_text(BOTH.format(base=str(base)))
+    path.write_text(METHODS.format(base=str(base)))
     save_untrained(path, path.with_suffix('.pth'))
     cfg = read_config(str(path), {'val_dataloader.batch_size': 2})
     return TrainedModel('both', str(path), str(path.with_suffix('.pth')), cfg)

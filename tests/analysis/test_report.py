@@ -21,15 +21,7 @@ from mmdet_qrpaq.records.tables import Table
 from mmdet_qrpaq.runtime.building import build_model
 from mmdet_qrpaq.runtime.configs import read_config
 from reference.html_page import CHROMIUM, check_in_a_browser, check_page
-from tiny_runs import CLASSES, CONFIG, write_dataset
-
-METHODS = """\
-_base_ = [{base!r}]
-model = dict(
-    type='QRPaQDINO',
-    query_routing=dict(schedule=('layer', 'self_attn')),
-    pattern_query=dict(type='PatternQueryGenerator', num_patterns=5, hidden_dims=16))
-"""
+from tiny_runs import CLASSES, CONFIG, METHODS, write_dataset
 
 
 @pytest.fixture(scope='module')
@@ -306,7 +298,7 @@ def test_an_image_that_cannot_be_read_costs_what_looks_at_images_alone(
     dataset.get_data_info = lambda i: dict(img_path=str(path), img_id=i, sample_idx=i)
     sections = [Watching().section('watching', shows=''), Fake().section('other')]
     watching, other = parts_of(sections, models[:1], tmp_path / 'files')
-    assert watching.status == report.NOT_APPLICABLE
+    assert watching.status == report.FAILED
     assert watching.sentence.startswith('an image cannot be read: failed to load')
     assert str(path) in watching.sentence and other.status == report.MADE
 

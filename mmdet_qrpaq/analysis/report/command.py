@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
 
 from ... import command_line
@@ -10,8 +9,20 @@ from ...errors import ConfigError
 from ...records.provenance import typed_command
 from ...records.results import check_writable, require_writable_folder, write_whole
 from ..command_line import folder_beside
-from ..section import IOU_THRESHOLD, SCORE_THRESHOLD, count, share
+from ..cost.section import EFFICIENCY
+from ..section import IOU_THRESHOLD, SCORE_THRESHOLD, Option, count, share
 from .sections import SECTIONS, SHORTER
+
+OPTIONS = (
+    Option(
+        'num_images',
+        SHORTER['side_by_side']['num_images'],
+        'images side by side',
+        count,
+        formerly='num-pictures',
+    ),
+    *(option for option in EFFICIENCY.options if option.name == 'repeats'),
+)
 
 
 def parse_args(description: str, argv: list[str] | None = None) -> argparse.Namespace:
@@ -34,20 +45,8 @@ def parse_args(description: str, argv: list[str] | None = None) -> argparse.Name
             type=share,
             help=f"{what}, in every section that has one (each section's own)",
         )
-    number = SHORTER['side_by_side']['num_images']
-    parser.add_argument(
-        '--num-images',
-        '--num-pictures',
-        type=count,
-        default=number,
-        help=f'images side by side ({number})',
-    )
-    parser.add_argument(
-        '--repeats',
-        type=partial(count, least=2),
-        default=20,
-        help='timed predictions of a model (20)',
-    )
+    for option in OPTIONS:
+        option.add_to(parser)
     parser.add_argument('--title', help='heading of the page (the names of the models)')
     parser.add_argument(
         '--out',

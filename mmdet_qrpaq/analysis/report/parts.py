@@ -74,17 +74,12 @@ class Part:
         """Return what `work` returns; what it raises becomes the status."""
         try:
             return work(*arguments)
-        except Exception as error:  # of one analysis; the others are worth having
-            self.give_up(error)
-        return None
-
-    def give_up(self, error: Exception) -> None:
-        """Tell why there is no result."""
-        if isinstance(error, ConfigError):
+        except ConfigError as error:
             self.status, self.sentence = NOT_APPLICABLE, str(error)
-        else:
-            traceback.print_exception(error)
+        except Exception as error:  # of one analysis; the others are worth having
+            traceback.print_exc()
             self.status, self.sentence = FAILED, f'{type(error).__name__}: {error}'
+        return None
 
 
 @dataclass
@@ -152,9 +147,13 @@ def _look_on(model: TrainedModel, watching: Sequence[_Attempt]) -> None:
     try:
         one_pass(model, watching)
     except Exception as error:
-        for attempt in watching:
-            if not attempt.part.status:
-                attempt.part.give_up(error)
+        sentence = str(error)
+        if not isinstance(error, ConfigError):
+            traceback.print_exc()
+            sentence = f'{type(error).__name__}: {error}'
+        for part in [attempt.part for attempt in watching]:
+            if not part.status:  # it may have failed before, by itself
+                part.status, part.sentence = FAILED, sentence
 
 
 def _plan(
