@@ -31,6 +31,8 @@ class Study(NamedTuple):
 
 # P of the small models: 10 patterns for 30 queries.
 PATTERNS = dict(METHODS['patterns_300'], num_patterns=10)
+# Their control: this host has no learned content of its own.
+STATIC = dict(type='StaticContent')
 QUALITY = METHODS['quality']
 VARIFOCAL = dict(METHODS['varifocal'], _delete_=True)
 EEQR = METHODS['eeqr']
@@ -113,7 +115,8 @@ STUDIES = dict(
     methods_deformable=Study(
         question='What does each method do to Deformable-DETR (refinement, two-stage)?',
         leaf='_base_/small_deformable_digits.py',
-        variants=all_methods('DeformableDETR'),
+        variants=all_methods('DeformableDETR')
+        | {'learned content': methods('DeformableDETR', patterns=STATIC)},
         # PaQ-DETR Table 1, 300 queries; QR-DETR Table 1, beside a weaker host.
         paper={'host': (46.9, 46.9), 'PaQ': (48.4, 46.9), 'QR': (43.1, 38.3)},
     ),
