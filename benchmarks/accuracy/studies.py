@@ -85,13 +85,15 @@ def routed(policy: dict, gradient: str, init: str = 'random', **others) -> dict:
     return methods('DINO', routing=settings)
 
 
-def paq(hidden_dims: int = 64, loss_cls: dict | None = VARIFOCAL, **quality) -> dict:
+def paq(
+    patterns: dict | None = None, loss_cls: dict | None = VARIFOCAL, **quality
+) -> dict:
     """Return PaQ-DINO with other settings of P, of the assigner, or of Q."""
     confidence = quality.pop('confidence', QUALITY['assigner']['confidence'])
     assigner = dict(QUALITY['assigner'], confidence=confidence)
     return methods(
         'DINO',
-        patterns=dict(PATTERNS, hidden_dims=hidden_dims),
+        patterns=dict(PATTERNS, **patterns or {}),
         quality=dict(QUALITY, assigner=assigner, **quality),
         loss_cls=loss_cls,
     )
@@ -216,7 +218,25 @@ STUDIES = dict(
         question='How wide must the MLP of the pattern weights be?',
         leaf=DINO,
         variants={
-            f'{width} wide': paq(hidden_dims=width) for width in (64, 8, 16, 256)
+            f'{width} wide': paq(dict(hidden_dims=width)) for width in (64, 8, 16, 256)
+        },
+    ),
+    quality_hungarian=Study(
+        question='Does L_1:m join one-to-one losses (Eq. 9), or replace (Sec. 3.3)?',
+        leaf=DINO,
+        variants={'joins': paq(), 'replaces': paq(hungarian='replaces')},
+    ),
+    pattern_levels=Study(
+        question='Is Z fused down to the second finest encoder level, or the finest?',
+        leaf=DINO,
+        variants={'second finest': paq(), 'finest': paq(dict(finest=True))},
+    ),
+    varifocal_targets=Study(
+        question="Are varifocal targets the IoU, or s of Eq. 6 ('quality scores')?",
+        leaf=DINO,
+        variants={
+            'IoU': paq(),
+            's': paq(loss_cls=dict(VARIFOCAL, confidence_weight=0.4)),
         },
     ),
 )

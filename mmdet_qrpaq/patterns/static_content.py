@@ -1,4 +1,4 @@
-"""Learned content that no image changes: the control that patterns are compared with."""
+"""Learned content that no image changes: the control to compare patterns with."""
 
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule

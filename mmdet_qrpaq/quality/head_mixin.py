@@ -20,7 +20,7 @@ from .settings import QualitySettings
 
 
 class QualityAwareDETRHead(DETRHead):
-    """Adds L_1:m beside the Hungarian losses of the intermediate layers (Eq. 9).
+    """Adds L_1:m to the intermediate layers (Eq. 9).
 
     Args:
         quality: See `QualitySettings`; None leaves the head as it is.
@@ -65,7 +65,7 @@ class QualityAwareDETRHead(DETRHead):
         batch_img_metas: list[dict],
         batch_gt_instances_ignore: list | None = None,
     ) -> dict[str, Tensor]:
-        """Return Hungarian losses of all layers, and L_1:m of the chosen ones.
+        """Return Hungarian losses and L_1:m, each of its layers.
 
         Shapes:
             all_layers_cls_scores: (num_layers, bs, nq, num_classes) logits
@@ -84,6 +84,10 @@ class QualityAwareDETRHead(DETRHead):
         layers = self.quality.chosen_layers(len(all_layers_cls_scores))
         if not layers:
             return losses
+        if self.quality.hungarian == 'replaces':
+            for i in layers:
+                for name in ('cls', 'bbox', 'iou'):
+                    del losses[f'd{i}.loss_{name}']
         cls_scores = torch.stack([all_layers_cls_scores[i] for i in layers])
         bbox_preds = torch.stack([all_layers_bbox_preds[i] for i in layers])
         targets = self.get_one_to_many_targets(

@@ -19,10 +19,14 @@ from ..errors import check_number
 class IoUAwareVarifocalLoss(QualityFocalLoss):
     """mmdet's varifocal loss on targets that are the IoU at the object's class.
 
+    Or Eq. 6's s = IoU - gamma c there.
+
     Args:
         alpha: Weight of negatives, >= 0.
         gamma: Focusing exponent of negatives, >= 0.
         loss_weight: Weight of the loss.
+        confidence_weight: gamma of Eq. 6 if the targets are to be its s, 'their quality
+            scores', not below 0; 0 leaves the IoU.
 
     Shapes:
         pred: (N, num_classes) logits
@@ -30,17 +34,25 @@ class IoUAwareVarifocalLoss(QualityFocalLoss):
         weight: (N,)
 
     Raises:
-        ConfigError: If alpha or gamma is not a number from 0.
+        ConfigError: If one of them is not a number from 0.
     """
 
     def __init__(
-        self, alpha: float = 0.75, gamma: float = 2.0, loss_weight: float = 1.0
+        self,
+        alpha: float = 0.75,
+        gamma: float = 2.0,
+        loss_weight: float = 1.0,
+        confidence_weight: float = 0.0,
     ) -> None:
         super().__init__(loss_weight=loss_weight)
         check_number('loss_cls.alpha', alpha, 0, hint='mmdet: 0.75')
         check_number('loss_cls.gamma', gamma, 0, hint='mmdet: 2.0')
+        check_number(
+            'loss_cls.confidence_weight', confidence_weight, 0, hint='the paper: 0.4'
+        )
         self.alpha = alpha
         self.gamma = gamma
+        self.confidence_weight = confidence_weight
 
     def forward(
         self,
@@ -55,9 +67,13 @@ class IoUAwareVarifocalLoss(QualityFocalLoss):
         one_hot = F.one_hot(labels, num_classes + 1)[:, :num_classes]
         if torch.is_tensor(weight):
             weight = weight[:, None]
+        quality = iou[:, None]
+        if self.confidence_weight:
+            confidence = pred.detach().sigmoid()
+            quality = (quality - self.confidence_weight * confidence).clamp(min=0)
         return self.loss_weight * varifocal_loss(
             pred,
-            one_hot * iou[:, None],
+            one_hot * quality,
             weight,
             alpha=self.alpha,
             gamma=self.gamma,

@@ -117,6 +117,20 @@ def test_the_layers_switch(layers, expected):
     }
 
 
+@pytest.mark.parametrize('host', HOSTS)
+def test_one_to_many_may_replace_one_to_one_where_it_is(host):
+    batch = make_batch([3, 1], [(64, 96), (48, 80)])
+    joined = detr_losses(make_head(host, quality=QUALITY), batch)
+    replaced = detr_losses(
+        make_head(host, quality=dict(QUALITY, hungarian='replaces')), batch
+    )
+    gone = {f'd{i}.loss_{name}' for i in (0, 1) for name in ('cls', 'bbox', 'iou')}
+    assert joined.keys() - replaced.keys() == gone
+    assert {'loss_cls', 'loss_bbox', 'loss_iou'} <= replaced.keys()
+    for name, loss in replaced.items():
+        assert torch.equal(loss, joined[name]), name
+
+
 def test_the_normaliser_divides_by_positives_or_by_objects():
     batch = make_batch([3, 2])
     by_pos = make_head('dino', quality=dict(QUALITY, normalizer='num_pos'))
@@ -190,6 +204,9 @@ def test_one_to_many_may_have_a_class_loss_of_its_own():
             'one object to one query',
         ),
         (dict(normalizer='mean'), "normalizer is 'mean'"),
+        (dict(hungarian='replaced'), "hungarian is 'replaced': use 'joins' or"),
+        (dict(hungarian='replaces', layers='all'), 'without one-to-one losses'),
+        (dict(hungarian='replaces', layers=[0, 2]), 'without one-to-one losses'),
         (dict(topk=4), "no setting 'topk'"),
         (dict(loss_cls=dict(type='CrossEntropyLoss')), 'use_sigmoid=False'),
         (dict(assigner=dict(type='QualityAwareAssigner', candidate_topk=0)), 'is 0'),
