@@ -7,10 +7,10 @@ Expected (paper): AP 46.5, mask AP 32.4 on COCO val2017.
 Measured: not run.
 """
 
-_base_ = ['./deformable_detr_pp_r50_12e.py', './_base_/methods.py']
+_base_ = './deformable_detr_pp_r50_12e.py'
 
 model = dict(
-    type='QRPaQDeformableDETR',
+    type='QRPaQDeformableDETRPP',
     mask_branch=_base_.mask_branch,
     backbone=dict(out_indices=(0, 1, 2, 3)),
     bbox_head=dict(type='QualityAwareDeformableDETRHead'),

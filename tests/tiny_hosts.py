@@ -47,6 +47,11 @@ HOSTS = dict(
         detector='QRPaQDeformableDETR',
         head='QualityAwareDeformableDETRHead',
     ),
+    deformable_pp=dict(
+        config='deformable_detr_pp_r50_12e.py',
+        detector='QRPaQDeformableDETRPP',
+        head='QualityAwareDeformableDETRHead',
+    ),
     conditional=dict(
         config='mmdet::conditional_detr/conditional-detr_r50_8xb2-50e_coco.py',
         detector='QRPaQConditionalDETR',
