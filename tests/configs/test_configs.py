@@ -116,6 +116,8 @@ PAQ_ABLATIONS = {
     **{
         f'gamma_0p{i}': (ASSIGNER, dict(confidence_weight=i / 10)) for i in (2, 3, 5, 6)
     },
+    'finest': (PATTERNS, dict(finest=True)),
+    'replaces': (ASSIGNER[:2], dict(hungarian='replaces')),
     'hybrid': ((), dict(hybrid_branch=dict(num_queries=1500, num_repeats=6))),
 }
 
