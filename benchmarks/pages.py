@@ -208,6 +208,11 @@ def draw_figures() -> None:
 
 
 DECISIONS = ROOT / 'docs' / 'decisions'
+# Studies of what the papers' sentences can mean.
+READINGS = (
+    *('quality_hungarian', 'pattern_levels', 'varifocal_targets'),
+    *('routing_text', 'routing_boxes'),
+)
 # Generated blocks by file.
 PAGES = {
     README: {
@@ -236,6 +241,9 @@ PAGES = {
             'quality_normalizer',
             'weight_mlp',
         )
+    },
+    DECISIONS / '0007-readings.md': {
+        'readings': lambda: accuracy_tables.side_by_side(READINGS),
     },
     ROOT / 'docs' / 'masks.md': {'masks speed': mask_tables},
     ROOT / 'docs' / 'accuracy.md': {'accuracy': accuracy_tables.tables},
