@@ -145,8 +145,8 @@ def test_a_share_of_whole_queries_is_not_rounded_up():
 def test_defaults_are_the_paper_s_schedule_and_a_rule_per_image():
     chosen = settings()
     assert chosen.sites == ('layer', 'self_attn', 'cross_attn')
-    assert isinstance(chosen.rule, StandardizedPolicy)
-    assert chosen.rule.threshold == -0.5
+    assert isinstance(chosen.rules['layer'], StandardizedPolicy)
+    assert chosen.rules['layer'].threshold == -0.5
     assert chosen.slots is None
 
 
@@ -164,8 +164,8 @@ def test_settings_reach_the_layers():
     )
     assert [layer.site for layer in detector.routed_layers] == ['cross_attn'] * 3
     for layer in detector.routed_layers:
-        assert isinstance(layer.settings.rule, TopSharePolicy)
-        assert layer.settings.rule.share == 0.25
+        assert isinstance(layer.settings.rules['cross_attn'], TopSharePolicy)
+        assert layer.settings.rules['cross_attn'].share == 0.25
         assert layer.settings.slots == 6
         # Also after the host has initialised all under its decoder.
         assert layer.router.projection.weight.abs().max() == 0
