@@ -8,6 +8,7 @@ from ..errors import ConfigError
 from ..masks import QueryKeepingDETRHead
 from ..patterns.detector_mixin import UnusedEmbedding
 from ..quality import QualityAwareDETRHead
+from ..routing import EnteringDETRHead
 from .dino import MendedDINO
 from .methods import DINOMethods
 
@@ -96,6 +97,6 @@ class QRPaQDABDeformableDETR(DINOMethods, DABDeformableDETR):
 
 @MODELS.register_module()
 class QualityAwareDABDeformableDETRHead(
-    DABDeformableDETRHead, QualityAwareDETRHead, QueryKeepingDETRHead
+    DABDeformableDETRHead, QualityAwareDETRHead, EnteringDETRHead, QueryKeepingDETRHead
 ):
     """`DABDeformableDETRHead` plus `quality` (see `QualityAwareDETRHead`)."""

@@ -6,6 +6,7 @@ from mmdet.registry import MODELS
 
 from ..masks import QueryKeepingDETRHead
 from ..quality import QualityAwareDETRHead
+from ..routing import EnteringDETRHead
 from .methods import DINOMethods
 
 
@@ -35,5 +36,7 @@ class QRPaQDINO(DINOMethods, MendedDINO):
 
 
 @MODELS.register_module()
-class QualityAwareDINOHead(DINOHead, QualityAwareDETRHead, QueryKeepingDETRHead):
+class QualityAwareDINOHead(
+    DINOHead, QualityAwareDETRHead, EnteringDETRHead, QueryKeepingDETRHead
+):
     """mmdet's `DINOHead` plus `quality` (see `QualityAwareDETRHead`)."""

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..masks import QueryKeepingDETRHead
 from ..quality import QualityAwareDETRHead
+from ..routing import EnteringDETRHead
 from .dab_deformable_detr import DABDeformableDETR
 from .methods import DINOMethods
 
@@ -87,6 +88,6 @@ class QRPaQDNDeformableDETR(DINOMethods, DNDeformableDETR):
 
 @MODELS.register_module()
 class QualityAwareDNDeformableDETRHead(
-    DNDeformableDETRHead, QualityAwareDETRHead, QueryKeepingDETRHead
+    DNDeformableDETRHead, QualityAwareDETRHead, EnteringDETRHead, QueryKeepingDETRHead
 ):
     """`DNDeformableDETRHead` plus `quality` (see `QualityAwareDETRHead`)."""
