@@ -18,3 +18,4 @@ model = dict(
     dn_cfg=None,
     bbox_head=dict(type='DABDeformableDETRHead'),
 )
+optim_wrapper = _base_.merged_groups

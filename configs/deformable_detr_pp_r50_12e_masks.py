@@ -7,7 +7,7 @@ Expected (paper): AP 46.5, mask AP 32.4 on COCO val2017.
 Measured: not run.
 """
 
-_base_ = ['./deformable_detr_pp_r50_12e.py', './_base_/methods.py']
+_base_ = './deformable_detr_pp_r50_12e.py'
 
 model = dict(
     type='QRPaQDeformableDETR',

@@ -6,4 +6,9 @@ Expected (paper): AP 50.3, AP50 67.9, AP75 55.3 on COCO val2017.
 Measured: not run.
 """
 
-_base_ = 'mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py'
+_base_ = [
+    'mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py',
+    './_base_/methods.py',
+]
+
+optim_wrapper = _base_.merged_groups

@@ -18,3 +18,4 @@ model = dict(
     dn_cfg=dict(_delete_=True, **_base_.dn_groups),
     bbox_head=dict(type='DNDeformableDETRHead'),
 )
+optim_wrapper = _base_.merged_groups

@@ -7,7 +7,7 @@ Measured: not run.
 The paper gives no learning-rate drop for this schedule; ours is at epoch 55.
 """
 
-_base_ = ['./dino_r50_60e_csd.py', './_base_/methods.py']
+_base_ = './dino_r50_60e_csd.py'
 
 model = dict(
     type='QRPaQDINO',

@@ -5,10 +5,7 @@ mim train mmdet_qrpaq configs/qr_dino_r50_12e.py --gpus 8 --launcher pytorch
 Measured: not run.
 """
 
-_base_ = [
-    'mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py',
-    './_base_/methods.py',
-]
+_base_ = './dino_r50_12e.py'
 
 model = dict(type='QRPaQDINO', query_routing=_base_.eeqr)
 custom_hooks = _base_.routing_hooks

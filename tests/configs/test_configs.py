@@ -31,6 +31,8 @@ P = {'model.pattern_query'}
 H = {'model.hybrid_branch'}
 Q = {f'model.bbox_head.{key}' for key in ('type', 'quality', 'loss_cls')}
 SCHEDULE = {'max_epochs', 'train_cfg.max_epochs', 'param_scheduler'}
+# Of every leaf: how the optimizer's work is done, not what it does.
+OPTIMIZER = {'optim_wrapper.constructor', 'optim_wrapper.optimizer.fused'}
 QR_RECIPE = SCHEDULE | {
     'optim_wrapper.optimizer.lr',
     'train_dataloader.batch_size',
@@ -111,7 +113,7 @@ def allowed(name: str) -> set[str]:
     """What a leaf may change in upstream's config, read off its name."""
     method = name.split('_')[0]
     host = re.sub('^(qr|paq|qrpaq)_', '', re.split('_r50|_swin_l', name)[0])
-    changes = set(HOST.get(host, ()))
+    changes = OPTIMIZER | set(HOST.get(host, ()))
     if 'swin_l' in name:
         changes |= SWIN
     if '900q' in name:
