@@ -14,6 +14,8 @@ A part that fails is told in its file, and the next one runs; exit status 1 then
 """
 
 import argparse
+import math
+import subprocess
 import sys
 import time
 import traceback
@@ -29,7 +31,7 @@ from mmdet_qrpaq.records.provenance import ROOT, describe_environment
 from mmdet_qrpaq.records.results import require_writable_folder
 
 # Share of the minutes after which a part is to end; what one leaves is the next one's.
-ENDS = dict(kernels=0.06, tests=0.26, steps=0.74, executors=0.82, digits=1.0)
+ENDS = dict(kernels=0.06, tests=0.36, steps=0.78, executors=0.84, digits=1.0)
 
 
 class Plan(NamedTuple):
@@ -89,6 +91,25 @@ def measure_part(name: str) -> Callable[[Plan], dict]:
     return modules[name].measure
 
 
+def finite(value: Any) -> Any:
+    """Return what JSON can hold: None for a number that is none."""
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def gpu_answers(device: str) -> bool:
+    """Tell whether a GPU still works: some errors of a kernel end its process."""
+    import torch
+
+    try:
+        return device == 'cpu' or torch.zeros(1, device=device).item() == 0
+    except RuntimeError:
+        return False
+
+
 def describe_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Return what all parts have in common."""
     import torch
@@ -104,6 +125,15 @@ def describe_settings(args: argparse.Namespace) -> dict[str, Any]:
     )
 
 
+def go_on(args: argparse.Namespace, parts: list[str], minutes: float) -> None:
+    """Do the other parts in a process of their own."""
+    command = [sys.executable, __file__, '--minutes', f'{minutes:.2f}']
+    command += ['--repeats', str(args.repeats), '--device', args.device]
+    command += ['--out', str(args.out), *['--small'] * args.small]
+    command += ['--commit', args.commit] if args.commit else []
+    subprocess.run([*command, '--parts', *parts], check=False)
+
+
 def main(argv: list[str] | None = None) -> None:
     """Do all parts, whatever happens to one of them."""
     begin = time.perf_counter()
@@ -117,19 +147,21 @@ def main(argv: list[str] | None = None) -> None:
     MMLogger.get_current_instance().setLevel('ERROR')
     settings = describe_settings(args)
     failed = []
-    # Parts that are not wanted leave their time to those before them, too.
-    share = [ENDS[name] for name in ENDS if name in args.parts]
-    for name, end in zip([n for n in ENDS if n in args.parts], share, strict=True):
+    parts = [name for name in ENDS if name in args.parts]
+    for number, name in enumerate(parts):
         started = time.perf_counter()
         seen: dict[str, Any] = {}
 
         def write(measured: dict, name: str = name, seen: dict = seen) -> None:
+            measured = finite(measured)
             seen.clear()
             seen.update(measured)
             path = args.out / f'{name}.json'
             recording.write(path, f'gpu_{name}', environment, settings, measured)
 
-        ends = begin + 60 * args.minutes * end / share[-1]
+        # Parts that are not wanted leave their time to the others.
+        share = ENDS[name] / ENDS[parts[-1]]
+        ends = begin + 60 * args.minutes * share
         plan = Plan(args.device, args.small, args.repeats, ends, write)
         error = None
         try:
@@ -142,6 +174,11 @@ def main(argv: list[str] | None = None) -> None:
             failed.append(name)
         seconds = time.perf_counter() - started
         print(f'{name}: {error or "done"}, {seconds:.0f} s', flush=True)
+        rest = parts[number + 1 :]
+        if rest and not gpu_answers(args.device):
+            left = args.minutes - (time.perf_counter() - begin) / 60
+            go_on(args, rest, max(left, 1.0))
+            break
     if failed:
         print(f'failed: {", ".join(failed)}; see {args.out}', file=sys.stderr)
         sys.exit(1)

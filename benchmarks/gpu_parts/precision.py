@@ -1,25 +1,40 @@
 """Single and half precision on a CPU and a GPU, for all models alike."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 from unittest import mock
 
-import mmcv.ops.multi_scale_deform_attn as mmcv_attention
+import mmcv.ops.multi_scale_deform_attn as attention
 import torch
+from mmdet.models.losses import focal_loss
 from torch import Tensor
 
 HALVES = dict(fp32=None, tf32=None, fp16=torch.float16, bf16=torch.bfloat16)
 
 
-class _WiderAttention:
-    """mmcv's kernel, for which bfloat16 becomes float32: it knows no bfloat16."""
+def widened(function: Callable) -> Callable:
+    """Return a function that is given float32 for bfloat16, which it does not know."""
 
-    def __init__(self, function: type) -> None:
-        self.function = function
+    def call(first: Tensor, *rest) -> Tensor:
+        wide = first.float() if first.dtype == torch.bfloat16 else first
+        return function(wide, *rest).to(first.dtype)
 
-    def apply(self, value: Tensor, *inputs) -> Tensor:
-        wide = value.float() if value.dtype == torch.bfloat16 else value
-        return self.function.apply(wide, *inputs).to(value.dtype)
+    return call
+
+
+@contextmanager
+def kernels_without_bfloat16() -> Iterator[None]:
+    """Widen for mmcv's kernels: deformable attention and the focal loss."""
+    kernel = SimpleNamespace(
+        apply=widened(attention.MultiScaleDeformableAttnFunction.apply)
+    )
+    focal = widened(focal_loss._sigmoid_focal_loss)
+    with (
+        mock.patch.object(attention, 'MultiScaleDeformableAttnFunction', kernel),
+        mock.patch.object(focal_loss, '_sigmoid_focal_loss', focal),
+    ):
+        yield
 
 
 def autocast(precision: str, device: str) -> torch.autocast:
@@ -33,15 +48,10 @@ def precise(precision: str) -> Iterator[None]:
     """Set up `HALVES`, backward included; `'tf32'` has TF32 in every product."""
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
-    function = mmcv_attention.MultiScaleDeformableAttnFunction
-    with ExitStack() as stack:
-        if precision == 'tf32':
-            matmul.allow_tf32 = cudnn.allow_tf32 = True
-        if precision == 'bf16':
-            wider = _WiderAttention(function)
-            name = 'MultiScaleDeformableAttnFunction'
-            stack.enter_context(mock.patch.object(mmcv_attention, name, wider))
-        try:
+    if precision == 'tf32':
+        matmul.allow_tf32 = cudnn.allow_tf32 = True
+    try:
+        with kernels_without_bfloat16() if precision == 'bf16' else nullcontext():
             yield
-        finally:
-            matmul.allow_tf32, cudnn.allow_tf32 = before
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before

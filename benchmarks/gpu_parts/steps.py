@@ -166,10 +166,10 @@ def measure_cell(
         for name, model in models.items():
             detector = model.detector.train(cell.mode == 'train')
             turn = partial(predict, detector, batch, cell.precision)
-            if cell.mode == 'train':
-                optim = optimizer(model, cell.precision, device)
-                turn = partial(train, detector, batch, cell.precision, optim)
             try:
+                if cell.mode == 'train':
+                    optim = optimizer(model, cell.precision, device)
+                    turn = partial(train, detector, batch, cell.precision, optim)
                 turn()  # what is allocated once, and chosen by trying
                 found[name]['peak_bytes'] = peak_memory(turn, device)
                 found[name].update(count_operations(turn, device))

@@ -1,6 +1,7 @@
 """Runs tests/gpu, a process for each host, and tells what failed."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -8,7 +9,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from mmdet_qrpaq.records.provenance import ROOT
@@ -36,38 +37,37 @@ def measure(plan: 'Plan') -> dict:
             pool.submit(run_tests, job, plan, report)
             for job, report in zip(jobs, reports, strict=True)
         ]
-        ends = [run.result() for run in runs]
-        found = [read_report(report) for report in reports if report.exists()]
-    skipped = sum((Counter(one['skipped']) for one in found), Counter())
-    failed = [name for one in found for name in one['failed']]
-    failed += [end for end in ends if end]
-    return dict(
-        passed=sum(one['passed'] for one in found),
-        failed=failed,
-        skipped=dict(skipped),
-    )
+        told: dict[str, Any] = dict(passed=0, failed=[], skipped=Counter())
+        for run in runs:
+            for key, value in run.result().items():
+                told[key] += value
+            plan.write(told)
+    return told
 
 
-def run_tests(arguments: list[str], plan: 'Plan', report: Path) -> str:
-    """Run them until the part is to end; return why there is no report, if so."""
-    command = [sys.executable, '-m', 'pytest', '-q', '-m', '', '-p', 'no:cacheprovider']
+def run_tests(arguments: list[str], plan: 'Plan', report: Path) -> dict:
+    """Run them until the part is to end; return what is known then."""
+    command = [sys.executable, '-m', 'pytest', '-v', '-m', '', '-p', 'no:cacheprovider']
     command += [f'--junitxml={report}', f'--device={plan.device}', *arguments]
     left = max(20.0, plan.ends - time.perf_counter())
-    environment = dict(os.environ, OMP_NUM_THREADS='1')
     try:
         done = subprocess.run(
             command,
             cwd=ROOT,
-            env=environment,
+            env=dict(os.environ, OMP_NUM_THREADS='1'),
             timeout=left,
             capture_output=True,
             text=True,
         )
-    except subprocess.TimeoutExpired:
-        return f'{" ".join(arguments)}: not done after {left:.0f} s'
+    except subprocess.TimeoutExpired as cut:  # whose output is in bytes
+        text = (cut.stdout or b'').decode(errors='replace')
+        failed = re.findall(r'(\S+) (?:FAILED|ERROR)', text)
+        failed.append(f'{" ".join(arguments)}: not done after {left:.0f} s')
+        return dict(passed=text.count(' PASSED'), failed=failed)
     if report.exists():
-        return ''
-    return f'{" ".join(arguments)}: {(done.stdout + done.stderr)[-1000:]}'
+        return read_report(report)
+    end = (done.stdout + done.stderr)[-1000:]
+    return dict(failed=[f'{" ".join(arguments)}: {end}'])
 
 
 def read_report(path: Path) -> dict:

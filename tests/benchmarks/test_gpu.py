@@ -1,13 +1,14 @@
 """The script for a GPU, as far as a CPU goes: files, time, failures, counts, table."""
 
 import json
+import subprocess
 import time
 
 import pytest
 import torch
 
 from benchmarks import gpu, gpu_table, pages
-from benchmarks.gpu_parts import counts, digits, precision, steps
+from benchmarks.gpu_parts import counts, digits, precision, steps, test_run
 from tiny_hosts import REPOSITORY
 
 
@@ -36,7 +37,7 @@ def test_a_part_that_fails_is_told_and_the_next_one_runs(tmp_path, monkeypatch, 
     def measure_part(name):
         def measure(plan):
             seen.append(plan)
-            plan.write(dict(so_far=name))
+            plan.write(dict(so_far=name, error_of=[float('nan'), 1.0]))
             if name == 'steps':
                 raise RuntimeError('no memory\nleft')
             return dict(whole=name, failed=['a test'] if name == 'tests' else [])
@@ -51,7 +52,8 @@ def test_a_part_that_fails_is_told_and_the_next_one_runs(tmp_path, monkeypatch, 
     assert 'failed: tests, steps' in capsys.readouterr().err
     assert len(seen) == len(gpu.ENDS)
     told = read(tmp_path, 'steps')['measured']
-    assert told == dict(so_far='steps', error='RuntimeError: no memory\nleft')
+    assert told.pop('error') == 'RuntimeError: no memory\nleft'
+    assert told == dict(so_far='steps', error_of=[None, 1.0])
     assert read(tmp_path, 'digits')['measured']['whole'] == 'digits'
     for plan, share in zip(seen, gpu.ENDS.values(), strict=True):
         assert plan.ends == pytest.approx(start + 600 * share, abs=10)
@@ -83,26 +85,22 @@ def test_a_gpu_is_busy_once_at_a_time():
 
 def test_precision_is_put_back():
     before = torch.backends.cuda.matmul.allow_tf32
-    attention = precision.mmcv_attention.MultiScaleDeformableAttnFunction
+    attention = precision.attention.MultiScaleDeformableAttnFunction
     with precision.precise('tf32'):
         assert torch.backends.cuda.matmul.allow_tf32
     with precision.precise('bf16'):
-        name = 'MultiScaleDeformableAttnFunction'
-        assert getattr(precision.mmcv_attention, name) is not attention
+        assert precision.attention.MultiScaleDeformableAttnFunction is not attention
     assert torch.backends.cuda.matmul.allow_tf32 is before
-    assert precision.mmcv_attention.MultiScaleDeformableAttnFunction is attention
+    assert precision.attention.MultiScaleDeformableAttnFunction is attention
 
 
 def test_bfloat16_is_widened_for_a_kernel_that_has_none():
-    class Kernel:
-        @staticmethod
-        def apply(value, factor):
-            assert value.dtype == torch.float32
-            return value * factor
+    def kernel(value, factor):
+        assert value.dtype == torch.float32
+        return value * factor
 
-    wider = precision._WiderAttention(Kernel)
     value = torch.tensor([1.5], dtype=torch.bfloat16, requires_grad=True)
-    output = wider.apply(value, 2)
+    output = precision.widened(kernel)(value, 2)
     output.sum().backward()
     assert output.dtype == torch.bfloat16 and output.item() == 3
     assert value.grad.dtype == torch.bfloat16 and value.grad.item() == 2
@@ -151,3 +149,31 @@ def test_the_table_tells_ratios_errors_and_where():
 def test_without_a_result_the_page_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(pages, 'RESULTS', tmp_path)
     assert pages.gpu_tables() == 'Not measured yet.'
+
+
+def test_tests_that_are_cut_off_are_told(tmp_path, monkeypatch):
+    """What has passed until then is counted, what was not run is a failure."""
+    plan = gpu.Plan('cpu', True, 2, time.perf_counter(), print)
+
+    def run(command, timeout, **_):
+        assert timeout == 20
+        shown = b'tests/a.py::one PASSED [ 1%]\ntests/a.py::two FAILED [ 2%]\ntests/a.'
+        raise subprocess.TimeoutExpired(command, timeout, output=shown)
+
+    monkeypatch.setattr(test_run.subprocess, 'run', run)
+    told = test_run.run_tests(['tests/a.py'], plan, tmp_path / 'none.xml')
+    cut = 'tests/a.py: not done after 20 s'
+    assert told == dict(passed=1, failed=['tests/a.py::two', cut])
+
+
+def test_a_report_of_tests_is_counted(tmp_path):
+    report = tmp_path / 'report.xml'
+    report.write_text(
+        '<testsuites><testsuite><testcase name="a"/>'
+        '<testcase name="b"><failure message="assert 1 == 2&#10;more"/></testcase>'
+        '<testcase name="c"><skipped message="no card"/></testcase>'
+        '</testsuite></testsuites>'
+    )
+    assert test_run.read_report(report) == dict(
+        passed=1, failed=['b: assert 1 == 2 more'], skipped={'no card': 1}
+    )
