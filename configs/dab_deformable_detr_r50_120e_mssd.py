@@ -13,6 +13,7 @@ _base_ = './dino_r50_120e_mssd.py'
 
 model = dict(
     type='DABDeformableDETR',
+    select_first=True,
     num_queries=300,
     dn_cfg=None,
     bbox_head=dict(type='DABDeformableDETRHead'),

@@ -13,6 +13,7 @@ _base_ = './dino_r50_120e_mssd.py'
 
 model = dict(
     type='DNDeformableDETR',
+    select_first=True,
     num_queries=300,
     dn_cfg=dict(_delete_=True, **_base_.dn_groups),
     bbox_head=dict(type='DNDeformableDETRHead'),

@@ -11,6 +11,7 @@ _base_ = './dino_r50_120e_mssd.py'
 
 model = dict(
     type='QRPaQDINO',
+    select_first=True,
     pattern_query=_base_.patterns_900,
     bbox_head=dict(
         type='QualityAwareDINOHead',

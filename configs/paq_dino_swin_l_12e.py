@@ -10,6 +10,7 @@ _base_ = './dino_swin_l_12e.py'
 
 model = dict(
     type='QRPaQDINO',
+    select_first=True,
     pattern_query=_base_.patterns_900,
     bbox_head=dict(
         type='QualityAwareDINOHead',

@@ -37,7 +37,11 @@ if TYPE_CHECKING:
 
 UPSTREAM = 'upstream'
 # What is changed in each config: nothing, but for plain DINO under our classes.
-OURS = dict(type='QRPaQDINO', bbox_head=dict(type='QualityAwareDINOHead'))
+OURS = dict(
+    type='QRPaQDINO',
+    select_first=True,
+    bbox_head=dict(type='QualityAwareDINOHead'),
+)
 MODELS: dict[str, tuple[str, dict]] = {
     UPSTREAM: ('mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py', {}),
     'plain': ('dino_r50_12e.py', OURS),

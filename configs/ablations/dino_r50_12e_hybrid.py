@@ -8,4 +8,4 @@ Measured: not run.
 
 _base_ = '../dino_r50_12e.py'
 
-model = dict(type='QRPaQDINO', hybrid_branch=_base_.hybrid)
+model = dict(type='QRPaQDINO', select_first=True, hybrid_branch=_base_.hybrid)

@@ -10,6 +10,7 @@ _base_ = '../dino_r50_12e.py'
 
 model = dict(
     type='QRPaQDINO',
+    select_first=True,
     bbox_head=dict(
         type='QualityAwareDINOHead',
         quality=_base_.quality,
