@@ -10,7 +10,7 @@ Expected (paper): AP 39.9, AP50 60.9, AP75 41.4 on COCO val2017; Conditional-DET
 Measured: not run.
 """
 
-_base_ = ['./conditional_detr_r50_12e.py', './_base_/methods.py']
+_base_ = './conditional_detr_r50_12e.py'
 
 model = dict(type='QRPaQConditionalDETR', query_routing=_base_.eeqr)
 custom_hooks = _base_.routing_hooks

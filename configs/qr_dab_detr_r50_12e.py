@@ -10,7 +10,7 @@ Expected (paper): AP 43.7, AP50 63.2, AP75 47.3 on COCO val2017; DAB-DETR 42.2.
 Measured: not run.
 """
 
-_base_ = ['./dab_detr_r50_12e.py', './_base_/methods.py']
+_base_ = './dab_detr_r50_12e.py'
 
 model = dict(type='QRPaQDABDETR', query_routing=_base_.eeqr)
 custom_hooks = _base_.routing_hooks

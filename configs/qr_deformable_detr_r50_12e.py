@@ -10,7 +10,7 @@ Expected (paper): AP 43.1, AP50 62.2, AP75 46.4 on COCO val2017; Deformable-DETR
 Measured: not run.
 """
 
-_base_ = ['./deformable_detr_r50_12e.py', './_base_/methods.py']
+_base_ = './deformable_detr_r50_12e.py'
 
 model = dict(type='QRPaQDeformableDETR', query_routing=_base_.eeqr)
 custom_hooks = _base_.routing_hooks

@@ -7,10 +7,7 @@ Neither is QR-DETR's, and Table 2 cannot come of it: `eeqr` in _base_/methods.py
 Measured: not run.
 """
 
-_base_ = [
-    'mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py',
-    './_base_/methods.py',
-]
+_base_ = './dino_r50_12e.py'
 
-model = dict(type='QRPaQDINO', query_routing=_base_.eeqr)
+model = dict(type='QRPaQDINO', select_first=True, query_routing=_base_.eeqr)
 custom_hooks = _base_.routing_hooks

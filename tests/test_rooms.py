@@ -12,7 +12,7 @@ ROOMS = ('patterns', 'routing', 'quality', 'masks')
 FLOORS = (
     ('errors', 'version', '_compat'),
     ('records', 'command_line'),
-    (*ROOMS, 'temporary_attribute', 'training_only'),
+    (*ROOMS, 'optim', 'temporary_attribute', 'training_only'),
     ('hosts',),
     ('runtime',),
     ('analysis',),

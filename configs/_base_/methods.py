@@ -5,6 +5,12 @@ Two bases of a config may not define the same key, so nothing here is called `mo
 
 custom_imports = dict(imports=['mmdet_qrpaq'], allow_failed_imports=False)
 
+# In every full-size leaf: one optimizer group for all parameters of equal settings, and
+# torch's fused step where it has one.
+merged_groups = dict(
+    constructor='MergedOptimWrapperConstructor', optimizer=dict(fused=True)
+)
+
 # PaQ-DETR Sec. 3.2 and 4.1: 50 patterns for 300 queries, 150 for 900, beta = 0.2.
 # The hidden width keeps the generator within Table 7's +1.8 M parameters.
 patterns_300 = dict(

@@ -8,10 +8,14 @@ from ..masks import QueryKeepingDETRHead
 from ..quality import QualityAwareDETRHead
 from ..routing import EnteringDETRHead
 from .methods import DINOMethods
+from .select_first import SelectFirstMixin
 
 
-class MendedDINO(DINO):
-    """mmdet's `DINO`, which also trains on several devices without any object."""
+class MendedDINO(SelectFirstMixin, DINO):
+    """mmdet's `DINO`, which also trains on several devices without any object.
+
+    Takes `select_first` (see `SelectFirstMixin`).
+    """
 
     def pre_decoder(self, *args, **kwargs) -> tuple[dict, dict]:
         """Run the host's; keep the label embedding in the graph without any object.
