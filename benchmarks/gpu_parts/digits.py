@@ -36,7 +36,7 @@ def make_batches(cfg: Any, count: int) -> list[dict]:
     from make_digits import main as make_digits
 
     with tempfile.TemporaryDirectory() as folder:
-        sizes = ('--num-train', str(min(400, 8 * count)), '--num-val', '1')
+        sizes = ('--num-train', str(min(200, 8 * count)), '--num-val', '1')
         if make_digits(['--out', folder, *sizes]) not in (None, 0):
             raise RuntimeError('the digits cannot be made; see above.')
         loader = copy.deepcopy(cfg.train_dataloader)
@@ -96,9 +96,8 @@ def measure(plan: 'Plan') -> dict:
             batch['data_samples'] = batch['data_samples'][:1]
     names = ('fp32', 'fp16', 'bf16') if plan.device == 'cuda' else ('fp32', 'bf16')
     trainings = {name: Training(cfg, name, plan.device) for name in names}
-    told: dict[str, Any] = dict(config=LEAF, tolerance=TOLERANCE, precisions={})
-    failed = {}
-    for batch in batches:
+    failed: dict[str, str] = {}
+    for number, batch in enumerate(batches, 1):
         if plan.time_is_up:
             break
         for name in [name for name in trainings if name not in failed]:
@@ -106,18 +105,29 @@ def measure(plan: 'Plan') -> dict:
                 trainings[name].step(batch)
             except Exception as error:  # the others go on
                 failed[name] = f'{type(error).__name__}: {error}'[:500]
-    for name, training in trainings.items():
-        if training.losses:
-            told['precisions'][name] = training.told()
-        if name in failed:
-            told['precisions'].setdefault(name, {})['error'] = failed[name]
-    single = told['precisions'].get('fp32', {}).get('last_loss')
+        if number % 50 == 0:
+            plan.write(conclude(trainings, failed))
+    return conclude(trainings, failed)
+
+
+def conclude(trainings: dict[str, Training], failed: dict[str, str]) -> dict:
+    """Return what each precision has reached, and which are not as they should be."""
+    precisions = {name: one.told() for name, one in trainings.items() if one.losses}
+    for name, error in failed.items():
+        precisions.setdefault(name, {})['error'] = error
+    single = precisions.get('fp32', {}).get('last_loss')
     bad = []
-    for name, one in told['precisions'].items():
+    for name, one in precisions.items():
         if one.get('last_loss') and single:
             one['ratio'] = one['last_loss'] / single
         healthy = not one.get('not_finite') and one.get('weights_finite')
         near = abs(one.get('ratio', math.inf) - 1) <= TOLERANCE
         if 'error' in one or not healthy or not near:
             bad.append(name)
-    return dict(told, iterations=len(trainings['fp32'].losses), failed=bad)
+    return dict(
+        config=LEAF,
+        tolerance=TOLERANCE,
+        iterations=len(trainings['fp32'].losses),
+        precisions=precisions,
+        failed=bad,
+    )

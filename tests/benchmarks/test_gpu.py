@@ -115,6 +115,20 @@ def test_losses_that_are_no_numbers_are_told():
     assert told['last_loss'] == 3.0 and told['weights_finite']
 
 
+def test_a_loss_is_to_be_near_that_in_single_precision():
+    def training(*losses):
+        one = object.__new__(digits.Training)
+        one.losses, one.model = list(losses), torch.nn.Linear(1, 1)
+        return one
+
+    trainings = dict(fp32=training(9, 2.0), fp16=training(9, 2.08), bf16=training(9, 3))
+    told = digits.conclude(trainings, {})
+    assert told['failed'] == ['bf16'] and told['iterations'] == 2
+    assert told['precisions']['fp16']['ratio'] == pytest.approx(1.04)
+    told = digits.conclude(trainings, dict(fp16='RuntimeError: no kernel'))
+    assert told['failed'] == ['fp16', 'bf16']
+
+
 def step(median, **more):
     return dict(seconds=dict(median=median, quartiles=[median] * 2), repeats=9, **more)
 
