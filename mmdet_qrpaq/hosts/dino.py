@@ -5,6 +5,7 @@ from mmdet.models.detectors import DINO
 from mmdet.registry import MODELS
 
 from ..masks import QueryKeepingDETRHead
+from ..matching import BatchedDenoisingMixin
 from ..quality import QualityAwareDETRHead
 from .methods import DINOMethods
 
@@ -35,5 +36,7 @@ class QRPaQDINO(DINOMethods, MendedDINO):
 
 
 @MODELS.register_module()
-class QualityAwareDINOHead(DINOHead, QualityAwareDETRHead, QueryKeepingDETRHead):
+class QualityAwareDINOHead(
+    BatchedDenoisingMixin, DINOHead, QualityAwareDETRHead, QueryKeepingDETRHead
+):
     """mmdet's `DINOHead` plus `quality` (see `QualityAwareDETRHead`)."""

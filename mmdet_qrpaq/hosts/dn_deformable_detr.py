@@ -7,6 +7,7 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from ..masks import QueryKeepingDETRHead
+from ..matching import BatchedDenoisingMixin
 from ..quality import QualityAwareDETRHead
 from .dab_deformable_detr import DABDeformableDETR
 from .methods import DINOMethods
@@ -87,6 +88,9 @@ class QRPaQDNDeformableDETR(DINOMethods, DNDeformableDETR):
 
 @MODELS.register_module()
 class QualityAwareDNDeformableDETRHead(
-    DNDeformableDETRHead, QualityAwareDETRHead, QueryKeepingDETRHead
+    BatchedDenoisingMixin,
+    DNDeformableDETRHead,
+    QualityAwareDETRHead,
+    QueryKeepingDETRHead,
 ):
     """`DNDeformableDETRHead` plus `quality` (see `QualityAwareDETRHead`)."""

@@ -33,6 +33,8 @@ class IoUAwareVarifocalLoss(QualityFocalLoss):
         ConfigError: If alpha or gamma is not a number from 0.
     """
 
+    elementwise = True  # `matching/losses.py`: its mean is that of its elements
+
     def __init__(
         self, alpha: float = 0.75, gamma: float = 2.0, loss_weight: float = 1.0
     ) -> None:

@@ -1,0 +1,129 @@
+"""Gives a DETR head of mmdet the losses of all its layers in one go.
+
+Sits *below* the host's head, just above `DETRHead`, and under the heads of the other
+rooms: hosts call `loss_by_feat` for the decoder's layers and `loss_by_feat_single` for
+the encoder's proposals, and name what comes back themselves.
+"""
+
+from mmdet.models.dense_heads import DETRHead
+from torch import Tensor
+
+from .costs import are_known, matching_costs
+from .ground_truth import GroundTruth, pad_ground_truth
+from .hungarian import Matches, ask_image_by_image, solve
+from .losses import Targets, are_elementwise, losses_of_layers
+
+
+class BatchedLossesHead(DETRHead):
+    """Matches and judges all decoder layers and images of a batch at once.
+
+    Args:
+        batched_losses: False leaves both to mmdet, layer by layer and image by image.
+            So does a loss whose elements mmdet does not name. An assigner other than
+            mmdet's Hungarian one, or a cost not in `costs.py`, is still asked image by
+            image; losses are not.
+
+    Attributes:
+        supervised_queries: (num_layers, bs, nq) bool while the losses of a batch are
+            computed, False = the query of that layer is no prediction: it is not
+            matched and learns nothing. None = all are. Set by `temporary_attribute`.
+    """
+
+    supervised_queries: Tensor | None = None
+
+    def __init__(self, *args, batched_losses: bool = True, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.batched_losses = batched_losses
+
+    @property
+    def batches_losses(self) -> bool:
+        """Whether it does, with the losses that it has."""
+        return (
+            self.batched_losses
+            and not self.bg_cls_weight
+            and are_elementwise(self.loss_cls, self.loss_bbox, self.loss_iou)
+        )
+
+    def loss_by_feat(
+        self,
+        all_layers_cls_scores: Tensor,
+        all_layers_bbox_preds: Tensor,
+        batch_gt_instances: list,
+        batch_img_metas: list[dict],
+        batch_gt_instances_ignore: None = None,
+    ) -> dict[str, Tensor]:
+        """Return the Hungarian losses of all decoder layers, under mmdet's keys.
+
+        Shapes:
+            all_layers_cls_scores: (num_layers, bs, nq, num_classes [+ 1]) logits
+            all_layers_bbox_preds: (num_layers, bs, nq, 4) as (cx, cy, w, h), normalised
+        """
+        predictions = (all_layers_cls_scores, all_layers_bbox_preds)
+        objects = (batch_gt_instances, batch_img_metas)
+        if not self.batches_losses:
+            return super().loss_by_feat(
+                *predictions, *objects, batch_gt_instances_ignore
+            )
+        supervised = self.supervised_queries
+        *of_others, of_last = zip(
+            *self.hungarian_losses(*predictions, *objects, supervised), strict=True
+        )
+        losses = dict(zip(KEYS, of_last, strict=True))
+        for i, row in enumerate(of_others):
+            losses.update((f'd{i}.{key}', x) for key, x in zip(KEYS, row, strict=True))
+        return losses
+
+    def loss_by_feat_single(
+        self,
+        cls_scores: Tensor,
+        bbox_preds: Tensor,
+        batch_gt_instances: list,
+        batch_img_metas: list[dict],
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the losses of one layer."""
+        objects = (batch_gt_instances, batch_img_metas)
+        if not self.batches_losses:
+            return super().loss_by_feat_single(cls_scores, bbox_preds, *objects)
+        losses = self.hungarian_losses(cls_scores[None], bbox_preds[None], *objects)
+        return tuple(loss.squeeze(0) for loss in losses)
+
+    def hungarian_losses(
+        self,
+        cls_scores: Tensor,
+        bbox_preds: Tensor,
+        batch_gt_instances: list,
+        batch_img_metas: list[dict],
+        supervised: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the losses of class, box and IoU of each layer, (num_layers,) each."""
+        truth = pad_ground_truth(batch_gt_instances, batch_img_metas)
+        matches = self.match(cls_scores, bbox_preds, truth, supervised)
+        targets = Targets.of_matches(matches, truth, supervised)
+        return losses_of_layers(self, cls_scores, bbox_preds, targets)
+
+    def match(
+        self,
+        cls_scores: Tensor,
+        bbox_preds: Tensor,
+        truth: GroundTruth,
+        supervised: Tensor | None = None,
+    ) -> Matches:
+        """Match all layers and images by the costs in `train_cfg.assigner`."""
+        scores, boxes = cls_scores.detach(), bbox_preds.detach()
+        if not are_known(self.assigner):
+            return ask_image_by_image(self.assigner, scores, boxes, truth, supervised)
+        costs = matching_costs(self.assigner.match_costs, scores, boxes, truth)
+        return solve(costs, truth, supervised)
+
+
+KEYS = ('loss_cls', 'loss_bbox', 'loss_iou')
+
+
+def hungarian_losses(head: DETRHead, *inputs) -> dict[str, Tensor]:
+    """Return `DETRHead`'s own losses of each layer, nothing that a host adds to them.
+
+    Args:
+        inputs: As `DETRHead.loss_by_feat`.
+    """
+    batched = isinstance(head, BatchedLossesHead)
+    return (BatchedLossesHead if batched else DETRHead).loss_by_feat(head, *inputs)
