@@ -5,6 +5,7 @@ Each is the formula of mmdet's cost of the same name, in the same precision, so 
 """
 
 import torch
+import torch.nn.functional as F
 from mmdet.models.task_modules.assigners import (
     BBoxL1Cost,
     ClassificationCost,
@@ -21,13 +22,20 @@ from torch import Tensor
 
 from .ground_truth import GroundTruth
 
+# Numbers that torch's vectorised functions take at once, at most.
+BLOCK = 64
+
 
 def focal_cost(cost: FocalLossCost, logits: Tensor, _, truth: GroundTruth) -> Tensor:
     """Return what the focal loss gains if a query learns the object's class."""
-    prob = _of_class(logits, truth).sigmoid()
+    logits = _of_class(logits, truth)
+    # On a CPU torch rounds what is left of its blocks of numbers in another way, so
+    # that equal logits had unequal costs, and another query would get the object.
+    size = logits.numel()
+    prob = F.pad(logits.flatten(), (0, -size % BLOCK)).sigmoid()
     negative = -(1 - prob + cost.eps).log() * (1 - cost.alpha) * prob.pow(cost.gamma)
     positive = -(prob + cost.eps).log() * cost.alpha * (1 - prob).pow(cost.gamma)
-    return positive - negative
+    return (positive - negative)[:size].view_as(logits)
 
 
 def softmax_cost(_, logits: Tensor, __, truth: GroundTruth) -> Tensor:

@@ -65,7 +65,8 @@ def solve(
         objects, queries = rows[: len(truth.instances[image])], slice(None)
         if supervised is not None:
             queries = rows[-1].nonzero()[0]
-        found, query = linear_sum_assignment(objects[:, queries])
+        # Queries first, as mmdet: with as many of both, ties hang on the order.
+        query, found = linear_sum_assignment(objects[:, queries].T)
         query = query if supervised is None else queries[query]
         pairs.append(
             np.stack((problem * nq + query, image * truth.labels.shape[1] + found))
