@@ -1,5 +1,6 @@
 """Predictions of all layers -> Hungarian matches -> losses (Eq. 1-2), in one go."""
 
+from .class_losses import at_labels, negative_loss, with_at_labels
 from .denoising_mixin import BatchedDenoisingMixin
 from .ground_truth import GroundTruth, pad_ground_truth
 from .head_mixin import BatchedLossesHead, hungarian_losses
@@ -12,7 +13,10 @@ __all__ = [
     'GroundTruth',
     'Matches',
     'Targets',
+    'at_labels',
     'hungarian_losses',
     'losses_of_layers',
+    'negative_loss',
     'pad_ground_truth',
+    'with_at_labels',
 ]

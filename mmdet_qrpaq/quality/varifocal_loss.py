@@ -8,11 +8,12 @@ to the heads.
 import torch
 import torch.nn.functional as F
 from mmdet.models.losses import QualityFocalLoss
-from mmdet.models.losses.varifocal_loss import varifocal_loss
+from mmdet.models.losses.utils import weight_reduce_loss
 from mmdet.registry import MODELS
 from torch import Tensor
 
 from ..errors import check_number
+from ..matching import at_labels, negative_loss, with_at_labels
 
 
 @MODELS.register_module()
@@ -53,16 +54,15 @@ class IoUAwareVarifocalLoss(QualityFocalLoss):
         reduction_override: str | None = None,
     ) -> Tensor:
         labels, iou = target
-        num_classes = pred.shape[1]
-        one_hot = F.one_hot(labels, num_classes + 1)[:, :num_classes]
-        if torch.is_tensor(weight):
-            weight = weight[:, None]
-        return self.loss_weight * varifocal_loss(
-            pred,
-            one_hot * iou[:, None],
-            weight,
-            alpha=self.alpha,
-            gamma=self.gamma,
-            reduction=reduction_override or self.reduction,
-            avg_factor=avg_factor,
+        pred = pred.float()
+        loss = negative_loss(pred, self.alpha, self.gamma)
+        iou, own = iou[:, None], at_labels(pred, labels)
+        # As in mmdet, an object that is not overlapped at all makes a negative.
+        positive = iou * F.binary_cross_entropy_with_logits(own, iou, reduction='none')
+        positive = torch.where(iou > 0, positive, at_labels(loss, labels))
+        return self.loss_weight * weight_reduce_loss(
+            with_at_labels(loss, labels, positive),
+            None if weight is None else weight[:, None],
+            reduction_override or self.reduction,
+            avg_factor,
         )
