@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..masks import QueryKeepingDETRHead
+from ..matching import BatchedDINOLossesMixin
 from ..patterns.detector_mixin import UnusedEmbedding
 from ..quality import QualityAwareDETRHead
 from .dino import MendedDINO
@@ -96,6 +97,9 @@ class QRPaQDABDeformableDETR(DINOMethods, DABDeformableDETR):
 
 @MODELS.register_module()
 class QualityAwareDABDeformableDETRHead(
-    DABDeformableDETRHead, QualityAwareDETRHead, QueryKeepingDETRHead
+    BatchedDINOLossesMixin,
+    DABDeformableDETRHead,
+    QualityAwareDETRHead,
+    QueryKeepingDETRHead,
 ):
     """`DABDeformableDETRHead` plus `quality` (see `QualityAwareDETRHead`)."""

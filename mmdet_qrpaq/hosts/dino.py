@@ -5,7 +5,7 @@ from mmdet.models.detectors import DINO
 from mmdet.registry import MODELS
 
 from ..masks import QueryKeepingDETRHead
-from ..matching import BatchedDenoisingMixin
+from ..matching import BatchedDINOLossesMixin
 from ..quality import QualityAwareDETRHead
 from .methods import DINOMethods
 
@@ -37,6 +37,6 @@ class QRPaQDINO(DINOMethods, MendedDINO):
 
 @MODELS.register_module()
 class QualityAwareDINOHead(
-    BatchedDenoisingMixin, DINOHead, QualityAwareDETRHead, QueryKeepingDETRHead
+    BatchedDINOLossesMixin, DINOHead, QualityAwareDETRHead, QueryKeepingDETRHead
 ):
     """mmdet's `DINOHead` plus `quality` (see `QualityAwareDETRHead`)."""

@@ -7,7 +7,7 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from ..masks import QueryKeepingDETRHead
-from ..matching import BatchedDenoisingMixin
+from ..matching import BatchedDINOLossesMixin
 from ..quality import QualityAwareDETRHead
 from .dab_deformable_detr import DABDeformableDETR
 from .methods import DINOMethods
@@ -88,7 +88,7 @@ class QRPaQDNDeformableDETR(DINOMethods, DNDeformableDETR):
 
 @MODELS.register_module()
 class QualityAwareDNDeformableDETRHead(
-    BatchedDenoisingMixin,
+    BatchedDINOLossesMixin,
     DNDeformableDETRHead,
     QualityAwareDETRHead,
     QueryKeepingDETRHead,

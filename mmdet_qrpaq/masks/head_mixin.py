@@ -36,7 +36,7 @@ class QueryKeepingDETRHead(BatchedLossesHead):
             losses = super().loss_by_feat(*inputs, *args, **kwargs)
             if not kept:  # mmdet has matched layer by layer, and kept nothing
                 self.match(*inputs, pad_ground_truth(*args[:2]))
-        self._matches = kept[0]
+        self._matches = kept[0][: len(all_layers_cls_scores)]  # not the encoder's
         return losses
 
     def match(self, cls_scores: Tensor, *args, **kwargs) -> Matches:

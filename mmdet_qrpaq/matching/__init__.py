@@ -1,14 +1,14 @@
 """Predictions of all layers -> Hungarian matches -> losses (Eq. 1-2), in one go."""
 
 from .class_losses import at_labels, negative_loss, with_at_labels
-from .denoising_mixin import BatchedDenoisingMixin
+from .dino_mixin import BatchedDINOLossesMixin
 from .ground_truth import GroundTruth, pad_ground_truth
 from .head_mixin import BatchedLossesHead, hungarian_losses
 from .hungarian import Matches
 from .losses import Targets, losses_of_layers
 
 __all__ = [
-    'BatchedDenoisingMixin',
+    'BatchedDINOLossesMixin',
     'BatchedLossesHead',
     'GroundTruth',
     'Matches',

@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from mmdet.structures.bbox import bbox_xyxy_to_cxcywh
 from mmengine.structures import InstanceData
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 
 class GroundTruth(NamedTuple):
@@ -39,22 +39,38 @@ def pad_ground_truth(
     batch_gt_instances: list[InstanceData], batch_img_metas: list[dict]
 ) -> GroundTruth:
     """Normalise and pad the objects of a batch."""
-    pixels = [gts.bboxes for gts in batch_gt_instances]
-    labels = [gts.labels for gts in batch_gt_instances]
-    counts = torch.tensor([len(item) for item in labels])
-    # A last image with one object, dropped again, keeps G from being 0.
-    pixels = pad_sequence([*pixels, pixels[0].new_zeros(1, 4)], batch_first=True)[:-1]
-    labels = pad_sequence([*labels, labels[0].new_zeros(1)], batch_first=True)[:-1]
+    counts = [len(objects) for objects in batch_gt_instances]
+    place, valid = places(counts)
+    device = batch_gt_instances[0].labels.device
+    place, valid = place.to(device), valid.to(device)
+    boxes = [objects.bboxes for objects in batch_gt_instances]
+    labels = [objects.labels for objects in batch_gt_instances]
+    # What padding points at.
+    pixels = torch.cat([*boxes, boxes[0].new_zeros(1, 4)])[place]
+    labels = torch.cat([*labels, labels[0].new_zeros(1)])[place]
     scale = box_scale(batch_img_metas).to(pixels)
     return GroundTruth(
         boxes=bbox_xyxy_to_cxcywh(pixels / scale[:, None]),
         pixels=pixels,
         labels=labels,
-        valid=(torch.arange(labels.shape[1]) < counts[:, None]).to(labels.device),
+        valid=valid,
         scale=scale,
         instances=batch_gt_instances,
         metas=batch_img_metas,
     )
+
+
+def places(counts: list[int]) -> tuple[Tensor, Tensor]:
+    """Return where padded objects stand in the list of all, and which are none.
+
+    Shapes:
+        returns: (bs, G) int64, one behind the list for padding; (bs, G) bool
+    """
+    number = np.arange(max(1, *counts))
+    counts = np.array(counts)[:, None]
+    valid = number < counts
+    place = np.where(valid, counts.cumsum(0) - counts + number, counts.sum())
+    return torch.from_numpy(place), torch.from_numpy(valid)
 
 
 def box_scale(batch_img_metas: list[dict]) -> Tensor:

@@ -5,9 +5,12 @@ rooms: hosts call `loss_by_feat` for the decoder's layers and `loss_by_feat_sing
 the encoder's proposals, and name what comes back themselves.
 """
 
+import torch
+import torch.nn.functional as F
 from mmdet.models.dense_heads import DETRHead
 from torch import Tensor
 
+from ..errors import ConfigError
 from .costs import are_known, matching_costs
 from .ground_truth import GroundTruth, pad_ground_truth
 from .hungarian import Matches, ask_image_by_image, solve
@@ -26,10 +29,15 @@ class BatchedLossesHead(DETRHead):
     Attributes:
         supervised_queries: (num_layers, bs, nq) bool while the losses of a batch are
             computed, False = the query of that layer is no prediction: it is not
-            matched and learns nothing. None = all are. Set by `temporary_attribute`.
+            matched and learns nothing. None = all are.
+        encoder_predictions: Logits and boxes of as many proposals as there are queries,
+            (bs, nq, ...), judged as one more layer, or None.
+
+    Both attributes are set for the length of a call, by `temporary_attribute`.
     """
 
     supervised_queries: Tensor | None = None
+    encoder_predictions: tuple[Tensor, Tensor] | None = None
 
     def __init__(self, *args, batched_losses: bool = True, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -54,24 +62,46 @@ class BatchedLossesHead(DETRHead):
     ) -> dict[str, Tensor]:
         """Return the Hungarian losses of all decoder layers, under mmdet's keys.
 
+        Raises:
+            ConfigError: If queries are to be left out of losses that are mmdet's own.
+
         Shapes:
             all_layers_cls_scores: (num_layers, bs, nq, num_classes [+ 1]) logits
             all_layers_bbox_preds: (num_layers, bs, nq, 4) as (cx, cy, w, h), normalised
         """
         predictions = (all_layers_cls_scores, all_layers_bbox_preds)
         objects = (batch_gt_instances, batch_img_metas)
+        supervised = self.supervised_queries
         if not self.batches_losses:
+            if supervised is not None:
+                raise ConfigError(
+                    'Some queries are no predictions, and the losses of mmdet cannot '
+                    'leave them out: set bbox_head.batched_losses=True, with losses '
+                    'that matching/losses.py names.'
+                )
             return super().loss_by_feat(
                 *predictions, *objects, batch_gt_instances_ignore
             )
-        supervised = self.supervised_queries
-        *of_others, of_last = zip(
-            *self.hungarian_losses(*predictions, *objects, supervised), strict=True
-        )
-        losses = dict(zip(KEYS, of_last, strict=True))
-        for i, row in enumerate(of_others):
-            losses.update((f'd{i}.{key}', x) for key, x in zip(KEYS, row, strict=True))
-        return losses
+        prefixes = [f'd{i}.' for i in range(len(all_layers_cls_scores) - 1)] + ['']
+        if self.encoder_predictions is not None:
+            prefixes.append('enc_')
+            predictions = [
+                torch.cat((layers, last[None]))
+                for layers, last in zip(
+                    predictions, self.encoder_predictions, strict=True
+                )
+            ]
+            if supervised is not None:
+                supervised = F.pad(supervised, (0, 0, 0, 0, 0, 1), value=True)
+        losses = self.hungarian_losses(*predictions, *objects, supervised)
+        rows = dict(zip(prefixes, zip(*losses, strict=True), strict=True))
+        return {
+            prefix + key: loss
+            for prefix in dict.fromkeys(
+                ('', *prefixes)
+            )  # as mmdet, the last layer first
+            for key, loss in zip(KEYS, rows[prefix], strict=True)
+        }
 
     def loss_by_feat_single(
         self,

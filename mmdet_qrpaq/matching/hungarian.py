@@ -4,12 +4,18 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmengine.structures import InstanceData
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from .ground_truth import GroundTruth
+
+try:
+    from torch_linear_assignment import batch_linear_assignment
+except ImportError:  # an extra, `pip install mmdet_qrpaq[matching]`
+    batch_linear_assignment = None
 
 
 class Matches(NamedTuple):
@@ -47,6 +53,8 @@ def solve(
 ) -> Matches:
     """Match at the lowest sum of costs, on the host: one copy there, one back.
 
+    On CUDA, with torch-linear-assignment installed, on the device (`solve_on_device`).
+
     Shapes:
         costs: (num_layers, bs, G, nq)
         supervised: (num_layers, bs, nq) bool, False = takes no part
@@ -54,25 +62,48 @@ def solve(
     Raises:
         ValueError: A cost is NaN or -inf, or all ways cost inf (SciPy's).
     """
-    nq = costs.shape[-1]
+    nq, counts = costs.shape[-1], truth.counts
     costs = costs.float().flatten(0, 1)
     if supervised is not None:
         costs = torch.cat((costs, supervised.flatten(0, 1)[:, None].float()), 1)
-    table = costs.cpu().numpy()
+    elif costs.is_cuda and batch_linear_assignment and max(counts) < nq:
+        return solve_on_device(costs, truth)
     pairs = [np.empty((2, 0), np.int64)]
-    for problem, rows in enumerate(table):
-        image = problem % len(truth.instances)
-        objects, queries = rows[: len(truth.instances[image])], slice(None)
-        if supervised is not None:
-            queries = rows[-1].nonzero()[0]
+    for problem, rows in enumerate(costs.cpu().numpy()):
+        image = problem % len(counts)
+        columns = np.arange(nq) if supervised is None else rows[-1].nonzero()[0]
         # Queries first, as mmdet: with as many of both, ties hang on the order.
-        query, found = linear_sum_assignment(objects[:, queries].T)
-        query = query if supervised is None else queries[query]
-        pairs.append(
-            np.stack((problem * nq + query, image * truth.labels.shape[1] + found))
+        query, found = linear_sum_assignment(rows[: counts[image], columns].T)
+        query, found = (
+            problem * nq + columns[query],
+            image * truth.valid.shape[1] + found,
         )
-    pairs = torch.from_numpy(np.concatenate(pairs, 1)).to(truth.labels.device)
+        pairs.append(np.stack((query, found)))
+    pairs = torch.from_numpy(np.concatenate(pairs, 1)).to(costs.device)
     return Matches(*pairs)
+
+
+def solve_on_device(costs: Tensor, truth: GroundTruth) -> Matches:
+    """Match by torch-linear-assignment: SciPy's algorithm, in a kernel for CUDA.
+
+    It takes objects in turn. Padding comes last, finds every free query alike and moves
+    nobody, as long as there is a free one.
+
+    Shapes:
+        costs: (num_layers * bs, G, nq), of more queries than objects in each image
+    """
+    problems, num_objects, nq = costs.shape
+    num_layers, device = problems // len(truth.counts), costs.device
+    valid = np.arange(num_objects) < np.array(truth.counts)[:, None]
+    mask = truth.valid.repeat(num_layers, 1)[..., None]
+    # A kernel for each power of two, not for each number of objects. SciPy's precision.
+    spare = min(1 << (num_objects - 1).bit_length(), nq) - num_objects
+    costs = F.pad(costs.double().masked_fill(~mask, 0), (0, 0, 0, spare))
+    query = batch_linear_assignment(costs)[:, :num_objects]
+    query = query + nq * torch.arange(problems, device=device)[:, None]
+    place = torch.from_numpy(np.tile(valid, (num_layers, 1)).ravel().nonzero()[0])
+    place = place.to(device)
+    return Matches(query.flatten()[place], place % valid.size)
 
 
 def ask_image_by_image(

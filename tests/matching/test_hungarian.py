@@ -10,7 +10,7 @@ from mmengine.structures import InstanceData
 
 from mmdet_qrpaq.matching import Matches, pad_ground_truth
 from mmdet_qrpaq.matching.costs import are_known, matching_costs
-from mmdet_qrpaq.matching.hungarian import ask_image_by_image, solve
+from mmdet_qrpaq.matching.hungarian import ask_image_by_image, solve, solve_on_device
 
 # With eight queries or a multiple, whole blocks of the numbers that a CPU takes at
 # once: what is left of them torch rounds in another way, and mmdet breaks ties by that.
@@ -202,3 +202,22 @@ def test_pairs_and_assignments_tell_the_same():
     assert matches.query.tolist() == [1, 2, 3, 6, 10, 11]
     assert matches.object.tolist() == [1, 0, 5, 0, 3, 4]
     assert torch.equal(matches.assigned(assigned.shape, 3), assigned)
+
+
+@settings(max_examples=60)
+@given(
+    objects=st.lists(st.integers(0, 7), min_size=1, max_size=4),
+    eights=st.integers(1, 6),
+    seed=st.integers(0, 2**32),
+    on_grid=st.booleans(),
+)
+def test_the_kernels_padding_moves_nobody(objects, eights, seed, on_grid):
+    """The solver for CUDA, on the CPU, where it asks SciPy about padded problems."""
+    pytest.importorskip('torch_linear_assignment')
+    logits, boxes, gts, metas = random_problem(objects, 8 * eights, seed, on_grid)
+    truth = pad_ground_truth(gts, metas)
+    match_costs = HungarianAssigner(COSTS['focal']).match_costs
+    costs = matching_costs(match_costs, logits, boxes, truth)
+    shape, num_objects = boxes.shape[:3], truth.labels.shape[1]
+    found = solve_on_device(costs.flatten(0, 1), truth).assigned(shape, num_objects)
+    assert torch.equal(found, solve(costs, truth).assigned(shape, num_objects))

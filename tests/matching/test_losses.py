@@ -9,7 +9,8 @@ from mmdet.models.losses import FocalLoss
 from mmdet.models.task_modules.assigners import HungarianAssigner
 from mmdet.registry import MODELS
 
-from mmdet_qrpaq.matching import BatchedLossesHead, losses, pad_ground_truth
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.matching import BatchedLossesHead, losses
 from tiny_hosts import (
     NUM_CLASSES,
     VARIFOCAL,
@@ -65,12 +66,11 @@ def test_losses_and_gradients_are_those_of_mmdet(host, class_loss, objects):
     check_same(*pair, make_batch(objects, TWO_SIZES))
 
 
+@pytest.mark.parametrize('host', ['conditional', 'dab', 'deformable'])
 def test_softmax_with_class_weights(host):
-    """The classes have one more then, and weights."""
+    """The classes have one more then; two-stage hosts rank proposals by sigmoids."""
     loss = dict(type='CrossEntropyLoss', class_weight=[1.0, 2.0, 0.5, 0.1])
     config = host_config(host, loss_cls=loss)
-    if config.get('as_two_stage'):  # the encoder is taught class 0 by a sigmoid loss
-        pytest.skip('two-stage hosts rank proposals by sigmoid scores')
     costs = config.train_cfg.assigner.match_costs
     costs[0] = dict(type='ClassificationCost', weight=2.0)
     ours = build(config)
@@ -153,6 +153,13 @@ def test_a_loss_that_is_not_known_is_left_to_mmdet():
     assert all(torch.equal(mine[key], expected[key]) for key in expected)
 
 
+def test_mmdets_own_losses_cannot_leave_queries_out():
+    detector = build(host_config('conditional', batched_losses=False))
+    detector.bbox_head.supervised_queries = torch.ones(3, 2, 12, dtype=torch.bool)
+    with pytest.raises(ConfigError, match='batched_losses=True'):
+        run_loss(detector, make_batch([2, 3]))
+
+
 @pytest.mark.parametrize('class_loss', CLASS_LOSSES)
 def test_queries_that_are_no_prediction_learn_nothing(class_loss):
     """The losses of a layer are those of its other queries alone."""
@@ -183,4 +190,3 @@ def test_queries_that_are_no_prediction_learn_nothing(class_loss):
     total_loss(found).backward()
     for grad in (logits.grad, boxes.grad):
         assert (grad.abs().sum((1, 3)) > 0)[~keep].sum() == 0
-    assert pad_ground_truth(*objects).counts == [3, 1]

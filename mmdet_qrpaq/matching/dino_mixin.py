@@ -1,7 +1,8 @@
-"""Gives DINO's head the denoising losses of all layers in one go.
+"""Gives DINO's head the denoising and the encoder's losses in one go.
 
-Sits *above* the host's head, whose `loss_dn` it stands in for; the targets are the
-host's, made once: they do not depend on the layer.
+Sits *above* the host's head. The encoder's proposals, as many as there are queries, are
+judged by `BatchedLossesHead` as one more layer. `loss_dn` is stood in for; its targets
+are the host's, made once: they do not depend on the layer.
 """
 
 import torch
@@ -9,12 +10,30 @@ from mmdet.models.dense_heads import DINOHead
 from mmdet.models.utils import multi_apply
 from torch import Tensor
 
+from ..temporary_attribute import temporary_attribute
 from .ground_truth import box_scale
 from .losses import Targets, losses_of_layers
 
 
-class BatchedDenoisingMixin(DINOHead):
-    """Judges the denoising queries of all decoder layers at once."""
+class BatchedDINOLossesMixin(DINOHead):
+    """Judges the denoising queries of all decoder layers at once, and the encoder."""
+
+    def loss_by_feat(
+        self,
+        all_layers_cls_scores: Tensor,
+        all_layers_bbox_preds: Tensor,
+        enc_cls_scores: Tensor,
+        enc_bbox_preds: Tensor,
+        *args,
+        **kwargs,
+    ) -> dict[str, Tensor]:
+        """Return the host's; the encoder's proposals are one more layer of queries."""
+        predictions = (all_layers_cls_scores, all_layers_bbox_preds)
+        encoder = (enc_cls_scores, enc_bbox_preds)
+        if not self.batches_losses or enc_cls_scores is None:
+            return super().loss_by_feat(*predictions, *encoder, *args, **kwargs)
+        with temporary_attribute(self, 'encoder_predictions', encoder):
+            return super().loss_by_feat(*predictions, None, None, *args, **kwargs)
 
     def loss_dn(
         self,
