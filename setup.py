@@ -78,7 +78,7 @@ ANALYSIS = ['jinja2', 'jsonschema', 'matplotlib>=3.7', 'rich', 'scikit-learn']
 # Sweeps on a cluster.
 SLURM = ['submitit>=1.5']
 # Hungarian matching by a kernel, on NVIDIA GPUs of compute capability 8.0 and newer.
-MATCHING = ['torch-linear-assignment>=0.1.0']
+MATCHING = ['torch-linear-assignment>=0.1']
 # What the embedded data set is made of.
 DATA = ['rich', 'scikit-image', 'scikit-learn']
 

@@ -1,4 +1,4 @@
-"""Predictions of all layers -> Hungarian matches -> losses (Eq. 1-2), in one go."""
+"""Predictions of all layers -> Hungarian matches -> losses (PaQ-DETR Eq. 2)."""
 
 from .class_losses import at_labels, negative_loss, with_at_labels
 from .dino_mixin import BatchedDINOLossesMixin

@@ -16,6 +16,10 @@ from .ground_truth import GroundTruth, pad_ground_truth
 from .hungarian import Matches, ask_image_by_image, solve
 from .losses import Targets, are_elementwise, losses_of_layers
 
+KEYS = ('loss_cls', 'loss_bbox', 'loss_iou')
+# Costs computed at once; what is in between takes some ten times as much.
+MOST = 2**22
+
 
 class BatchedLossesHead(DETRHead):
     """Matches and judges all decoder layers and images of a batch at once.
@@ -82,7 +86,7 @@ class BatchedLossesHead(DETRHead):
             return super().loss_by_feat(
                 *predictions, *objects, batch_gt_instances_ignore
             )
-        prefixes = [f'd{i}.' for i in range(len(all_layers_cls_scores) - 1)] + ['']
+        prefixes = [*(f'd{i}.' for i in range(len(predictions[0]) - 1)), '']
         if self.encoder_predictions is not None:
             prefixes.append('enc_')
             predictions = [
@@ -95,12 +99,11 @@ class BatchedLossesHead(DETRHead):
                 supervised = F.pad(supervised, (0, 0, 0, 0, 0, 1), value=True)
         losses = self.hungarian_losses(*predictions, *objects, supervised)
         rows = dict(zip(prefixes, zip(*losses, strict=True), strict=True))
+        rows = {'': rows.pop('')} | rows  # mmdet's last layer comes first
         return {
             prefix + key: loss
-            for prefix in dict.fromkeys(
-                ('', *prefixes)
-            )  # as mmdet, the last layer first
-            for key, loss in zip(KEYS, rows[prefix], strict=True)
+            for prefix, row in rows.items()
+            for key, loss in zip(KEYS, row, strict=True)
         }
 
     def loss_by_feat_single(
@@ -142,11 +145,15 @@ class BatchedLossesHead(DETRHead):
         scores, boxes = cls_scores.detach(), bbox_preds.detach()
         if not are_known(self.assigner):
             return ask_image_by_image(self.assigner, scores, boxes, truth, supervised)
-        costs = matching_costs(self.assigner.match_costs, scores, boxes, truth)
-        return solve(costs, truth, supervised)
-
-
-KEYS = ('loss_cls', 'loss_bbox', 'loss_iou')
+        # All layers at once, unless there are so many objects that memory minds.
+        size = truth.valid.numel() * scores.shape[2]
+        parts = zip(
+            *(x.split(max(1, MOST // size)) for x in (scores, boxes)), strict=True
+        )
+        costs = [
+            matching_costs(self.assigner.match_costs, *part, truth) for part in parts
+        ]
+        return solve(torch.cat(costs), truth, supervised)
 
 
 def hungarian_losses(head: DETRHead, *inputs) -> dict[str, Tensor]:

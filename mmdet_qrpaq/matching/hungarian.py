@@ -1,4 +1,4 @@
-"""Costs -> which query learns which object (Hungarian matching, DETR Eq. 1)."""
+"""Costs -> which query learns which object (DETR, arXiv 2005.12872, Eq. 1)."""
 
 from typing import NamedTuple
 
@@ -74,11 +74,8 @@ def solve(
         columns = np.arange(nq) if supervised is None else rows[-1].nonzero()[0]
         # Queries first, as mmdet: with as many of both, ties hang on the order.
         query, found = linear_sum_assignment(rows[: counts[image], columns].T)
-        query, found = (
-            problem * nq + columns[query],
-            image * truth.valid.shape[1] + found,
-        )
-        pairs.append(np.stack((query, found)))
+        query = problem * nq + columns[query]
+        pairs.append(np.stack((query, image * truth.valid.shape[1] + found)))
     pairs = torch.from_numpy(np.concatenate(pairs, 1)).to(costs.device)
     return Matches(*pairs)
 

@@ -1,4 +1,4 @@
-"""Losses of all layers from one set of targets (DETR Eq. 2), a mean for each layer."""
+"""Losses of all layers at once, a mean for each layer (PaQ-DETR Eq. 2-3)."""
 
 from typing import NamedTuple
 

@@ -10,11 +10,12 @@ from mmdet.models.task_modules.assigners import HungarianAssigner
 from mmdet.registry import MODELS
 
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.matching import BatchedLossesHead, losses
+from mmdet_qrpaq.matching import BatchedLossesHead, head_mixin, losses
 from tiny_hosts import (
     NUM_CLASSES,
     VARIFOCAL,
     build,
+    build_host,
     host_config,
     make_batch,
     run_loss,
@@ -151,6 +152,30 @@ def test_a_loss_that_is_not_known_is_left_to_mmdet():
     batch = make_batch([2, 3], TWO_SIZES)
     mine, expected = run_loss(ours, batch), run_loss(theirs, batch)
     assert all(torch.equal(mine[key], expected[key]) for key in expected)
+
+
+def test_leaving_queries_out_is_for_the_decoder_alone():
+    """Neither the encoder's proposals nor denoising queries."""
+    detector = build(host_config('dino', loss_cls=VARIFOCAL))
+    batch = make_batch([2, 3], TWO_SIZES)
+    expected = run_loss(detector, batch)
+    keep = torch.ones(3, 2, 12, dtype=torch.bool)
+    keep[1, :, ::2] = False
+    detector.bbox_head.supervised_queries = keep
+    losses = run_loss(detector, batch)
+    for key, value in expected.items():
+        if not key.startswith('d1.loss'):
+            assert torch.equal(losses[key], value), key
+    assert losses['d1.loss_cls'] != expected['d1.loss_cls']
+
+
+@pytest.mark.parametrize('most', [1, 200])
+def test_costs_in_parts_are_the_same_costs(most, monkeypatch):
+    detector, batch = build_host('dino'), make_batch([2, 3], TWO_SIZES)
+    expected = run_loss(detector, batch)
+    monkeypatch.setattr(head_mixin, 'MOST', most)
+    losses = run_loss(detector, batch)
+    assert all(torch.equal(losses[key], value) for key, value in expected.items())
 
 
 def test_mmdets_own_losses_cannot_leave_queries_out():

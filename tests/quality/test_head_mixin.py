@@ -10,6 +10,8 @@ from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmengine.structures import InstanceData
 
 from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.matching import losses_of_layers
+from mmdet_qrpaq.quality import QualityAwareDETRHead
 from tiny_hosts import (
     HOSTS,
     NUM_CLASSES,
@@ -60,8 +62,7 @@ def unpack(batch: dict):
 def detr_losses(head, batch: dict, seed: int = 0) -> dict:
     """The losses of the matching queries, as the mixin sees them."""
     logits, boxes = predictions(batch, seed)
-    mixin = next(c for c in type(head).__mro__ if c.__name__ == 'QualityAwareDETRHead')
-    return mixin.loss_by_feat(head, logits, boxes, *unpack(batch))
+    return QualityAwareDETRHead.loss_by_feat(head, logits, boxes, *unpack(batch))
 
 
 class OneImageAssigner:
@@ -155,6 +156,26 @@ def test_targets_by_hand():
     assert targets.weights is None and num_pos is None
     xyxy = bbox_cxcywh_to_xyxy(targets.boxes[:1]) * targets.scale[:1]
     torch.testing.assert_close(xyxy, gt.bboxes)
+
+
+def test_queries_that_are_no_prediction_own_nothing():
+    """The losses of a layer are those of its other queries alone."""
+    head = make_head('dino', quality=dict(QUALITY, layers='all'), loss_cls=VARIFOCAL)
+    batch = make_batch([3, 2])
+    logits, boxes = predictions(batch)
+    keep = torch.rand(NUM_LAYERS, NUM_QUERIES, generator=torch.manual_seed(0)) < 0.6
+    head.supervised_queries = keep[:, None].expand(-1, 2, -1)
+    losses = QualityAwareDETRHead.loss_by_feat(head, logits, boxes, *unpack(batch))
+    head.supervised_queries = None
+    for layer, rows in enumerate(keep):
+        part = (slice(layer, layer + 1), slice(None), rows)
+        targets, _ = head.get_one_to_many_targets(
+            logits[part], boxes[part], *unpack(batch)
+        )
+        expected = losses_of_layers(head, logits[part], boxes[part], targets)
+        for name, value in zip(('cls', 'bbox', 'iou'), expected, strict=True):
+            found = losses[f'd{layer}.loss_{name}_o2m']
+            torch.testing.assert_close(found, value.squeeze())
 
 
 def test_one_to_many_may_have_a_class_loss_of_its_own():
