@@ -4,6 +4,7 @@ PaQ-DETR Table 8, row 'Baseline' (Cityscapes, 12). See docs/masks.md.
 mim train mmdet_qrpaq configs/deformable_detr_pp_r50_12e_masks_cityscapes.py \
     --gpus 8 --launcher pytorch
 Expected (paper): AP 52.6, mask AP 34.8 on Cityscapes val.
+Should meet: no public number on Cityscapes.
 Measured: not run.
 """
 

@@ -7,10 +7,10 @@ Expected (paper): AP 48.4, AP50 66.9, AP75 52.6 on COCO val2017; Deformable-DETR
 Measured: not run.
 """
 
-_base_ = ['./deformable_detr_pp_r50_12e.py', './_base_/methods.py']
+_base_ = './deformable_detr_pp_r50_12e.py'
 
 model = dict(
-    type='QRPaQDeformableDETR',
+    type='QRPaQDeformableDETRPP',
     pattern_query=_base_.patterns_300,
     bbox_head=dict(
         type='QualityAwareDeformableDETRHead',

@@ -13,7 +13,7 @@ FLOORS = (
     ('errors', 'version', '_compat'),
     ('records', 'command_line', 'temporary_attribute', 'training_only'),
     ('matching',),
-    ROOMS,
+    (*ROOMS, 'optim'),
     ('hosts',),
     ('runtime',),
     ('analysis',),

@@ -31,11 +31,15 @@ class Study(NamedTuple):
 
 # P of the small models: 10 patterns for 30 queries.
 PATTERNS = dict(METHODS['patterns_300'], num_patterns=10)
+# Their control: this host has no learned content of its own.
+STATIC = dict(type='StaticContent')
 QUALITY = METHODS['quality']
 VARIFOCAL = dict(METHODS['varifocal'], _delete_=True)
 EEQR = METHODS['eeqr']
 THRESHOLD = dict(type='ThresholdPolicy')
 STANDARDIZED = dict(type='StandardizedPolicy', threshold=-0.5)
+ON_SCORES = dict(policy=THRESHOLD, gradient='exit_head', exit_input='scores')
+ENTERING = dict(supervise='entering')
 
 
 def methods(
@@ -83,13 +87,23 @@ def routed(policy: dict, gradient: str, init: str = 'random', **others) -> dict:
     return methods('DINO', routing=settings)
 
 
-def paq(hidden_dims: int = 64, loss_cls: dict | None = VARIFOCAL, **quality) -> dict:
+def routed_deformable(**changes) -> dict:
+    """Return QR-Deformable-DETR with other settings than the default's."""
+    model = methods('DeformableDETR', routing=EEQR | changes)
+    if 'supervise' in changes:  # only this head can leave queries out
+        model['bbox_head'] = dict(type='QualityAwareDeformableDETRHead')
+    return model
+
+
+def paq(
+    patterns: dict | None = None, loss_cls: dict | None = VARIFOCAL, **quality
+) -> dict:
     """Return PaQ-DINO with other settings of P, of the assigner, or of Q."""
     confidence = quality.pop('confidence', QUALITY['assigner']['confidence'])
     assigner = dict(QUALITY['assigner'], confidence=confidence)
     return methods(
         'DINO',
-        patterns=dict(PATTERNS, hidden_dims=hidden_dims),
+        patterns=dict(PATTERNS, **patterns or {}),
         quality=dict(QUALITY, assigner=assigner, **quality),
         loss_cls=loss_cls,
     )
@@ -113,7 +127,8 @@ STUDIES = dict(
     methods_deformable=Study(
         question='What does each method do to Deformable-DETR (refinement, two-stage)?',
         leaf='_base_/small_deformable_digits.py',
-        variants=all_methods('DeformableDETR'),
+        variants=all_methods('DeformableDETR')
+        | {'learned content': methods('DeformableDETR', patterns=STATIC)},
         # PaQ-DETR Table 1, 300 queries; QR-DETR Table 1, beside a weaker host.
         paper={'host': (46.9, 46.9), 'PaQ': (48.4, 46.9), 'QR': (43.1, 38.3)},
     ),
@@ -131,6 +146,37 @@ STUDIES = dict(
             ),
             'standardized, straight-through': routed(STANDARDIZED, 'straight_through'),
             'standardized, exit heads': routed(STANDARDIZED, 'exit_head'),
+        },
+    ),
+    routing_text=Study(
+        question=(
+            'What does each sentence of QR-DETR do on its own host, Deformable-DETR '
+            '(one-stage, no refinement)?'
+        ),
+        leaf='_base_/small_deformable_one_stage_digits.py',
+        variants={
+            'host': {},
+            'QR': routed_deformable(),
+            'threshold, exit heads on scores': routed_deformable(**ON_SCORES),
+            'exit heads teach the router alone': routed_deformable(
+                **ON_SCORES, exit_teaches='router'
+            ),
+            'QR, only entering supervised': routed_deformable(**ENTERING),
+            'QR, shares of Table 2': routed_deformable(
+                policy=METHODS['table_2_shares']
+            ),
+            'to the letter': routed_deformable(
+                **ENTERING, **ON_SCORES, exit_teaches='router'
+            ),
+        },
+    ),
+    routing_boxes=Study(
+        question='Is the box of a bypassing query refined, or kept (QR-DETR Sec. 4)?',
+        leaf=DINO,
+        variants={
+            'host': {},
+            'refined': methods('DINO', routing=EEQR),
+            'kept': methods('DINO', routing=dict(EEQR, bypassed_boxes='kept')),
         },
     ),
     routing_parts=Study(
@@ -213,7 +259,25 @@ STUDIES = dict(
         question='How wide must the MLP of the pattern weights be?',
         leaf=DINO,
         variants={
-            f'{width} wide': paq(hidden_dims=width) for width in (64, 8, 16, 256)
+            f'{width} wide': paq(dict(hidden_dims=width)) for width in (64, 8, 16, 256)
+        },
+    ),
+    quality_hungarian=Study(
+        question='Does L_1:m join one-to-one losses (Eq. 9), or replace (Sec. 3.3)?',
+        leaf=DINO,
+        variants={'joins': paq(), 'replaces': paq(hungarian='replaces')},
+    ),
+    pattern_levels=Study(
+        question='Is Z fused down to the second finest encoder level, or the finest?',
+        leaf=DINO,
+        variants={'second finest': paq(), 'finest': paq(dict(finest=True))},
+    ),
+    varifocal_targets=Study(
+        question="Are varifocal targets the IoU, or s of Eq. 6 ('quality scores')?",
+        leaf=DINO,
+        variants={
+            'IoU': paq(),
+            's': paq(loss_cls=dict(VARIFOCAL, confidence_weight=0.4)),
         },
     ),
 )

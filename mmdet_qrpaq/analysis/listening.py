@@ -38,7 +38,8 @@ def listening(detector: nn.Module) -> Iterator[Heard]:
     """
     heard = Heard()
     routed = list(getattr(detector, 'routed_layers', ()))
-    generator = getattr(detector, 'pattern_query_generator', None)
+    queries = getattr(detector, 'pattern_query_generator', None)
+    generator = getattr(queries, 'weight_generator', None)
 
     def hear_head(head: nn.Module, inputs: tuple, outputs: tuple) -> None:
         # Detached, so that the graph of a training is not held.
@@ -58,7 +59,6 @@ def listening(detector: nn.Module) -> Iterator[Heard]:
             handle = detector.bbox_head.register_forward_hook(hear_head)
             stack.callback(handle.remove)
         if generator is not None:
-            generator = generator.weight_generator
             stack.callback(generator.register_forward_hook(hear_weights).remove)
         for layer in routed:
             stack.callback(layer.register_forward_hook(hear_layer).remove)

@@ -9,6 +9,7 @@ from .dab_deformable_detr import (
 )
 from .dab_detr import QRPaQDABDETR, QualityAwareDABDETRHead
 from .deformable_detr import QRPaQDeformableDETR, QualityAwareDeformableDETRHead
+from .deformable_detr_pp import DeformableDETRPP, QRPaQDeformableDETRPP
 from .dino import QRPaQDINO, QualityAwareDINOHead
 from .dn_deformable_detr import (
     DNDeformableDETR,
@@ -22,12 +23,14 @@ __all__ = [
     'DABDeformableDETRHead',
     'DNDeformableDETR',
     'DNDeformableDETRHead',
+    'DeformableDETRPP',
     'QRPaQConditionalDETR',
     'QRPaQDABDETR',
     'QRPaQDABDeformableDETR',
     'QRPaQDINO',
     'QRPaQDNDeformableDETR',
     'QRPaQDeformableDETR',
+    'QRPaQDeformableDETRPP',
     'QualityAwareConditionalDETRHead',
     'QualityAwareDABDETRHead',
     'QualityAwareDABDeformableDETRHead',

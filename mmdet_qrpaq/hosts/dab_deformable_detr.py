@@ -9,6 +9,7 @@ from ..masks import QueryKeepingDETRHead
 from ..matching import BatchedDINOLossesMixin
 from ..patterns.detector_mixin import UnusedEmbedding
 from ..quality import QualityAwareDETRHead
+from ..routing import EnteringDETRHead
 from .dino import MendedDINO
 from .methods import DINOMethods
 
@@ -100,6 +101,7 @@ class QualityAwareDABDeformableDETRHead(
     BatchedDINOLossesMixin,
     DABDeformableDETRHead,
     QualityAwareDETRHead,
+    EnteringDETRHead,
     QueryKeepingDETRHead,
 ):
     """`DABDeformableDETRHead` plus `quality` (see `QualityAwareDETRHead`)."""

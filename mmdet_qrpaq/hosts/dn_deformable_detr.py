@@ -9,6 +9,7 @@ from torch import Tensor
 from ..masks import QueryKeepingDETRHead
 from ..matching import BatchedDINOLossesMixin
 from ..quality import QualityAwareDETRHead
+from ..routing import EnteringDETRHead
 from .dab_deformable_detr import DABDeformableDETR
 from .methods import DINOMethods
 
@@ -91,6 +92,7 @@ class QualityAwareDNDeformableDETRHead(
     BatchedDINOLossesMixin,
     DNDeformableDETRHead,
     QualityAwareDETRHead,
+    EnteringDETRHead,
     QueryKeepingDETRHead,
 ):
     """`DNDeformableDETRHead` plus `quality` (see `QualityAwareDETRHead`)."""

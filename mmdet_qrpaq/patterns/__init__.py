@@ -4,6 +4,7 @@ from .detector_mixin import PatternQueryMixin
 from .diversity_loss import pattern_diversity
 from .feature_fusion import MaskedFeatureFusion
 from .pattern_queries import PatternQueryGenerator
+from .static_content import StaticContent
 from .weight_generator import PatternWeightGenerator
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     'PatternQueryGenerator',
     'PatternQueryMixin',
     'PatternWeightGenerator',
+    'StaticContent',
     'pattern_diversity',
 ]

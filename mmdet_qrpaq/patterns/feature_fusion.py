@@ -48,30 +48,36 @@ class MaskedFeatureFusion(BaseModule):
 
     PaQ-DETR Sec. 3.2. Each level passes a 1x1 convolution, a dilated 3x3 convolution
     and ReLU (weights shared over levels: Table 7 leaves +1.8 M parameters for the
-    whole generator). Levels are then fused from the coarsest to the second finest.
+    whole generator). Levels are then fused from the coarsest to the second finest, or
+    to the finest.
 
     Args:
         embed_dims: Width `dim` of the encoder memory.
         num_levels: Number of encoder levels; sets the number of fusion steps.
+        finest: Whether the finest level is fused, too.
         dilation: Dilation of the 3x3 convolution.
 
     Shapes:
         levels: list of (bs, dim, h_l, w_l), finest first
         valid: list of (bs, 1, h_l, w_l) float, 1 on the image and 0 on padding
-        output: Z (bs, dim, h_2, w_2) and its valid map (bs, 1, h_2, w_2)
+        output: Z (bs, dim, h, w) and its valid map (bs, 1, h, w), of the finest level
+            that is fused
 
-    Paper vs here: Z has the size of the second finest level (the paper's h_2 x w_2),
-    so the finest level is not read. Detectors with one level skip the fusion.
+    Paper vs here: The text fuses all levels 'from top to bottom', and gives Z the size
+    h_2 x w_2, that of the second finest. Detectors with one level skip the fusion.
     """
 
-    def __init__(self, embed_dims: int, num_levels: int, dilation: int = 2) -> None:
+    def __init__(
+        self, embed_dims: int, num_levels: int, finest: bool = False, dilation: int = 2
+    ) -> None:
         super().__init__()
+        self.first = 0 if finest or num_levels == 1 else 1
         self.reduce = nn.Conv2d(embed_dims, embed_dims, 1)
         self.dilated = nn.Conv2d(
             embed_dims, embed_dims, 3, padding=dilation, dilation=dilation
         )
         self.steps = nn.ModuleList(
-            FusionStep(embed_dims) for _ in range(max(num_levels - 2, 0))
+            FusionStep(embed_dims) for _ in range(num_levels - self.first - 1)
         )
 
     def extract(self, level: Tensor, valid: Tensor) -> Tensor:
@@ -82,7 +88,7 @@ class MaskedFeatureFusion(BaseModule):
     def forward(
         self, levels: list[Tensor], valid: list[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        levels, valid = levels[1:] or levels, valid[1:] or valid
+        levels, valid = levels[self.first :], valid[self.first :]
         fused = self.extract(levels[-1], valid[-1])
         for step, level, mask in zip(
             self.steps, levels[-2::-1], valid[-2::-1], strict=True

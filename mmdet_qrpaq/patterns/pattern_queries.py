@@ -7,7 +7,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..errors import check_number
+from ..errors import check_choice, check_number
 from .diversity_loss import pattern_diversity
 from .weight_generator import PatternWeightGenerator
 
@@ -27,6 +27,7 @@ class PatternQueryGenerator(BaseModule):
         num_levels: Number of encoder levels; the detector sets it.
         hidden_dims: Hidden width of the weight MLP (see `PatternWeightGenerator`).
         diversity_weight: beta of Eq. 9, weight of the diversity loss, >= 0.
+        finest: Whether the weights see the finest encoder level, too.
 
     Shapes:
         memory: (bs, sum of h_l * w_l, dim)
@@ -35,7 +36,7 @@ class PatternQueryGenerator(BaseModule):
         output: (bs, nq, dim)
 
     Raises:
-        ConfigError: If a number is out of its range.
+        ConfigError: If a setting is out of its range.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class PatternQueryGenerator(BaseModule):
         num_levels: int = 4,
         hidden_dims: int = 8,
         diversity_weight: float = 0.2,
+        finest: bool = False,
     ) -> None:
         super().__init__()
         check_number(
@@ -66,10 +68,11 @@ class PatternQueryGenerator(BaseModule):
         check_number(
             'pattern_query.diversity_weight', diversity_weight, 0, hint='paper: 0.2'
         )
+        check_choice('pattern_query.finest', finest, (True, False))
         self.diversity_weight = diversity_weight
         self.patterns = nn.Embedding(num_patterns, embed_dims)
         self.weight_generator = PatternWeightGenerator(
-            num_queries, num_patterns, embed_dims, num_levels, hidden_dims
+            num_queries, num_patterns, embed_dims, num_levels, hidden_dims, finest
         )
 
     def forward(

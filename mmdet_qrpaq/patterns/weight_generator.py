@@ -28,6 +28,7 @@ class PatternWeightGenerator(BaseModule):
         hidden_dims: Width of F_w's hidden layer. The last layer holds
             (hidden_dims + 1) * nq * num_patterns parameters, so 900 queries and 150
             patterns fit Table 7's +1.8 M only with a width of 8.
+        finest: See `MaskedFeatureFusion`.
 
     Shapes:
         memory: (bs, sum of h_l * w_l, dim)
@@ -43,9 +44,10 @@ class PatternWeightGenerator(BaseModule):
         embed_dims: int,
         num_levels: int,
         hidden_dims: int,
+        finest: bool = False,
     ) -> None:
         super().__init__()
-        self.fusion = MaskedFeatureFusion(embed_dims, num_levels)
+        self.fusion = MaskedFeatureFusion(embed_dims, num_levels, finest)
         self.mlp = nn.Sequential(
             nn.Linear(embed_dims, hidden_dims),
             nn.LayerNorm(hidden_dims),

@@ -23,7 +23,7 @@ from .settings import QualitySettings
 
 
 class QualityAwareDETRHead(BatchedLossesHead):
-    """Adds L_1:m beside the Hungarian losses of the intermediate layers (Eq. 9).
+    """Adds L_1:m to the intermediate layers (Eq. 9).
 
     Args:
         quality: See `QualitySettings`; None leaves the head as it is.
@@ -68,7 +68,7 @@ class QualityAwareDETRHead(BatchedLossesHead):
         batch_img_metas: list[dict],
         batch_gt_instances_ignore: list | None = None,
     ) -> dict[str, Tensor]:
-        """Return Hungarian losses of all layers, and L_1:m of the chosen ones.
+        """Return Hungarian losses and L_1:m, each of its layers.
 
         Shapes:
             all_layers_cls_scores: (num_layers, bs, nq, num_classes) logits
@@ -87,13 +87,14 @@ class QualityAwareDETRHead(BatchedLossesHead):
         layers = self.quality.chosen_layers(len(all_layers_cls_scores))
         if not layers:
             return losses
+        if self.quality.hungarian == 'replaces':
+            for i in layers:
+                for name in ('cls', 'bbox', 'iou'):
+                    del losses[f'd{i}.loss_{name}']
         cls_scores = torch.stack([all_layers_cls_scores[i] for i in layers])
         bbox_preds = torch.stack([all_layers_bbox_preds[i] for i in layers])
-        supervised = self.supervised_queries
-        if supervised is not None:
-            supervised = torch.stack([supervised[i] for i in layers])
         targets, num_pos = self.get_one_to_many_targets(
-            cls_scores, bbox_preds, batch_gt_instances, batch_img_metas, supervised
+            cls_scores, bbox_preds, batch_gt_instances, batch_img_metas
         )
         one_to_many = losses_of_layers(
             self, cls_scores, bbox_preds, targets, self.quality_loss_cls, num_pos
@@ -122,14 +123,12 @@ class QualityAwareDETRHead(BatchedLossesHead):
         bbox_preds: Tensor,
         batch_gt_instances: list,
         batch_img_metas: list[dict],
-        supervised: Tensor | None = None,
     ) -> tuple[Targets, Tensor | None]:
         """Assign all layers and images in one go.
 
         Shapes:
             cls_scores: (num_layers, bs, nq, num_classes or + 1) logits
             bbox_preds: (num_layers, bs, nq, 4) as (cx, cy, w, h), normalised
-            supervised: (num_layers, bs, nq) bool, False = may own no object
             returns: targets; (num_layers,) divisor of each layer's losses, None = its
                 positives
         """
@@ -140,9 +139,6 @@ class QualityAwareDETRHead(BatchedLossesHead):
             probs = scores.sigmoid()
         else:
             probs = scores.softmax(-1)[..., :-1]
-        if supervised is not None:
-            # Of no quality: the last to be chosen, and dropped where they were.
-            bbox_preds = bbox_preds.masked_fill(~supervised[..., None], torch.nan)
         # Layer after layer along the batch, each with the same objects.
         assigned = self.quality_assigner.assign_batch(
             probs.flatten(0, 1),
@@ -152,10 +148,8 @@ class QualityAwareDETRHead(BatchedLossesHead):
                 for item in (truth.boxes, truth.labels, truth.valid)
             ),
         ).unflatten(0, (num_layers, bs))
-        if supervised is not None:
-            assigned = assigned.masked_fill(~supervised, -1)
         matches = Matches.of_assigned(assigned, truth.labels.shape[1])
         num_pos = None
         if self.quality.normalizer == 'num_gt':
             num_pos = truth.valid.sum().expand(num_layers)
-        return Targets.of_matches(matches, truth, supervised), num_pos
+        return Targets.of_matches(matches, truth), num_pos

@@ -1,11 +1,12 @@
 """The settings of `quality` and `hybrid_branch`, checked when a model is built."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 from ..errors import ConfigError, check_choice, check_names, check_number
 
-NORMALIZERS = ('num_pos', 'num_gt')
+CHOICES = dict(normalizer=('num_pos', 'num_gt'), hungarian=('joins', 'replaces'))
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,9 @@ class QualitySettings:
             divided by.
         loss_cls: Config of another classification loss for L_1:m than the head's
             `loss_cls`, which is taken without it.
+        hungarian: What becomes of the one-to-one losses of those layers: L_1:m
+            `'joins'` them (Eq. 9 has L_aux beside L_1:m) or `'replaces'` them
+            (Sec. 3.3: one-to-one 'in the final layer').
 
     Raises:
         ConfigError: If a setting is not one of these.
@@ -31,6 +35,7 @@ class QualitySettings:
     layers: str | Sequence[int] = 'intermediate'
     normalizer: str = 'num_pos'
     loss_cls: dict | None = None
+    hungarian: str = 'joins'
 
     @classmethod
     def from_config(cls, config: dict, num_layers: float) -> 'QualitySettings':
@@ -39,9 +44,14 @@ class QualitySettings:
         return cls(num_layers, **config)
 
     def __post_init__(self) -> None:
-        check_choice('bbox_head.quality.normalizer', self.normalizer, NORMALIZERS)
-        if self.layers in ('intermediate', 'all'):
-            return
+        for name, known in CHOICES.items():
+            check_choice(f'bbox_head.quality.{name}', getattr(self, name), known)
+        if self.layers not in ('intermediate', 'all'):
+            self._check_listed_layers()
+        if math.isfinite(self.num_layers):
+            self.chosen_layers(self.num_layers)
+
+    def _check_listed_layers(self) -> None:
         if not isinstance(self.layers, list | tuple) or not self.layers:
             raise ConfigError(
                 f'bbox_head.quality.layers is {self.layers!r}: set it to '
@@ -62,18 +72,24 @@ class QualitySettings:
         """Return the indices of the decoder layers that get L_1:m.
 
         Raises:
-            ConfigError: There is no layer of an index that was asked for.
+            ConfigError: There is no layer of an index that was asked for, or none
+                is left with one-to-one losses for the predictions.
         """
-        if self.layers == 'all':
-            return list(range(num_layers))
         if self.layers == 'intermediate':
             return list(range(num_layers - 1))
-        if (last := max(self.layers)) >= num_layers:
+        chosen = range(num_layers) if self.layers == 'all' else sorted(set(self.layers))
+        if chosen[-1] >= num_layers:
             raise ConfigError(
-                f'bbox_head.quality.layers has {last}, and the decoder has '
+                f'bbox_head.quality.layers has {chosen[-1]}, and the decoder has '
                 f'{num_layers} layers; 0 is the first.'
             )
-        return sorted(set(self.layers))
+        if self.hungarian == 'replaces' and chosen[-1] == num_layers - 1:
+            raise ConfigError(
+                f'bbox_head.quality.layers is {self.layers!r} and hungarian is '
+                "'replaces', which would leave the last layer without one-to-one "
+                "losses: set layers to 'intermediate'."
+            )
+        return list(chosen)
 
 
 @dataclass(frozen=True)

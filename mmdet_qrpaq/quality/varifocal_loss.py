@@ -20,10 +20,14 @@ from ..matching import at_labels, negative_loss, with_at_labels
 class IoUAwareVarifocalLoss(QualityFocalLoss):
     """mmdet's varifocal loss on targets that are the IoU at the object's class.
 
+    Or Eq. 6's s = IoU - gamma c there.
+
     Args:
         alpha: Weight of negatives, >= 0.
         gamma: Focusing exponent of negatives, >= 0.
         loss_weight: Weight of the loss.
+        confidence_weight: gamma of Eq. 6 if the targets are to be its s, 'their quality
+            scores', not below 0; 0 leaves the IoU.
 
     Shapes:
         pred: (N, num_classes) logits
@@ -31,19 +35,27 @@ class IoUAwareVarifocalLoss(QualityFocalLoss):
         weight: (N,)
 
     Raises:
-        ConfigError: If alpha or gamma is not a number from 0.
+        ConfigError: If one of them is not a number from 0.
     """
 
     elementwise = True  # `matching/losses.py`: its mean is that of its elements
 
     def __init__(
-        self, alpha: float = 0.75, gamma: float = 2.0, loss_weight: float = 1.0
+        self,
+        alpha: float = 0.75,
+        gamma: float = 2.0,
+        loss_weight: float = 1.0,
+        confidence_weight: float = 0.0,
     ) -> None:
         super().__init__(loss_weight=loss_weight)
         check_number('loss_cls.alpha', alpha, 0, hint='mmdet: 0.75')
         check_number('loss_cls.gamma', gamma, 0, hint='mmdet: 2.0')
+        check_number(
+            'loss_cls.confidence_weight', confidence_weight, 0, hint='the paper: 0.4'
+        )
         self.alpha = alpha
         self.gamma = gamma
+        self.confidence_weight = confidence_weight
 
     def forward(
         self,
@@ -56,10 +68,13 @@ class IoUAwareVarifocalLoss(QualityFocalLoss):
         labels, iou = target
         pred = pred.float()
         loss = negative_loss(pred, self.alpha, self.gamma)
-        iou, own = iou[:, None], at_labels(pred, labels)
-        # As in mmdet, an object that is not overlapped at all makes a negative.
-        positive = iou * F.binary_cross_entropy_with_logits(own, iou, reduction='none')
-        positive = torch.where(iou > 0, positive, at_labels(loss, labels))
+        own, quality = at_labels(pred, labels), iou[:, None]
+        if self.confidence_weight:
+            confidence = own.detach().sigmoid()
+            quality = (quality - self.confidence_weight * confidence).clamp(min=0)
+        # As in mmdet, an object of no quality makes a negative.
+        positive = F.binary_cross_entropy_with_logits(own, quality, reduction='none')
+        positive = torch.where(quality > 0, quality * positive, at_labels(loss, labels))
         return self.loss_weight * weight_reduce_loss(
             with_at_labels(loss, labels, positive),
             None if weight is None else weight[:, None],

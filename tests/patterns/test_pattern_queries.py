@@ -13,7 +13,7 @@ from mmdet_qrpaq.patterns.attention import (
     EfficientChannelAttention,
     masked_mean,
 )
-from tiny_hosts import build, host_config
+from tiny_hosts import build, host_config, make_batch, run_loss, total_loss
 
 SIZES = [(12, 16), (6, 8), (3, 4), (2, 2)]
 
@@ -98,13 +98,27 @@ def test_rows_are_convex_and_queries_differ_from_the_start():
     assert torch.pdist(weights[0]).min() > 0.05
 
 
-def test_the_weights_depend_on_the_image_and_not_on_the_finest_level():
-    module, memory = generator(), memory_of(SIZES)
+@pytest.mark.parametrize('finest', [False, True])
+def test_the_weights_depend_on_the_image_and_on_its_finest_level_if_asked(finest):
+    module, memory = generator(finest=finest), memory_of(SIZES)
     queries = module(memory, SIZES)
     assert not torch.allclose(module(memory_of(SIZES, 1), SIZES), queries, atol=1e-3)
     finest = SIZES[0][0] * SIZES[0][1]
     changed = torch.cat((memory_of(SIZES, 1)[:, :finest], memory[:, finest:]), 1)
-    assert torch.equal(module(changed, SIZES), queries)
+    assert torch.equal(module(changed, SIZES), queries) is not finest
+
+
+@pytest.mark.parametrize('num_levels, steps', [(1, (0, 0)), (2, (0, 1)), (4, (2, 3))])
+def test_z_has_the_size_of_the_finest_level_that_is_fused(num_levels, steps):
+    sizes = SIZES[:num_levels]
+    levels = [torch.randn(1, 32, *size) for size in sizes]
+    valid = [torch.ones(1, 1, *size) for size in sizes]
+    for finest, number in zip((False, True), steps, strict=True):
+        fusion = generator(num_levels, finest=finest).weight_generator.fusion
+        fused, mask = fusion(levels, valid)
+        size = sizes[0] if finest or num_levels == 1 else sizes[1]
+        assert (fused.shape[2:], mask.shape[2:]) == (size, size)
+        assert len(fusion.steps) == number
 
 
 def padded(memory, sizes, padded_sizes):
@@ -122,9 +136,10 @@ def padded(memory, sizes, padded_sizes):
     return torch.cat(levels, 1), torch.cat(masks, 1)
 
 
+@pytest.mark.parametrize('finest', [False, True])
 @pytest.mark.parametrize('num_levels', [1, 2, 3, 4])
 @pytest.mark.parametrize('small', [(5, 7), (12, 16), (1, 1), (3, 16)])
-def test_a_query_does_not_depend_on_the_padding_of_its_image(num_levels, small):
+def test_a_query_does_not_depend_on_the_padding_of_its_image(num_levels, small, finest):
     def ceil_pyramid(h, w):
         sizes = []
         for _ in range(num_levels):
@@ -132,7 +147,7 @@ def test_a_query_does_not_depend_on_the_padding_of_its_image(num_levels, small):
             h, w = (h + 1) // 2, (w + 1) // 2
         return sizes
 
-    module = generator(num_levels)
+    module = generator(num_levels, finest=finest)
     sizes, large = ceil_pyramid(*small), ceil_pyramid(13, 18)
     memory = memory_of(sizes)
     alone = module(memory, sizes)
@@ -193,6 +208,7 @@ def test_coordinate_attention_against_a_loop():
         (dict(hidden_dims=0), 'hidden_dims is 0'),
         (dict(diversity_weight=-0.1), 'diversity_weight is -0.1'),
         (dict(diversity_weight=math.nan), 'diversity_weight is nan'),
+        (dict(finest='yes'), "finest is 'yes': use True or False"),
     ],
 )
 def test_bad_settings_are_refused_in_one_sentence(setting, words):
@@ -205,3 +221,19 @@ def test_settings_of_the_detector_cannot_be_overridden():
     pattern_query = dict(num_patterns=2, num_levels=1)
     with pytest.raises(ConfigError, match='num_levels is set by the detector'):
         build(host_config('dino', pattern_query=pattern_query))
+
+
+def test_static_content_is_the_same_for_all_images():
+    content = dict(type='StaticContent')
+    detector = build(host_config('deformable_two_stage', pattern_query=content))
+    generator = detector.pattern_query_generator
+    memory = torch.cat((memory_of(SIZES), memory_of(SIZES, 1)))
+    expected = generator.content.weight.expand(2, -1, -1)
+    assert torch.equal(generator(memory, level_sizes=SIZES), expected)
+    # Uniform within +-sqrt(6 / (nq + dim)), as mmdet's DINO starts.
+    bound = math.sqrt(6 / sum(generator.content.weight.shape))
+    assert 0.9 * bound < generator.content.weight.abs().max() <= bound
+    losses = run_loss(detector, make_batch([2, 1]))
+    assert 'loss_pattern_diversity' not in losses
+    total_loss(losses).backward()
+    assert generator.content.weight.grad.abs().sum() > 0

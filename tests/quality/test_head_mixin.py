@@ -10,7 +10,6 @@ from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmengine.structures import InstanceData
 
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.matching import losses_of_layers
 from mmdet_qrpaq.quality import QualityAwareDETRHead
 from tiny_hosts import (
     HOSTS,
@@ -120,6 +119,20 @@ def test_the_layers_switch(layers, expected):
     }
 
 
+@pytest.mark.parametrize('host', HOSTS)
+def test_one_to_many_may_replace_one_to_one_where_it_is(host):
+    batch = make_batch([3, 1], [(64, 96), (48, 80)])
+    joined = detr_losses(make_head(host, quality=QUALITY), batch)
+    replaced = detr_losses(
+        make_head(host, quality=dict(QUALITY, hungarian='replaces')), batch
+    )
+    gone = {f'd{i}.loss_{name}' for i in (0, 1) for name in ('cls', 'bbox', 'iou')}
+    assert joined.keys() - replaced.keys() == gone
+    assert {'loss_cls', 'loss_bbox', 'loss_iou'} <= replaced.keys()
+    for name, loss in replaced.items():
+        assert torch.equal(loss, joined[name]), name
+
+
 def test_the_normaliser_divides_by_positives_or_by_objects():
     batch = make_batch([3, 2])
     by_pos = make_head('dino', quality=dict(QUALITY, normalizer='num_pos'))
@@ -158,26 +171,6 @@ def test_targets_by_hand():
     torch.testing.assert_close(xyxy, gt.bboxes)
 
 
-def test_queries_that_are_no_prediction_own_nothing():
-    """The losses of a layer are those of its other queries alone."""
-    head = make_head('dino', quality=dict(QUALITY, layers='all'), loss_cls=VARIFOCAL)
-    batch = make_batch([3, 2])
-    logits, boxes = predictions(batch)
-    keep = torch.rand(NUM_LAYERS, NUM_QUERIES, generator=torch.manual_seed(0)) < 0.6
-    head.supervised_queries = keep[:, None].expand(-1, 2, -1)
-    losses = QualityAwareDETRHead.loss_by_feat(head, logits, boxes, *unpack(batch))
-    head.supervised_queries = None
-    for layer, rows in enumerate(keep):
-        part = (slice(layer, layer + 1), slice(None), rows)
-        targets, _ = head.get_one_to_many_targets(
-            logits[part], boxes[part], *unpack(batch)
-        )
-        expected = losses_of_layers(head, logits[part], boxes[part], targets)
-        for name, value in zip(('cls', 'bbox', 'iou'), expected, strict=True):
-            found = losses[f'd{layer}.loss_{name}_o2m']
-            torch.testing.assert_close(found, value.squeeze())
-
-
 def test_one_to_many_may_have_a_class_loss_of_its_own():
     """Each loss is that of a head which has its class loss everywhere."""
     batch = make_batch([3, 1], [(64, 96), (48, 80)])
@@ -210,6 +203,9 @@ def test_one_to_many_may_have_a_class_loss_of_its_own():
             'one object to one query',
         ),
         (dict(normalizer='mean'), "normalizer is 'mean'"),
+        (dict(hungarian='replaced'), "hungarian is 'replaced': use 'joins' or"),
+        (dict(hungarian='replaces', layers='all'), 'without one-to-one losses'),
+        (dict(hungarian='replaces', layers=[0, 2]), 'without one-to-one losses'),
         (dict(topk=4), "no setting 'topk'"),
         (dict(loss_cls=dict(type='CrossEntropyLoss')), 'use_sigmoid=False'),
         (dict(assigner=dict(type='QualityAwareAssigner', candidate_topk=0)), 'is 0'),

@@ -24,6 +24,15 @@ def test_by_hand():
     assert value.item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_targets_of_eq_6_by_hand():
+    # IoU 0.8 and 0.1, probability 0.5: s = 0.8 - 0.4 * 0.5 = 0.6, and 0 from -0.1.
+    loss = IoUAwareVarifocalLoss(alpha=0.75, gamma=2.0, confidence_weight=0.4)
+    target = (torch.tensor([0, 1]), torch.tensor([0.8, 0.1]))
+    value = loss(torch.zeros(2, 2), target, torch.ones(2), avg_factor=4)
+    expected = (0.6 + 3 * 0.75 * 0.25) * math.log(2) / 4
+    assert value.item() == pytest.approx(expected, rel=1e-6)
+
+
 def test_equals_the_loss_of_mmdet_on_scattered_targets():
     torch.manual_seed(0)
     pred, iou = torch.randn(7, 3), torch.rand(7)
@@ -43,7 +52,9 @@ def test_equals_the_loss_of_mmdet_on_scattered_targets():
     assert isinstance(ours, QualityFocalLoss) and ours.use_sigmoid
 
 
-@pytest.mark.parametrize('setting', [dict(alpha=-0.1), dict(gamma=math.nan)])
+@pytest.mark.parametrize(
+    'setting', [dict(alpha=-0.1), dict(gamma=math.nan), dict(confidence_weight=-1)]
+)
 def test_bad_settings_are_refused(setting):
     with pytest.raises(ConfigError, match=f'{next(iter(setting))} is .* number from 0'):
         IoUAwareVarifocalLoss(**setting)

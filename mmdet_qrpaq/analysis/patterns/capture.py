@@ -17,7 +17,7 @@ def require_patterns(detector: nn.Module) -> nn.Module:
         ConfigError: The model has none.
     """
     generator = getattr(detector, 'pattern_query_generator', None)
-    if generator is None:
+    if not hasattr(generator, 'weight_generator'):
         raise ConfigError(
             f'this {type(detector).__name__} has no patterns: set model.pattern_query '
             "and one of this package's detectors."
