@@ -179,7 +179,8 @@ def host_config(host: str, **options) -> dict:
     model.bbox_head.type = HOSTS[host]['head']
     for name in options:
         owner = model if name in OF_DETECTOR else model.bbox_head
-        owner[name] = ConfigDict(options[name])
+        value = options[name]
+        owner[name] = ConfigDict(value) if isinstance(value, dict) else value
     if 'mask_branch' in options:
         model.backbone.out_indices = (0, 1, 2, 3)
     return model

@@ -5,6 +5,7 @@ from mmdet.models.detectors import DINO
 from mmdet.registry import MODELS
 
 from ..masks import QueryKeepingDETRHead
+from ..matching import BatchedDINOLossesMixin
 from ..quality import QualityAwareDETRHead
 from ..routing import EnteringDETRHead
 from .methods import DINOMethods
@@ -41,6 +42,10 @@ class QRPaQDINO(DINOMethods, MendedDINO):
 
 @MODELS.register_module()
 class QualityAwareDINOHead(
-    DINOHead, QualityAwareDETRHead, EnteringDETRHead, QueryKeepingDETRHead
+    BatchedDINOLossesMixin,
+    DINOHead,
+    QualityAwareDETRHead,
+    EnteringDETRHead,
+    QueryKeepingDETRHead,
 ):
     """mmdet's `DINOHead` plus `quality` (see `QualityAwareDETRHead`)."""

@@ -8,11 +8,11 @@ whether a bypassed query gets them, too, is `supervise` and `bypassed_boxes`.
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
-from mmdet.models.dense_heads import DETRHead
 from mmengine.model import ModuleList
 from torch import Tensor
 
 from ..errors import ConfigError, check_names
+from ..matching import hungarian_losses
 from ..temporary_attribute import temporary_attribute
 from ..training_only import training_only
 from .eeqr_layer import EEQRDecoderLayer
@@ -143,7 +143,7 @@ class QueryRoutingMixin:
         self, predictions: list[Tensor], batch_data_samples: list
     ) -> dict[str, Tensor]:
         """Return `DETRHead`'s own: the Hungarian losses of each layer, nothing else."""
-        return DETRHead.loss_by_feat(
+        return hungarian_losses(
             self.exit_heads.heads[0],
             *predictions,
             [sample.gt_instances for sample in batch_data_samples],
