@@ -1,6 +1,7 @@
 """A trained detector and its data loader, built from a config and a checkpoint."""
 
 import argparse
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import ConfigError
+from ..records.provenance import hash_file, hash_text
 from ..runtime.building import build_model, build_untrained, explain_mistakes
-from ..runtime.checkpoints import read_checkpoint
+from ..runtime.checkpoints import is_remote, read_checkpoint
 from ..runtime.configs import parse_settings, read_config
 from ..runtime.datasets import check_dataset, leaf_datasets
 from ..runtime.fit import require_finite, require_same_model
@@ -74,10 +76,31 @@ class TrainedModel:
         """Names of the classes, by label."""
         return list(self.dataloader.dataset.metainfo['classes'])
 
-    @property
+    @cached_property
     def origin(self) -> dict[str, str]:
-        """What a result records of it."""
-        return dict(name=self.name, config=self.config, checkpoint=self.checkpoint)
+        """What a result records of it, and hashes that tell model and data from others.
+
+        Images are told by what data set and evaluator know of them, not by pixels.
+        """
+        settings = json.dumps(self.cfg.to_dict(), default=str, sort_keys=True)
+        weights = 'none'
+        if not self.is_untrained:
+            path = self.checkpoint
+            weights = 'not here' if is_remote(path) else hash_file(Path(path))
+        dataset = self.dataloader.dataset
+        known = [dataset.get_data_info(image) for image in range(len(dataset))]
+        evaluators = self.cfg.get(f'{self.split}_evaluator') or []
+        evaluators = [evaluators] if isinstance(evaluators, dict) else evaluators
+        files = [Path(str(evaluator.get('ann_file', ''))) for evaluator in evaluators]
+        known += [hash_file(file) for file in files if file.is_file()]
+        return dict(
+            name=self.name,
+            config=self.config,
+            checkpoint=self.checkpoint,
+            config_hash=hash_text(settings),
+            weights_hash=weights,
+            annotations_hash=hash_text(json.dumps(known, default=str)),
+        )
 
 
 def read_models(

@@ -56,15 +56,6 @@ def typed_command() -> str:
     return shlex.join(['python', *sys.argv])
 
 
-def describe_origin(**made_from: Any) -> dict[str, Any]:
-    """Return the environment, and what a result was made from.
-
-    Args:
-        made_from: What was looked at (models, split) and how (options); JSON types.
-    """
-    return dict(made_from, **describe_environment())
-
-
 def is_same_origin(kept: dict[str, Any], wanted: dict[str, Any]) -> bool:
     """Tell whether a kept result has this origin; time and command may differ."""
     return all(

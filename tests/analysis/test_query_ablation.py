@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mmdet_qrpaq.analysis.command_line import main
-from mmdet_qrpaq.analysis.detections.average_precision import Precision, evaluate
+from mmdet_qrpaq.analysis.detections.average_precision import evaluate
 from mmdet_qrpaq.analysis.measuring import measure
 from mmdet_qrpaq.analysis.one_pass import _decoding_alone_again
 from mmdet_qrpaq.analysis.queries.ablation import SCHEMA, draw, observe, tables
@@ -178,7 +178,7 @@ def test_ap_is_read_by_its_name():
         zip(('bbox_mAP', 'bbox_mAP_50', 'bbox_mAP_75'), (0.3, 0.5, 0.4), strict=True)
     )
     metrics = Metrics(**{f'coco/{name}': value for name, value in names.items()})
-    assert evaluate(metrics, 1) == Precision(0.3, 0.5, 0.4)
+    assert evaluate(metrics, 1) == dict(ap=0.3, ap50=0.5, ap75=0.4)
     for values, words in (
         ({}, 'no AP of boxes'),
         ({'pascal_voc/mAP': 0.3}, 'no AP of boxes'),
@@ -342,7 +342,7 @@ def test_no_queries_are_refused(run, capsys):
     config, checkpoint = map(str, run)
     model = TrainedModel('tiny', config, checkpoint, read_config(config))
     with pytest.raises(ConfigError, match='0 queries cannot be kept'):
-        observe(model, queries=[0, 5])
+        observe([model], queries=[0, 5], keep='first')
 
 
 def test_predictions_of_a_test_are_not_replaced(run, tmp_path):

@@ -18,7 +18,6 @@ from mmdet_qrpaq.analysis.training.curves import (
 )
 from mmdet_qrpaq.analysis.training.section import CURVES
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.records.results import write_result
 from mmdet_qrpaq.records.tables import print_table
 from tiny_runs import run_script
 
@@ -159,7 +158,7 @@ def test_runs_of_one_name_are_drawn_as_mean_and_range():
 
 def test_result_has_the_curves_of_each_run_and_name(tmp_path):
     numbers = describe(SEEDS, [tmp_path / str(n) for n in range(3)])
-    write_result(tmp_path / 'curves.json', 'curves', {}, numbers, SCHEMA)
+    jsonschema.validate(numbers, SCHEMA)
     assert [run['AP']['value'] for run in numbers['runs']] == [
         [0.1, 0.2],
         [0.4],
@@ -220,18 +219,22 @@ def test_runs_of_models_are_the_logs_beside_their_checkpoints(tmp_path):
     models = [
         SimpleNamespace(name=n, checkpoint=str(tmp_path / n / 'x.pth')) for n in names
     ]
-    assert observers_of(CURVES, models, {}) == []
+    runs = CURVES.subject.of(models)
+    assert observers_of(CURVES, runs, {}) == []
     with pytest.raises(ConfigError, match='there is no training log'):
-        conclude(CURVES, models, {}, [])
+        conclude(CURVES, runs, {}, [])
     write(tmp_path / 'ours', '20260101_000000', FIRST)
-    numbers, _ = conclude(CURVES, models, {}, [])
+    numbers, _ = conclude(CURVES, runs, {}, [])
     (row,) = numbers['runs']
+    (note,) = tables(numbers)[0].notes
+    assert note.startswith('host: left out, there is no training log')
     assert (row['name'], row['work_dir']) == ('ours', str(tmp_path / 'ours'))
 
 
 def test_a_training_that_went_on_is_another_origin(tmp_path):
     models = [SimpleNamespace(name='host', checkpoint=str(tmp_path / 'epoch_4.pth'))]
-    assert origin_of(CURVES, models, {})['work_dirs'] == []
+    models = CURVES.subject.of(models)
+    assert origin_of(CURVES, models, {})['log_sizes'] == [0]
     write(tmp_path, '20300101_000000', FIRST[:1])
     before = origin_of(CURVES, models, {})
     assert before['work_dirs'] == [str(tmp_path)]

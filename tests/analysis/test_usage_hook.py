@@ -86,7 +86,7 @@ def test_nothing_listens_after_a_validation(folder, tmp_path):
         hook.before_val_epoch(Runner)
     listeners = [len(module._forward_hooks) for module in detector.modules()]
     assert sum(listeners) == 2
-    hook._report(Runner, 'val')
+    hook.after_val_epoch(Runner)
     assert not any(len(module._forward_hooks) for module in detector.modules())
 
 

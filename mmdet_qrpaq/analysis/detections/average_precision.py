@@ -6,7 +6,6 @@ import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from mmengine.evaluator import Evaluator
 from mmengine.logging import MMLogger
@@ -16,22 +15,13 @@ from ...errors import ConfigError
 from ...records.metrics import AP_NAMES
 from ...records.schema import SHARE, fields
 
+# Average precision of boxes: COCO's mean over IoU thresholds, at 0.5, at 0.75.
 PRECISION = fields(ap=SHARE, ap50=SHARE, ap75=SHARE)
 
-# mmdet's metric says nothing at all where nothing was detected.
 NO_AP = (
     'the evaluator gives no AP of boxes: it is no CocoMetric with metric="bbox", or '
     'nothing was detected.'
 )
-
-
-@dataclass(frozen=True)
-class Precision:
-    """Average precision of boxes: COCO's mean over IoU thresholds, at 0.5, at 0.75."""
-
-    ap: float
-    ap50: float
-    ap75: float
 
 
 def build_evaluator(
@@ -89,8 +79,8 @@ def copy_evaluator(evaluator: Evaluator) -> Evaluator:
     return Evaluator(metrics)
 
 
-def evaluate(evaluator: Evaluator, num_images: int) -> Precision:
-    """Return the AP of what an evaluator has been shown.
+def evaluate(evaluator: Evaluator, num_images: int) -> dict[str, float]:
+    """Return what `PRECISION` describes, of what an evaluator has been shown.
 
     Raises:
         ConfigError: There are no images, no objects, or no AP of boxes.
@@ -100,12 +90,12 @@ def evaluate(evaluator: Evaluator, num_images: int) -> Precision:
     with quietly():
         metrics = evaluator.evaluate(num_images)
     values = {name.rpartition('/')[2]: value for name, value in metrics.items()}
-    names = [AP_NAMES[name] for name in ('AP', 'AP50', 'AP75')]
-    if not set(names) <= set(values):
+    found = {n.lower(): values.get(AP_NAMES[n]) for n in ('AP', 'AP50', 'AP75')}
+    if None in found.values():
         raise ConfigError(NO_AP)
-    if min(values[name] for name in names) < 0:
+    if min(found.values()) < 0:
         raise ConfigError('there is no object to find in these images, so no AP.')
-    return Precision(*(values[name] for name in names))
+    return found
 
 
 @contextmanager

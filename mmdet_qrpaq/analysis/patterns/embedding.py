@@ -14,6 +14,7 @@ nearest neighbour in W^D are of one class, against two points drawn at random.
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from types import ModuleType
 
 import numpy as np
@@ -29,7 +30,7 @@ from ..one_pass import SeenBatch, spread
 from ..trained_detector import TrainedModel, boxes_follow_resize
 from .capture import require_patterns
 from .points import Point, detections, supercategories, whole_images
-from .section import POINTS
+from .section import BY, POINTS
 
 WORDS = dict(pictures='images', detections='detections')
 FEWEST = 10  # points that make a figure
@@ -38,6 +39,7 @@ ROOM = (0.08, 0.09)  # share of the figure that a thumbnail takes
 COLOURED = 10  # groups with a colour of their own
 SCHEMA = fields(
     points={'enum': list(POINTS)},
+    by={'enum': list(BY)},
     num_images=COUNT,
     num_without_points=COUNT,
     perplexity=NUMBER,
@@ -48,56 +50,62 @@ SCHEMA = fields(
 )
 
 
+@dataclass
 class EmbeddingObserver:
     """Collects points.
 
-    Args:
+    Attributes:
         images: Positions of those to look at.
+        points: What a point is.
+        by: What a group is.
         groups: Of each class, by label.
-        thresholds: Least score and IoU of a detection; None: points are images.
+        thresholds: Least score and IoU of a detection.
+        seed: Of the t-SNE.
+        found: The points.
     """
 
-    def __init__(
-        self,
-        images: Sequence[int],
-        groups: Sequence[str],
-        thresholds: tuple[float, float] | None,
-    ) -> None:
-        self.images, self.groups = images, groups
-        self._thresholds = thresholds
-        self.found: list[Point] = []
+    images: Sequence[int]
+    points: str
+    by: str
+    groups: Sequence[str]
+    thresholds: tuple[float, float]
+    seed: int
+    found: list[Point] = field(default_factory=list)
 
     def see(self, batch: SeenBatch) -> None:
         """Collect the points of a batch."""
-        if self._thresholds is None:
+        if self.points == 'pictures':
             found = whole_images(batch)
         else:
-            found = detections(batch, *self._thresholds)
+            found = detections(batch, *self.thresholds)
         wanted = set(self.images)
         self.found += [point for point in found if point.image in wanted]
 
 
 def observe(
-    model: TrainedModel,
+    models: Sequence[TrainedModel],
     points: str,
     by: str,
     num_images: int,
     score_threshold: float,
     iou_threshold: float,
     seed: int,
-) -> EmbeddingObserver:
+) -> list[EmbeddingObserver]:
     """Return an observer that collects points of images spread over the data set.
 
     Args:
+        models: One.
         points: `'pictures'` or `'detections'`.
         by: What the groups are, `'class'` or `'supercategory'`.
         num_images: Images to look at; fewer if there are fewer.
+        seed: Of the t-SNE.
 
     Raises:
         ConfigError: scikit-learn is missing, the model has no patterns, or for
             detections no assigner, or there is no ground truth or super-class.
     """
     _sklearn()
+    (model,) = models
     require_patterns(model.detector)
     dataset = model.dataloader.dataset
     boxes_follow_resize(dataset)
@@ -107,48 +115,40 @@ def observe(
     if by == 'supercategory':
         found = supercategories(dataset)
         groups = [found[name] for name in groups]
-    thresholds = (score_threshold, iou_threshold) if points == 'detections' else None
-    return EmbeddingObserver(spread(num_images, len(dataset)), groups, thresholds)
+    images = spread(num_images, len(dataset))
+    thresholds = (score_threshold, iou_threshold)
+    return [EmbeddingObserver(images, points, by, groups, thresholds, seed)]
 
 
 def conclude(
-    models: Sequence[TrainedModel],
-    observers: Sequence[EmbeddingObserver],
-    points: str,
-    by: str,
-    num_images: int,
-    score_threshold: float,
-    iou_threshold: float,
-    seed: int,
+    models: Sequence[TrainedModel], observers: Sequence[EmbeddingObserver]
 ) -> tuple[dict, Figure]:
     """Return what `SCHEMA` describes, and the figure.
-
-    Args:
-        seed: Of the t-SNE.
 
     Raises:
         ConfigError: There are fewer than 10 points, or all have the same W^D.
     """
-    (observer,) = observers
-    found, num_images = observer.found, len(observer.images)
+    (seen,) = observers
+    found, num_images = seen.found, len(seen.images)
     if len(found) < FEWEST:
-        told = f'(score >= {score_threshold:g}, IoU >= {iou_threshold:g})'
-        told = 'with objects' if points == 'pictures' else told
+        told = '(score >= {:g}, IoU >= {:g})'.format(*seen.thresholds)
+        told = 'with objects' if seen.points == 'pictures' else told
         raise ConfigError(
-            f't-SNE needs at least {FEWEST} {WORDS[points]}, and there are '
+            f't-SNE needs at least {FEWEST} {WORDS[seen.points]}, and there are '
             f'{len(found)} {told} in {num_images} images; take more images or lower '
             'the thresholds.'
         )
-    groups = [observer.groups[point.label] for point in found]
+    groups = [seen.groups[point.label] for point in found]
     rows = np.stack([point.weights for point in found])
     perplexity = min(30.0, (len(rows) - 1) / 3)
-    positions = _lay_out(rows, perplexity, seed)
+    positions = _lay_out(rows, perplexity, seen.seed)
     numbers = dict(
-        points=points,
+        points=seen.points,
+        by=seen.by,
         num_images=num_images,
         num_without_points=num_images - len({point.image for point in found}),
         perplexity=perplexity,
-        seed=seed,
+        seed=seen.seed,
         neighbour_agreement=neighbour_agreement(rows, groups),
         chance_agreement=chance_agreement(groups),
         embedding=[
@@ -215,7 +215,7 @@ def tables(numbers: dict) -> list[Table]:
     columns = (
         'points',
         'number',
-        'nearest neighbour of the same group, %',
+        f'nearest neighbour of the same {numbers["by"]}, %',
         'by chance, %',
     )
     row = [
@@ -262,12 +262,12 @@ def draw(numbers: dict, thumbnails: Sequence[np.ndarray]) -> Figure:
         axes.update_datalim([low - room, high + room])
         axes.autoscale_view()
         axes.set(xticks=[], yticks=[], xlabel='t-SNE 1', ylabel='t-SNE 2')
-    what, group = 'row of W$^D$', 'group'
+    what, whose = 'row of W$^D$', 'of the object'
     seen = f'{len(shown)} detections in {numbers["num_images"]} images'
     if numbers['points'] == 'pictures':
-        what, group, seen = 'W$^D$', 'main group', f'{len(shown)} images'
+        what, whose, seen = 'W$^D$', 'that covers most', f'{len(shown)} images'
     panels[0].set_title(
-        f'nearest neighbour of the same {group}: '
+        f'nearest neighbour of the same {numbers["by"]}: '
         f'{100 * numbers["neighbour_agreement"]:.0f} % '
         f'(by chance {100 * numbers["chance_agreement"]:.0f} %)',
         fontsize=10,
@@ -275,7 +275,8 @@ def draw(numbers: dict, thumbnails: Sequence[np.ndarray]) -> Figure:
     panels[1].set_title('some of them', fontsize=10)
     perplexity = f'perplexity {numbers["perplexity"]:.0f}, seed {numbers["seed"]}'
     figure.suptitle(f'{what} of {seen}; t-SNE, {perplexity}', fontsize=11)
-    figure.legend(loc='outside right upper', frameon=False, fontsize=8, title=group)
+    title = f'{numbers["by"]} {whose}'
+    figure.legend(loc='outside right upper', frameon=False, fontsize=8, title=title)
     return figure
 
 

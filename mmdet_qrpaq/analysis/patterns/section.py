@@ -2,8 +2,11 @@
 
 import argparse
 
-from ..section import Option, Section, count, thresholds
+from ...command_line import count
+from ..section import Option, Section, thresholds
+from ..subjects import Models
 
+BY = ('class', 'supercategory')
 POINTS = ('pictures', 'detections')
 
 
@@ -32,11 +35,12 @@ WEIGHTS = Section(
             'classes',
             None,
             'classes to show (the four most often detected)',
-            settings=(('nargs', '+'), ('metavar', 'NAME')),
+            nargs='+',
+            metavar='NAME',
         ),
         *thresholds(0.5, 0.7),
     ),
-    each=True,
+    subject=Models(each=True),
 )
 EMBEDDING = Section(
     name='pattern_embedding',
@@ -51,13 +55,13 @@ EMBEDDING = Section(
             'pictures',
             'what a point is: all of W^D of an image, as in the paper (pictures), or '
             'the row of a successful detection; the thresholds are for the latter',
-            settings=(('choices', POINTS),),
+            choices=POINTS,
         ),
         Option(
             'by',
             'class',
             'what the colours are',
-            settings=(('choices', ('class', 'supercategory')),),
+            choices=BY,
         ),
         Option(
             'num_images',
@@ -69,5 +73,5 @@ EMBEDDING = Section(
         *thresholds(0.5, 0.7),
         Option('seed', 0, 'of the t-SNE', seed),
     ),
-    each=True,
+    subject=Models(each=True),
 )

@@ -10,7 +10,6 @@ gather on the first queries by construction.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,9 +17,10 @@ from matplotlib.figure import Figure
 from mmengine.dist import all_reduce
 from torch import Tensor
 
+from ...errors import ConfigError
 from ...records.schema import COUNT, SHARE, TEXT, fields, list_of, or_none
 from ...records.tables import Table, plain
-from ..matching import MatchedBatch, confident_and_correct, require_matching
+from ..matching import confident_and_correct, require_matching
 from ..one_pass import SeenBatch
 from ..trained_detector import TrainedModel
 
@@ -83,44 +83,6 @@ def _gini_or_none(counts: np.ndarray) -> float | None:
     return gini(counts) if counts.any() else None
 
 
-def count_hits(
-    batch: MatchedBatch, score_threshold: float, iou_threshold: float
-) -> Tensor:
-    """Return the hits, and the confident and correct ones, of each query: (2, nq)."""
-    good = confident_and_correct(batch, score_threshold, iou_threshold)
-    return torch.stack([batch.matched, good]).sum(1)
-
-
-@dataclass
-class QueryUsage:
-    """Hits per query over a data set.
-
-    Attributes:
-        hits: Matches per query, (num_queries,), int.
-        confident_hits: Those of them that are confident and correct, same shape.
-        num_images: Images looked at.
-        num_objects: Ground truths in them.
-    """
-
-    hits: np.ndarray
-    confident_hits: np.ndarray
-    num_images: int = 0
-    num_objects: int = 0
-
-    def as_dict(self) -> dict:
-        """Return all, with the Gini coefficients, as JSON types."""
-        return dict(
-            num_queries=len(self.hits),
-            num_images=self.num_images,
-            num_objects=self.num_objects,
-            gini=_gini_or_none(self.hits),
-            gini_confident=_gini_or_none(self.confident_hits),
-            unused_queries=int((self.hits == 0).sum()),
-            hits=self.hits.tolist(),
-            confident_hits=self.confident_hits.tolist(),
-        )
-
-
 class UsageObserver:
     """Counts which query finds which object while a detector runs.
 
@@ -134,57 +96,83 @@ class UsageObserver:
     images = None
 
     def __init__(self, score_threshold: float, iou_threshold: float) -> None:
-        self._thresholds = (score_threshold, iou_threshold)
+        self.thresholds = dict(
+            score_threshold=score_threshold, iou_threshold=iou_threshold
+        )
         self._hits: Tensor | int = 0
         self.num_images = self.num_objects = 0
 
     def see(self, batch: SeenBatch) -> None:
         """Count a batch."""
         matched = batch.matched
-        good = confident_and_correct(matched, *self._thresholds)
+        good = confident_and_correct(matched, **self.thresholds)
         self._hits = self._hits + torch.stack([matched.matched, good]).sum(1)
         self.num_images += len(matched.boxes)
         self.num_objects += matched.num_objects
 
-    def usage(self, reduce: bool = False) -> QueryUsage:
-        """Return what was counted.
+    def numbers(self, reduce: bool = False) -> dict:
+        """Return hits, Gini coefficients and what was seen, as JSON types.
 
         Args:
             reduce: Sum hits over all processes, which must all call this.
         """
-        hits = self._hits
         if reduce:
-            all_reduce(hits)
-        return QueryUsage(*hits.cpu().numpy(), self.num_images, self.num_objects)
+            all_reduce(self._hits)
+        counts = self._hits.cpu().numpy()
+        return describe(*counts, self.num_images, self.num_objects)
+
+
+def describe(
+    hits: np.ndarray, confident_hits: np.ndarray, num_images: int, num_objects: int
+) -> dict:
+    """Return a model's entry in what `SCHEMA` describes, but for its name.
+
+    Shapes:
+        hits, confident_hits: (num_queries,), int.
+    """
+    return dict(
+        num_queries=len(hits),
+        num_images=num_images,
+        num_objects=num_objects,
+        gini=_gini_or_none(hits),
+        gini_confident=_gini_or_none(confident_hits),
+        unused_queries=int((hits == 0).sum()),
+        hits=hits.tolist(),
+        confident_hits=confident_hits.tolist(),
+    )
 
 
 def observe(
-    model: TrainedModel, score_threshold: float, iou_threshold: float
-) -> UsageObserver:
-    """Return an observer that counts hits.
+    models: Sequence[TrainedModel], score_threshold: float, iou_threshold: float
+) -> list[UsageObserver]:
+    """Return observers that count hits.
 
     Raises:
-        ConfigError: The detector is no DETR, or has no assigner.
+        ConfigError: A detector is no DETR, or has no assigner.
     """
-    require_matching(model.detector, 'counting query hits')
-    return UsageObserver(score_threshold, iou_threshold)
+    for model in models:
+        require_matching(model.detector, 'counting query hits')
+    return [UsageObserver(score_threshold, iou_threshold) for _ in models]
 
 
 def conclude(
-    models: Sequence[TrainedModel],
-    observers: Sequence[UsageObserver],
-    score_threshold: float,
-    iou_threshold: float,
+    models: Sequence[TrainedModel], observers: Sequence[UsageObserver]
 ) -> tuple[dict, Figure]:
-    """Return what `SCHEMA` describes, and the figure."""
-    numbers = dict(
-        score_threshold=score_threshold,
-        iou_threshold=iou_threshold,
-        models=[
-            dict(name=model.name, **observer.usage().as_dict())
-            for model, observer in zip(models, observers, strict=True)
-        ],
-    )
+    """Return what `SCHEMA` describes, and the figure.
+
+    Raises:
+        ConfigError: There is no object in the images.
+    """
+    rows = [
+        dict(name=model.name, **observer.numbers())
+        for model, observer in zip(models, observers, strict=True)
+    ]
+    if not any(row['num_objects'] for row in rows):
+        raise ConfigError(
+            'there is no object in these images that a query could find; choose '
+            'another ann_file.'
+        )
+    numbers = dict(observers[0].thresholds, models=rows)
     return numbers, draw(numbers)
 
 

@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 from ... import command_line
-from ...errors import ConfigError
+from ...command_line import count, share
 from ...records.provenance import typed_command
 from ...records.results import check_writable, require_writable_folder, write_whole
-from ..command_line import folder_beside
 from ..cost.section import EFFICIENCY
-from ..section import IOU_THRESHOLD, SCORE_THRESHOLD, Option, count, share
+from ..section import IOU_THRESHOLD, SCORE_THRESHOLD, Option
+from ..subjects import Models, folder_beside
 from .sections import SECTIONS, SHORTER
 
 OPTIONS = (
@@ -27,9 +27,7 @@ OPTIONS = (
 
 def parse_args(description: str, argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.new_parser(description)
     command_line.add_model_arguments(parser)
     names = [section.name for section in SECTIONS]
     parser.add_argument(
@@ -71,22 +69,14 @@ def main(description: str, argv: list[str] | None = None) -> None:
     args = parse_args(description, argv)
     command_line.load_package()
     out = args.out or folder_beside(args.checkpoint, args.out) / 'report.html'
-    if out.suffix != '.html':
-        raise ConfigError(f'--out is {out}, which does not end in .html; add that.')
-    check_writable(out)
+    check_writable(out, '.html')
     folder = out.parent / f'{out.stem}_files'
     require_writable_folder(str(folder), 'the folder of its numbers,')
 
-    from ..trained_detector import check_data, read_models
     from . import parts as report
     from .page import render_page
 
-    models = read_models(args)
-    for model in models:
-        check_data(model.cfg, model.split)
-    # All of them now: a wrong checkpoint is told before the first is measured.
-    for model in models:
-        model.dataloader, model.detector  # noqa: B018
+    models = Models().read(args)
     chosen = {
         name: value
         for name, value in vars(args).items()

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from ...errors import ConfigError
 from ...records.schema import COUNT, NUMBER, TEXT, fields, list_of, or_none
 from ...records.tables import Table, percent
-from ..training_runs import Run
+from ..subjects import Run, logs_of
 from .history import AP, RECORDED, History, curve, not_finite, read_history
 
 AP_LABELS = dict(zip(RECORDED.values(), ('AP', 'AP$_{50}$', 'AP$_{75}$'), strict=True))
@@ -33,6 +33,7 @@ MOST_STEPS = 10
 _CURVE = fields(step=list_of(COUNT), value=list_of(NUMBER))
 SCHEMA = fields(
     step_of_ap={'enum': ['epoch', 'iteration']},
+    without_log=list_of(TEXT),
     runs=list_of(
         fields(
             name=TEXT,
@@ -102,24 +103,31 @@ def measure(runs: Sequence[Run]) -> tuple[dict, Figure]:
     """Return what `SCHEMA` describes, and the figure.
 
     Raises:
-        ConfigError: There are no runs, or one has no log, or see `counts_epochs`.
+        ConfigError: None has a log, or see `counts_epochs`.
     """
-    if not runs:
+    logged = [run for run in runs if logs_of(run.work_dir)]
+    if not logged:
         raise ConfigError(
             'there is no training log (<time>/vis_data/scalars.json) beside the '
             'checkpoints.'
         )
-    histories = [(run.name, read_history(run.work_dir)) for run in runs]
-    numbers = describe(histories, [run.work_dir for run in runs])
+    histories = [(run.name, read_history(run.work_dir)) for run in logged]
+    without_log = [run.name for run in runs if run not in logged]
+    numbers = describe(histories, [run.work_dir for run in logged], without_log)
     return numbers, draw_training_curves(histories)
 
 
-def describe(runs: Sequence[tuple[str, History]], work_dirs: Sequence[Path]) -> dict:
+def describe(
+    runs: Sequence[tuple[str, History]],
+    work_dirs: Sequence[Path],
+    without_log: Sequence[str] = (),
+) -> dict:
     """Return what `SCHEMA` describes.
 
     Args:
         runs: Name and what was logged.
         work_dirs: Where.
+        without_log: Names of those that are left out.
     """
     rows = []
     for (name, history), work_dir in zip(runs, work_dirs, strict=True):
@@ -138,7 +146,12 @@ def describe(runs: Sequence[tuple[str, History]], work_dirs: Sequence[Path]) -> 
         best = max(ap['mean'], default=None)
         groups.append(dict(name=name, num_runs=len(members), AP=ap, best_AP=best))
     step_of_ap = 'epoch' if counts_epochs(runs) else 'iteration'
-    return dict(step_of_ap=step_of_ap, runs=rows, groups=groups)
+    return dict(
+        step_of_ap=step_of_ap,
+        without_log=list(without_log),
+        runs=rows,
+        groups=groups,
+    )
 
 
 def tables(numbers: dict) -> list[Table]:
@@ -160,6 +173,10 @@ def tables(numbers: dict) -> list[Table]:
         'not finite, so the run has diverged.'
         for run in numbers['runs']
         if run['not_finite']
+    ]
+    notes += [
+        f'{name}: left out, there is no training log beside its checkpoint.'
+        for name in numbers['without_log']
     ]
     return [Table(caption, columns, rows, notes=notes)]
 
