@@ -25,7 +25,7 @@ from rich.progress import track
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks import recording
-from mmdet_qrpaq.command_line import load_package, run
+from mmdet_qrpaq.command_line import load_package, new_parser, run
 from mmdet_qrpaq.records.provenance import ROOT, describe_environment
 
 LEAF = 'paq_deformable_detr_pp_r50_12e_masks.py'
@@ -33,9 +33,7 @@ LEAF = 'paq_deformable_detr_pp_r50_12e_masks.py'
 
 def parse() -> argparse.Namespace:
     """Return the command line, checked."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument(
         'config',
         nargs='?',
@@ -76,6 +74,7 @@ def main() -> None:
     from mmengine.logging import MMLogger
 
     from benchmarks.speed.masks_timing import build_pair, measure, training_memory
+    from mmdet_qrpaq.errors import ConfigError
     from mmdet_qrpaq.runtime.configs import read_config
 
     environment = describe_environment(args.device)
@@ -83,15 +82,19 @@ def main() -> None:
     cfg = read_config(args.config)
     boxes, with_masks = build_pair(cfg, args.device)
     torch.manual_seed(0)
-    runs = [
-        measure(
-            boxes,
-            with_masks,
-            torch.randn(batch, 3, *args.size, device=args.device),
-            args.repeats,
-        )
-        for batch in args.batches
-    ]
+    height, width = args.size
+    runs = []
+    for batch in args.batches:
+        images = torch.randn(batch, 3, height, width, device=args.device)
+        try:
+            runs.append(measure(boxes, with_masks, images, args.repeats))
+        except RuntimeError as error:
+            if 'selected index k out of range' not in str(error):
+                raise
+            raise ConfigError(
+                f'an image of {height} x {width} has fewer positions than '
+                f'{boxes.num_queries} queries; give a larger --size.'
+            ) from error
     detectors = dict(boxes=boxes, masks=with_masks)
     image = torch.randn(1, 3, *args.size, device=args.device)
     memory = [

@@ -45,7 +45,8 @@ class Models:
 
     def read(self, args: argparse.Namespace) -> 'list[TrainedModel]':
         """Return those that a command names, their data checked; see `read_models`."""
-        from .trained_detector import check_data, read_models
+        from ..runtime.datasets import check_data
+        from .trained_detector import read_models
 
         models = read_models(args, self.untrained)
         for model in models:

@@ -19,8 +19,7 @@ from ..errors import ConfigError
 from ..records.provenance import hash_file, hash_text
 from ..runtime.building import build_model, build_untrained, explain_mistakes
 from ..runtime.checkpoints import is_remote, read_checkpoint
-from ..runtime.configs import parse_settings, read_config
-from ..runtime.datasets import check_dataset, leaf_datasets
+from ..runtime.configs import evaluators_of, parse_settings, read_config
 from ..runtime.fit import require_finite, require_same_model
 
 UNTRAINED = 'none'
@@ -89,9 +88,8 @@ class TrainedModel:
             weights = 'not here' if is_remote(path) else hash_file(Path(path))
         dataset = self.dataloader.dataset
         known = [dataset.get_data_info(image) for image in range(len(dataset))]
-        evaluators = self.cfg.get(f'{self.split}_evaluator') or []
-        evaluators = [evaluators] if isinstance(evaluators, dict) else evaluators
-        files = [Path(str(evaluator.get('ann_file', ''))) for evaluator in evaluators]
+        metrics = evaluators_of(self.cfg, self.split)
+        files = [Path(str(metric.get('ann_file', ''))) for metric in metrics]
         known += [hash_file(file) for file in files if file.is_file()]
         return dict(
             name=self.name,
@@ -132,21 +130,6 @@ def read_models(
             f'this analysis is of trained models; give a checkpoint, not {UNTRAINED!r}.'
         )
     return models
-
-
-def check_data(cfg: Config, split: str) -> None:
-    """Check annotations and images of the `val` or `test` data loader, if any.
-
-    Raises:
-        ConfigError: A file is missing or unreadable, or the classes disagree.
-    """
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
-    loader = cfg.get(f'{split}_dataloader')
-    if not loader:
-        return
-    num_classes = (cfg.model.get('bbox_head') or {}).get('num_classes')
-    for key, leaf in leaf_datasets(loader.dataset, f'{split}_dataloader.dataset'):
-        check_dataset(leaf, key, num_classes)
 
 
 def load_detector(cfg: Config, checkpoint: str) -> nn.Module:

@@ -77,6 +77,12 @@ def read_config(name: str, overrides: dict[str, Any] | None = None) -> Config:
     return cfg
 
 
+def evaluators_of(cfg: Config, split: str) -> list[dict]:
+    """Return the metrics of `val` or `test`; a config may have one, several or none."""
+    evaluator = cfg.get(f'{split}_evaluator') or []
+    return [evaluator] if isinstance(evaluator, dict) else evaluator
+
+
 def format_configs_once() -> None:
     """Keep the last config that was laid out as text, for whoever asks for it again.
 

@@ -33,23 +33,13 @@ class Fit:
 
     def __str__(self) -> str:
         """Say what differs, e.g. `3 of 90 parameters missing (first a.weight)`."""
-        parts = []
-        if self.missing:
-            parts.append(
-                f'{len(self.missing)} of {self.total} parameters missing '
-                f'(first {self.missing[0]})'
-            )
-        if self.reshaped:
-            parts.append(
-                f'{len(self.reshaped)} of other shape (first {self.reshaped[0]})'
-            )
-        if self.unexpected:
-            parts.append(
-                f'{len(self.unexpected)} unknown to the model '
-                f'(first {self.unexpected[0]})'
-            )
-        if self.other_line:
-            parts.append(self.other_line)
+        differing = (
+            (self.missing, f'of {self.total} parameters missing'),
+            (self.reshaped, 'of other shape'),
+            (self.unexpected, 'unknown to the model'),
+        )
+        parts = [f'{len(x)} {what} (first {x[0]})' for x, what in differing if x]
+        parts += [self.other_line] * bool(self.other_line)
         return ', '.join(parts) or f'all {self.total} parameters match'
 
 

@@ -29,7 +29,7 @@ def main() -> None:
     args = parser.parse_args()
     cfg = read_config(args.config)
     model = TrainedModel('the model', args.config, args.checkpoint, cfg)
-    nms = NmsObserver(build_evaluator(cfg.val_evaluator, model.dataloader))
+    nms = NmsObserver(build_evaluator(model))
     usage = []
     if keeps_places(model.detector):
         usage = observe([model], **USAGE.choose())

@@ -1,7 +1,6 @@
 """Which runs a sweep has: leaves or values of one option, each with every seed."""
 
 import copy
-import hashlib
 import inspect
 import json
 import re
@@ -14,6 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..errors import ConfigError
+from ..records.provenance import hash_text
 from ..runtime.configs import parse_settings, read_config
 from .data import describe_data, only_dataset, use_data
 from .scale import Scale
@@ -75,7 +75,7 @@ class Run:
         if root:
             settings = _without_root(settings, root.rstrip('/'))
         text = json.dumps([settings, self.data], sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hash_text(text, 16)
 
     @property
     def length(self) -> int:

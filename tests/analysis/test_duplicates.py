@@ -70,7 +70,7 @@ def test_a_model_that_only_repeats_itself_is_perfect_with_nms(tmp_path):
     config.write_text(CONFIG.format(classes=CLASSES, root=str(tmp_path)))
     cfg = read_config(str(config))
     model = TrainedModel('host', str(config), 'none', cfg)
-    evaluator = build_evaluator(cfg.val_evaluator, model.dataloader)
+    evaluator = build_evaluator(model)
     alone, (both,) = NmsObserver(copy_evaluator(evaluator)), precision.observe([model])
     for raw in model.dataloader:
         seen = SeenBatch(finds_thrice(raw), Heard(), None, None, raw)

@@ -92,35 +92,6 @@ def test_an_evaluator_without_ap_of_boxes_is_told(model):
         measure(PRECISION, [model], {})
 
 
-def test_a_model_that_finds_nothing_has_no_precision_where_there_are_objects(host):
-    """The other model's numbers stay, and what does not occur has none."""
-    silent, other = (
-        TrainedModel(
-            n, str(host), str(host.with_suffix('.pth')), read_config(str(host))
-        )
-        for n in ('silent', 'other')
-    )
-    silent.detector.predict = predict_nothing
-    numbers, _ = measure(PRECISION, [silent, other], {})
-    first, second = numbers['models']
-    nothing = dict(AP=0, AP50=0, AP75=0, APs=0, APm=None, APl=None)
-    assert first['AP'] == nothing and first['AP_with_nms'] == 0
-    assert first['classes'] == dict(square=0, disc=0)
-    # COCO has none of the same.
-    empty = [key for key, value in second['AP'].items() if value is None]
-    assert empty == ['APm', 'APl']
-
-
-def predict_nothing(inputs, samples, rescale=True):
-    for sample in samples:
-        sample.pred_instances = InstanceData(
-            bboxes=torch.zeros(0, 4),
-            scores=torch.zeros(0),
-            labels=torch.zeros(0, dtype=torch.long),
-        )
-    return samples
-
-
 def test_an_evaluator_without_ap_of_100_detections_is_refused(model):
     model.cfg.val_evaluator.proposal_nums = (300, 500, 1000)
     with pytest.raises(ConfigError, match=r'\[300, 500, 1000\], and AP is .* put 100'):

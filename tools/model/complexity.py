@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from mmdet_qrpaq.command_line import add_config_options, load_package, run
+from mmdet_qrpaq.command_line import add_config_options, load_package, new_parser, run
 from mmdet_qrpaq.records.tables import Table, print_table
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ CONVENTION = (
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument(
         'config', help='config file, or package::path such as mmdet::dino/NAME.py'
     )
@@ -98,14 +96,11 @@ def main() -> None:
     from rich.progress import track
 
     from mmdet_qrpaq.analysis.cost.complexity import detector_complexity
-    from mmdet_qrpaq.errors import ConfigError
     from mmdet_qrpaq.records.results import check_writable, write_json
     from mmdet_qrpaq.runtime.configs import parse_settings, read_config
 
     if args.out:
-        if args.out.suffix != '.json':
-            raise ConfigError(f'--out {args.out} does not end in .json; add that.')
-        check_writable(args.out)
+        check_writable(args.out, '.json')
     # Read both first: a wrong name of the second is told before the first runs.
     configs = [read_config(args.config, parse_settings(args.cfg_options))]
     caption = f'{args.config} at {args.shape[0]} x {args.shape[1]}'

@@ -17,14 +17,12 @@ from pathlib import Path
 
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from mmdet_qrpaq.command_line import load_package, run
+from mmdet_qrpaq.command_line import load_package, new_parser, run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument('checkpoint', help='checkpoint written by training (.pth)')
     parser.add_argument('out', type=Path, help='file to write; must not exist')
     return parser.parse_args(argv)

@@ -126,16 +126,11 @@ def stage_hooks(
     with ExitStack() as stack:
         for name, module in model.named_modules():
             stage = name.partition('.')[0] or OWN_STAGE
-            handles = [
-                module.register_forward_pre_hook(partial(enter, stage)),
-                module.register_forward_hook(partial(leave, stage), always_call=True),
-            ]
+            left, add = partial(leave, stage), module.register_forward_hook
+            stack.enter_context(module.register_forward_pre_hook(partial(enter, stage)))
+            stack.enter_context(add(left, always_call=True))
             if isinstance(module, MultiScaleDeformableAttention):
-                handles.append(
-                    module.register_forward_hook(partial(weighted_sum, stage))
-                )
-            for handle in handles:
-                stack.callback(handle.remove)
+                stack.enter_context(add(partial(weighted_sum, stage)))
         yield
         charge()
 

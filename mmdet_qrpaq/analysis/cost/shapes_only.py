@@ -60,10 +60,8 @@ def shapes_only(*modules: nn.Module) -> Iterator[None]:
 
     with ExitStack() as stack:
         for module in modules:
-            for handle in (
-                module.register_forward_pre_hook(enter),
-                module.register_forward_hook(leave, always_call=True),
-            ):
-                stack.callback(handle.remove)
+            stack.enter_context(module.register_forward_pre_hook(enter))
+            hook = module.register_forward_hook(leave, always_call=True)
+            stack.enter_context(hook)
         stack.enter_context(mode)
         yield

@@ -20,6 +20,8 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.benchmark import timer
 
+from ...temporary_attribute import temporary_attribute
+
 # Time that belongs to no stage that is watched: masks, positions, flattening.
 REST = 'rest'
 STAGES = (
@@ -147,9 +149,8 @@ class StageClock:
 
         with ExitStack() as stack:
             for owner, name, stage in seams:
-                # On the instance, where it hides the method of its class.
-                setattr(owner, name, timed(getattr(owner, name), stage))
-                stack.callback(delattr, owner, name)
+                method = timed(getattr(owner, name), stage)
+                stack.enter_context(temporary_attribute(owner, name, method))
             yield
 
     def time(self, run: Callable[[], object]) -> dict[str, float]:

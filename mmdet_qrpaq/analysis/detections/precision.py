@@ -10,11 +10,12 @@ from ...errors import ConfigError
 from ...records.metrics import AP_NAMES
 from ...records.schema import COUNT, NUMBER, TEXT, fields, list_of, or_none, table_of
 from ...records.tables import Table, percent
+from ...runtime.building import quietly
 from ..class_axis import name_columns
 from ..object_sizes import object_counts
 from ..one_pass import SeenBatch
 from ..trained_detector import TrainedModel
-from .average_precision import NO_AP, build_evaluator, copy_evaluator, quietly
+from .average_precision import NO_AP, build_evaluator, copy_evaluator
 from .duplicates import NmsObserver
 
 SCHEMA = fields(
@@ -43,11 +44,8 @@ class PrecisionObserver:
     images = None
 
     def __init__(self, model: TrainedModel) -> None:
-        settings = model.cfg.get(f'{model.split}_evaluator')
-        if isinstance(settings, dict) and settings.get('type') == 'CocoMetric':
-            settings = dict(settings, classwise=True)
         self._model = model
-        self._evaluator = build_evaluator(settings, model.dataloader)
+        self._evaluator = build_evaluator(model, classwise=True)
         self._without_duplicates = NmsObserver(copy_evaluator(self._evaluator))
         self._found = 0
 

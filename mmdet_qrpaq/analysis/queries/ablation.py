@@ -97,9 +97,7 @@ class AblationObserver:
         self.order, self._counts = order, counts
         settings = [(kept, len(order)) for kept in SETTINGS]
         settings += [('both', count) for count in counts if count != len(order)]
-        whole = build_evaluator(
-            model.cfg.get(f'{model.split}_evaluator'), model.dataloader
-        )
+        whole = build_evaluator(model)
         self._evaluators = {setting: copy_evaluator(whole) for setting in settings}
         self._entered: dict[tuple[str, int], Tensor] = {}
         self._num_images = 0

@@ -11,12 +11,11 @@ from mmdet.registry import HOOKS
 from mmdet.structures import SampleList
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
 
 from ...errors import check_number
-from ..listening import listening
+from ..listening import bare_model, listening
 from ..matching import require_matching
 from ..one_pass import SeenBatch
 from ..patterns.capture import effective_patterns
@@ -60,7 +59,7 @@ class QueryUsageHook(Hook):
         if mode == 'train':
             return
         dataset = getattr(runner, f'{mode}_dataloader').dataset
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         require_matching(model, 'a QueryUsageHook in custom_hooks')
         boxes_follow_resize(dataset)
         self._model, self._dataset = model, dataset

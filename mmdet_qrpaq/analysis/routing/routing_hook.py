@@ -9,12 +9,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook, LoggerHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
 from ...errors import ConfigError, check_number
-from ..listening import Heard, listening
+from ..listening import Heard, bare_model, listening
 from .decisions import (
     RoutingStatistics,
     draw_layers,
@@ -59,7 +57,7 @@ class QueryRoutingHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Refuse a model without routing; take over the logger's interval."""
-        model = _bare_model(runner)
+        model = bare_model(runner)
         if not getattr(model, 'routed_layers', None):
             raise ConfigError(
                 'custom_hooks has a QueryRoutingHook, and the model '
@@ -126,12 +124,7 @@ class QueryRoutingHook(Hook):
 
     def _listen(self, runner: Runner) -> RoutingStatistics:
         """Listen to the model, whoever listened before, and count anew."""
-        model = _bare_model(runner)
+        model = bare_model(runner)
         self._listening.close()
         self._heard = self._listening.enter_context(listening(model))
         return RoutingStatistics(model)
-
-
-def _bare_model(runner: Runner) -> nn.Module:
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model
