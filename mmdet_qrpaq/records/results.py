@@ -50,23 +50,6 @@ def write_json(path: Path, content: dict[str, Any]) -> Path:
     return write_whole(path, json.dumps(content, indent=1, allow_nan=False) + '\n')
 
 
-def read_result(path: Path) -> dict[str, Any]:
-    """Read the file of an analysis.
-
-    Raises:
-        ConfigError: The file is missing or is no result.
-    """
-    try:
-        result = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f'{path} cannot be read as a result ({error}); run the tool that makes it.'
-        ) from error
-    if not isinstance(result, dict) or not {'tool', 'origin', 'numbers'} <= set(result):
-        raise ConfigError(f'{path} is no result of a tool in tools/analysis.')
-    return result
-
-
 def check_writable(path: Path, suffix: str = '') -> None:
     """Check that a file can be written, without leaving anything behind.
 

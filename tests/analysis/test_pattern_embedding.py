@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import sys
 from types import SimpleNamespace
 
 import jsonschema
@@ -234,12 +233,6 @@ def test_models_that_have_no_such_points():
     del detector.bbox_head.assigner
     with pytest.raises(ConfigError, match='keep train_cfg'):
         observe([model_of(detector)], **EMBEDDING.choose(points='detections'))
-
-
-def test_scikit_learn_is_asked_for_in_one_sentence(detector, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'sklearn.manifold', None)
-    with pytest.raises(ConfigError, match=r"pip install 'mmdet_qrpaq\[analysis\]'"):
-        observe([model_of(detector)], **EMBEDDING.choose())
 
 
 def test_supercategories_come_from_the_file(tmp_path):

@@ -343,5 +343,5 @@ def test_a_collapsed_layer_is_warned_of_below_the_table():
         ['mean', 'self_attn', '2.0', '0.0', '50.0', '0.0', ''],
     ]
     _, warning = decisions.notes
-    assert warning == f'warning: {warn_of_collapse("d0.layer", 1.0)}'
+    assert warning == f'warning: {warn_of_collapse(layers[0])}'
     assert by_object.rows == [['background', '12', '100.0', '50.0', '75.0']]

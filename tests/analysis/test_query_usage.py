@@ -1,3 +1,4 @@
+import json
 from types import SimpleNamespace
 
 import jsonschema
@@ -28,7 +29,6 @@ from mmdet_qrpaq.analysis.queries.usage import (
     tables,
 )
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.records.results import read_result
 from mmdet_qrpaq.records.tables import print_table
 from tiny_runs import CLASSES, CONFIG, save_untrained, write_dataset
 
@@ -357,7 +357,9 @@ def test_the_script_prints_the_tables_of_what_it_wrote(tmp_path, capsys):
     save_untrained(config, tmp_path / 'tiny.pth')
     main(USAGE, 'x', [str(config), str(tmp_path / 'tiny.pth')])
     printed = capsys.readouterr().out
-    for table in tables(read_result(tmp_path / 'query_usage.json')['numbers']):
+    for table in tables(
+        json.loads((tmp_path / 'query_usage.json').read_text())['numbers']
+    ):
         print_table(table)
     assert capsys.readouterr().out in printed
     assert (tmp_path / 'query_usage.png').stat().st_size > 10_000

@@ -20,8 +20,10 @@ from torch.utils.data import DataLoader
 from mmdet_qrpaq.analysis import command_line
 from mmdet_qrpaq.analysis.detections import side_by_side
 from mmdet_qrpaq.analysis.detections.drawing import READABLE_SIDE
-from mmdet_qrpaq.analysis.detections.outcomes import judge_detections
-from mmdet_qrpaq.analysis.detections.score_threshold import best_score_threshold
+from mmdet_qrpaq.analysis.detections.outcomes import (
+    best_score_threshold,
+    judge_detections,
+)
 from mmdet_qrpaq.analysis.detections.section import SIDE_BY_SIDE
 from mmdet_qrpaq.analysis.detections.side_by_side import (
     SCHEMA,

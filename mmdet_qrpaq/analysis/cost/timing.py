@@ -1,9 +1,8 @@
 """Time and memory of a detector, whole and by stage, on CPU and CUDA.
 
 A stage is a seam of mmdet's DETRs, i.e. a method; the box branches that a decoder calls
-belong to the decoder here. `torch.utils.benchmark.Timer` serves for none of it: each of
-its measurements runs the statement twice more, just before, which undoes the
-interleaving; it drops what the call returns, and knows neither stages nor memory.
+belong to the decoder here. Why not `torch.utils.benchmark.Timer`:
+docs/decisions/0005-one-house.md.
 """
 
 import os

@@ -18,8 +18,7 @@ from ...records.tables import Table, percent
 from ..one_pass import SeenBatch, one_pass, spread
 from ..trained_detector import TrainedModel, box_scale, boxes_follow_resize
 from .drawing import draw_side_by_side
-from .outcomes import Scene, judge_detections
-from .score_threshold import best_score_threshold
+from .outcomes import Scene, best_score_threshold, judge_detections
 from .section import BEST, SELECT
 
 _COUNTS = dict(correct=COUNT, wrong=COUNT, missed=COUNT, differing=COUNT)

@@ -15,12 +15,13 @@ nearest neighbour in W^D are of one class, against two points drawn at random.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from sklearn.manifold import TSNE
+from sklearn.neighbors import NearestNeighbors
 
 from ...errors import ConfigError
 from ...records.schema import COUNT, NUMBER, SHARE, TEXT, fields, list_of
@@ -101,10 +102,9 @@ def observe(
         seed: Of the t-SNE.
 
     Raises:
-        ConfigError: scikit-learn is missing, the model has no patterns, or for
-            detections no assigner, or there is no ground truth or super-class.
+        ConfigError: The model has no patterns, or for detections no assigner, or there
+            is no ground truth or super-class.
     """
-    _sklearn()
     (model,) = models
     require_patterns(model.detector)
     dataset = model.dataloader.dataset
@@ -159,22 +159,6 @@ def conclude(
     return numbers, draw(numbers, [point.thumbnail for point in found])
 
 
-def _sklearn() -> ModuleType:
-    """Return scikit-learn, imported when first needed.
-
-    Raises:
-        ConfigError: It is missing.
-    """
-    try:
-        import sklearn.manifold
-        import sklearn.neighbors
-    except ImportError as error:
-        raise ConfigError(
-            "t-SNE needs scikit-learn; pip install 'mmdet_qrpaq[analysis]'."
-        ) from error
-    return sklearn
-
-
 def neighbour_agreement(rows: np.ndarray, groups: list[str]) -> float:
     """Return the share of rows whose nearest other row is of the same group.
 
@@ -182,12 +166,8 @@ def neighbour_agreement(rows: np.ndarray, groups: list[str]) -> float:
         rows: (n, dim), n >= 2.
     """
     # Without X a row is not its own neighbour.
-    nearest = (
-        _sklearn()
-        .neighbors.NearestNeighbors(n_neighbors=1)
-        .fit(rows)
-        .kneighbors()[1][:, 0]
-    )
+    found = NearestNeighbors(n_neighbors=1).fit(rows).kneighbors()
+    nearest = found[1][:, 0]
     groups = np.asarray(groups)
     return float((groups == groups[nearest]).mean())
 
@@ -204,9 +184,7 @@ def _lay_out(rows: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
             'all points have the same W^D, so there is nothing to lay out: this model '
             'does not look at the image.'
         )
-    layout = _sklearn().manifold.TSNE(
-        perplexity=perplexity, init='pca', random_state=seed
-    )
+    layout = TSNE(perplexity=perplexity, init='pca', random_state=seed)
     return layout.fit_transform(rows)
 
 

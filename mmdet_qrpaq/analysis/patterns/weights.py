@@ -1,10 +1,8 @@
 """Which patterns make the queries that find something (PaQ-DETR Fig. 5).
 
-Only models with patterns have the weights W^D (Eq. 5). As in the paper, the rows of W^D
-are those of successful detections: a query that the head's own assigner gives to an
-object, whose best class is the object's, with a score of at least 0.5 and an IoU of at
-least 0.7. Its number of *effective patterns* is the exponential of the entropy of its
-row: 1 for a single pattern, m for m equal ones.
+Only models with patterns have the weights W^D (Eq. 5). Rows are those of successful
+detections, as in the paper; see `section.WEIGHTS`. *Effective patterns* are 1 for a
+single pattern, m for m equal ones.
 """
 
 from collections.abc import Sequence
@@ -51,22 +49,15 @@ class WeightsObserver:
 
     Args:
         classes: Names of those that count; None are the four most often found.
-        score_threshold: Least score of a successful detection, in [0, 1].
-        iou_threshold: Its least IoU, in [0, 1].
+        thresholds: Least score and IoU of a successful detection, in [0, 1].
     """
 
     images = None
 
     def __init__(
-        self,
-        classes: Sequence[str] | None,
-        score_threshold: float,
-        iou_threshold: float,
+        self, classes: Sequence[str] | None, thresholds: dict[str, float]
     ) -> None:
-        self._chosen = classes
-        self.thresholds = dict(
-            score_threshold=score_threshold, iou_threshold=iou_threshold
-        )
+        self._chosen, self.thresholds = classes, thresholds
         self._rows: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._total: Tensor | int = 0
@@ -145,7 +136,8 @@ def observe(
         raise ConfigError(
             f'there is no class {unknown[0]!r}; the data set has {", ".join(names)}.'
         )
-    return [WeightsObserver(classes, score_threshold, iou_threshold)]
+    thresholds = dict(score_threshold=score_threshold, iou_threshold=iou_threshold)
+    return [WeightsObserver(classes, thresholds)]
 
 
 def conclude(

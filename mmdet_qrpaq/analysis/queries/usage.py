@@ -1,12 +1,7 @@
 """How evenly a detector uses its queries: hits per query, Gini, Lorenz curve.
 
-PaQ-DETR Fig. 1 and the column Gini of Table 6. The paper does not define 'activation'.
-Here a *hit* of query i is an object that the head's own one-to-one assigner gives to
-query i on the last decoder layer, counted over a whole data set. A hit is *confident
-and correct* if in addition the query's best class is the object's, its score is at
-least `score_threshold` and its box has at least `iou_threshold` with the object's. On
-two-stage hosts (DINO) a query's index is the rank of its encoder proposal, so hits
-gather on the first queries by construction.
+PaQ-DETR Fig. 1 and the column Gini of Table 6. The paper does not define 'activation';
+what counts here as a hit, and which are confident and correct, `section.USAGE` tells.
 """
 
 from collections.abc import Sequence

@@ -6,6 +6,7 @@ config, annotations and options, by the same versions on the same hardware. To m
 anew, remove the folder.
 """
 
+import json
 import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,6 @@ from matplotlib.figure import Figure
 
 from ...errors import ConfigError
 from ...records.provenance import describe_environment, is_same_origin
-from ...records.results import read_result
 from ...records.tables import Table
 from ...runtime.checkpoints import is_remote
 from ..measuring import (
@@ -182,7 +182,7 @@ def _take_over(part: Part, folder: Path) -> None:
     beside = Path(part.models[0].checkpoint).parent / f'{part.section.name}.json'
     for file in (part.file, beside):
         try:
-            kept = read_result(file)
+            kept = json.loads(file.read_text())
             if kept['tool'] != part.section.name:
                 continue
             jsonschema.validate(kept['numbers'], part.section.work.SCHEMA)
@@ -193,8 +193,10 @@ def _take_over(part: Part, folder: Path) -> None:
                 figure = file.with_suffix('.png').read_bytes()
                 if not (figure.startswith(PNG_START) and figure.endswith(PNG_END)):
                     continue
-        except (AttributeError, ConfigError, OSError, jsonschema.ValidationError):
-            continue  # missing or damaged
+        except OSError:  # there is none
+            continue
+        except (AttributeError, LookupError, TypeError, ValueError):
+            continue  # damaged
         part.file, part.origin, part.status = file, kept['origin'], REUSED
         part.tables, part.figure = part.section.work.tables(kept['numbers']), figure
         return
