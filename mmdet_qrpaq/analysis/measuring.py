@@ -1,6 +1,7 @@
 """Measures what sections declare: for a script one of them, for the report all.
 
-What only looks on while a model runs shares one run over the images; see `one_pass`.
+What only looks on while a model runs shares one run over the images; see `one_pass`. A
+`ConfigError` means that a section does not apply.
 """
 
 import json
@@ -25,11 +26,7 @@ Subjects = Sequence[TrainedModel] | Sequence[Run]
 def measure(
     section: Section, subjects: Subjects, options: dict[str, Any]
 ) -> tuple[dict, Figure | None]:
-    """Return numbers and figure of one section alone.
-
-    Raises:
-        ConfigError: It does not apply.
-    """
+    """Return numbers and figure of one section alone."""
     observers = observers_of(section, subjects, options)
     for model, observer in zip(subjects, observers, strict=False):
         one_pass(model, [observer])
@@ -39,11 +36,7 @@ def measure(
 def observers_of(
     section: Section, subjects: Subjects, options: dict[str, Any]
 ) -> list[Observer]:
-    """Return one observer for each model; none where the section needs its own run.
-
-    Raises:
-        ConfigError: The section does not apply.
-    """
+    """Return one observer for each model; none where the section needs its own run."""
     observe = getattr(section.work, 'observe', None)
     return observe(subjects, **options) if observe else []
 
@@ -54,11 +47,7 @@ def conclude(
     options: dict[str, Any],
     observers: Sequence[Observer],
 ) -> tuple[dict, Figure | None]:
-    """Return numbers and figure, once the observers have seen their images.
-
-    Raises:
-        ConfigError: The section does not apply.
-    """
+    """Return numbers and figure, once the observers have seen their images."""
     if observers:
         return section.work.conclude(subjects, observers)
     return section.work.measure(subjects, **options)

@@ -1,6 +1,5 @@
 """Which runs a sweep has: leaves or values of one option, each with every seed."""
 
-import copy
 import inspect
 import json
 import re
@@ -14,7 +13,7 @@ from mmengine.runner import Runner
 
 from ..errors import ConfigError
 from ..records.provenance import hash_text
-from ..runtime.configs import parse_settings, read_config
+from ..runtime.configs import override, parse_settings, read_config
 from .data import describe_data, only_dataset, use_data
 from .scale import Scale
 
@@ -107,13 +106,8 @@ def plan_run(
     if data is not None:
         use_data(cfg, data.rstrip('/'))
     scale.apply(cfg)
-    try:
-        for setting in (options or {}).items():
-            cfg.merge_from_dict(copy.deepcopy(dict([setting])))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(
-            f'the options {options} do not fit config {leaf}: {error}'
-        ) from error
+    for key, value in (options or {}).items():
+        override(cfg, {key: value}, f'the options {options}', leaf)
     hooks = list(cfg.get('custom_hooks') or [])
     logs_routing = any(hook['type'] == 'QueryRoutingHook' for hook in hooks)
     if cfg.model.get('query_routing') is not None and not logs_routing:

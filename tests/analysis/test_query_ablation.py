@@ -16,7 +16,7 @@ from mmdet_qrpaq.analysis.queries.ablation import SCHEMA, draw, observe, tables
 from mmdet_qrpaq.analysis.queries.fewer_queries import keep_queries
 from mmdet_qrpaq.analysis.queries.section import ABLATION
 from mmdet_qrpaq.analysis.queries.sublayers import only_sublayers
-from mmdet_qrpaq.analysis.trained_detector import TrainedModel, build_dataloader
+from mmdet_qrpaq.analysis.trained_detector import TrainedModel
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.records.tables import print_table
 from mmdet_qrpaq.runtime.configs import read_config
@@ -241,7 +241,8 @@ def run(tmp_path_factory):
     config, checkpoint = root / 'tiny.py', root / 'tiny.pth'
     config.write_text(CONFIG.format(classes=CLASSES, root=str(dataset)))
     detector = save_untrained(config, checkpoint)
-    loader = build_dataloader(read_config(str(config)))
+    cfg = read_config(str(config))
+    loader = TrainedModel('tiny', str(config), 'none', cfg).dataloader
     annotations = json.loads((dataset / 'val.json').read_text())
     annotations['annotations'] = []
     for sample in (sample for batch in loader for sample in detector.test_step(batch)):

@@ -73,14 +73,10 @@ def tabulate(caption: str, models: 'list[Complexity]') -> Table:
                 cells.append('-' if percent is None else f'{percent:+.2f}')
         return cells
 
-    rows = [
-        row(
-            stage,
-            [m.params.get(stage, 0) for m in models],
-            [m.flops.get(stage, 0) for m in models],
-        )
-        for stage in dict.fromkeys(s for m in models for s in [*m.params, *m.flops])
-    ]
+    rows = []
+    for stage in dict.fromkeys(s for m in models for s in [*m.params, *m.flops]):
+        counts = ([m.params.get(stage, 0), m.flops.get(stage, 0)] for m in models)
+        rows.append(row(stage, *map(list, zip(*counts, strict=True))))
     params = [model.total_params for model in models]
     flops = [model.total_flops for model in models]
     macs = ', '.join(f'{total / 2e9:.2f}' for total in flops)
