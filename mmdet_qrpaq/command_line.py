@@ -5,6 +5,7 @@ A tool reads its arguments before it imports anything slow, then calls `load_pac
 
 import argparse
 import gc
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -108,16 +109,15 @@ def share(text: str) -> float:
     return value
 
 
-def count(text: str, least: int = 1) -> int:
-    """Read a whole number from 1, or from `least`.
+def count(text: str, least: int = 1, most: float = math.inf) -> int:
+    """Read a whole number from 1, or from `least`, to `most`.
 
     Raises:
         argparse.ArgumentTypeError: It is none.
     """
-    if not text.isdigit() or int(text) < least:
-        raise argparse.ArgumentTypeError(
-            f'must be a whole number from {least}, got {text}'
-        )
+    if not text.isdecimal() or not least <= int(text) <= most:
+        limits = f'from {least}' if most == math.inf else f'from {least} to {most}'
+        raise argparse.ArgumentTypeError(f'must be a whole number {limits}, got {text}')
     return int(text)
 
 

@@ -71,14 +71,12 @@ def main() -> None:
 
     load_package()
     import torch
-    from mmengine.logging import MMLogger
 
     from benchmarks.speed.masks_timing import build_pair, measure, training_memory
     from mmdet_qrpaq.errors import ConfigError
     from mmdet_qrpaq.runtime.configs import read_config
 
     environment = describe_environment(args.device)
-    MMLogger.get_current_instance().setLevel('WARNING')
     cfg = read_config(args.config)
     boxes, with_masks = build_pair(cfg, args.device)
     torch.manual_seed(0)

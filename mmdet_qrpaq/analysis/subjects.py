@@ -40,8 +40,18 @@ class Models:
         command_line.add_model_arguments(parser, several=not self.each)
 
     def folder(self, args: argparse.Namespace) -> Path:
-        """Return where files go that nobody named; see `folder_beside`."""
-        return folder_beside(args.checkpoint, args.out)
+        """Return where files go that nobody named: of `none`, the current folder.
+
+        Raises:
+            ConfigError: `--out` is needed: an address has no folder.
+        """
+        from ..runtime.checkpoints import is_remote
+
+        if args.out is None and is_remote(args.checkpoint):
+            raise ConfigError(
+                f'there is no folder beside {args.checkpoint}; say where with --out.'
+            )
+        return Path('.' if args.checkpoint == 'none' else args.checkpoint).parent
 
     def read(self, args: argparse.Namespace) -> 'list[TrainedModel]':
         """Return those that a command names, their data checked; see `read_models`."""
@@ -139,22 +149,3 @@ class Runs:
                 sum(log.stat().st_size for log in logs_of(run.work_dir)) for run in runs
             ],
         )
-
-
-def folder_beside(checkpoint: str, out: Path | None) -> Path:
-    """Return where files go that nobody named: beside the checkpoint.
-
-    Args:
-        checkpoint: As the user gave it; `none` has the current folder.
-        out: Value of `--out`, if given.
-
-    Raises:
-        ConfigError: `--out` is needed: an address has no folder.
-    """
-    from ..runtime.checkpoints import is_remote
-
-    if out is None and is_remote(checkpoint):
-        raise ConfigError(
-            f'there is no folder beside {checkpoint}; say where with --out.'
-        )
-    return Path('.' if checkpoint == 'none' else checkpoint).parent

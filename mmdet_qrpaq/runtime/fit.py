@@ -45,13 +45,14 @@ class Fit:
 
 def compare(model: nn.Module, checkpoint: dict) -> Fit:
     """Compare names and shapes of a checkpoint's entries with those of a model."""
-    stored = checkpoint.get('state_dict', checkpoint)
-    stored = {key.removeprefix('module.'): value for key, value in stored.items()}
-    wanted = {
-        key: value
-        for key, value in model.state_dict().items()
-        if not key.endswith('num_batches_tracked')
-    }
+    stored, wanted = (
+        {
+            key.removeprefix('module.'): value
+            for key, value in state.items()
+            if not key.endswith('num_batches_tracked')
+        }
+        for state in (checkpoint.get('state_dict', checkpoint), model.state_dict())
+    )
     fit = Fit(total=len(wanted))
     for key, value in wanted.items():
         if key not in stored:
@@ -61,11 +62,7 @@ def compare(model: nn.Module, checkpoint: dict) -> Fit:
             fit.reshaped.append(f'{key}: {shapes}')
             if key.endswith(_BOX_LAYER):
                 fit.other_line = _tell_lines(stored[key], value)
-    fit.unexpected = [
-        key
-        for key in stored
-        if key not in wanted and not key.endswith('num_batches_tracked')
-    ]
+    fit.unexpected = [key for key in stored if key not in wanted]
     return fit
 
 

@@ -98,18 +98,14 @@ def _check_stage(cfg: Config, stage: str) -> None:
     if cfg.get(f'{stage}_dataloader') is None:
         return
     found = check_data(cfg, stage)
-    if stage == 'train' and None not in found:
-        _require_objects(found, f'{stage}_dataloader')
+    known = None not in found and stage == 'train'
+    if known and not any(annotations.num_objects for annotations in found):
+        raise ConfigError(
+            f'{stage}_dataloader: its annotation files contain no object to learn '
+            'from; choose another ann_file.'
+        )
     for metric in evaluators_of(cfg, stage):
         _check_evaluator(metric, f'{stage}_evaluator', found)
-
-
-def _require_objects(found: list[Annotations], key: str) -> None:
-    if not any(annotations.num_objects for annotations in found):
-        raise ConfigError(
-            f'{key}: its annotation files contain no object to learn from; choose '
-            'another ann_file.'
-        )
 
 
 def _check_evaluator(metric: dict, key: str, found: list[Annotations | None]) -> None:

@@ -38,18 +38,17 @@ def part_of(key: str) -> str:
     return key.removeprefix('module.').partition('.')[0]
 
 
-def write_new(checkpoint: dict, out: Path) -> None:
+def write(checkpoint: dict, out: Path) -> None:
     """Write a file that is either complete or not there.
 
     Raises:
-        ConfigError: If it exists by now, or cannot be written.
+        ConfigError: If it cannot be written.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.with_name(f'{out.name}.tmp')
     try:
         with draft.open('wb') as file:
             torch.save(checkpoint, file)
-        refuse_existing(out)
         draft.replace(out)
     except OSError as error:
         raise ConfigError(
@@ -57,13 +56,3 @@ def write_new(checkpoint: dict, out: Path) -> None:
         ) from error
     finally:
         draft.unlink(missing_ok=True)
-
-
-def refuse_existing(out: Path) -> None:
-    """Refuse to overwrite anything.
-
-    Raises:
-        ConfigError: If there is something at `out`.
-    """
-    if out.exists():
-        raise ConfigError(f'{out} exists already; remove it or choose another name.')

@@ -257,7 +257,10 @@ def test_few_images_are_refused(run, flag):
     [
         (['--num-images', 0], 'must be a whole number from 1, got 0'),
         (['--seed', -1], 'must be a whole number from 0, got -1'),
-        (['--seed', 2**32], 'must be below 4294967296, got 4294967296'),
+        (
+            ['--seed', 2**32],
+            'must be a whole number from 0 to 4294967295, got 4294967296',
+        ),
         (['--points', 'images'], "invalid choice: 'images'"),
         (['--iou-threshold', 2], 'must be between 0 and 1, got 2'),
     ],

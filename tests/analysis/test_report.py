@@ -114,7 +114,7 @@ class Watching(Fake):
 
 
 def parts_of(sections, models, folder):
-    return list(make_parts(sections, models, folder, announce=lambda _: None))
+    return list(make_parts(sections, models, folder))
 
 
 def test_one_that_fails_or_does_not_apply_leaves_the_others_alone(models, tmp_path):

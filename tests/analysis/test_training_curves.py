@@ -130,11 +130,13 @@ def test_figure_of_two_runs_compares_total_and_ap():
 def test_mean_and_range_by_hand():
     """Step 3 is missing in one run, so a mean there would be of other runs."""
     curves = [([1, 2, 3], [0.1, 0.2, 0.9]), ([1, 2], [0.3, 0.4]), ([2, 1], [0.6, 0.5])]
-    steps, mean, low, high = mean_and_range(curves)
+    curves = [dict(step=steps, value=values) for steps, values in curves]
+    steps, mean, low, high = mean_and_range(curves).values()
     assert steps == [1, 2]
     assert mean == pytest.approx([0.3, 0.4])
     assert (low, high) == ([0.1, 0.2], [0.5, 0.6])
-    assert mean_and_range([([1], [0.1]), ([], [])]) == ([], [], [], [])
+    apart = [dict(step=[1], value=[0.1]), dict(step=[], value=[])]
+    assert mean_and_range(apart) == dict(step=[], mean=[], low=[], high=[])
 
 
 SEEDS = [

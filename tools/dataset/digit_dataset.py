@@ -27,9 +27,7 @@ SPLITS = ('train', 'val')
 SMALLEST_DIGIT = 12  # pixels
 
 
-def make_dataset(
-    out: Path, settings: dict, *, force: bool = False, quiet: bool = False
-) -> bool:
+def make_dataset(out: Path, settings: dict, *, force: bool = False) -> bool:
     """Make the data set unless `out` already holds exactly this one.
 
     It is drawn into a folder beside `out` and renamed when complete, so `out` never
@@ -39,7 +37,6 @@ def make_dataset(
         settings: `num_train`, `num_val`, `size` (pixels), `objects` (fewest, most),
             `digit_size` (smallest, largest; pixels) and `seed`.
         force: Replace a different data set made by this tool.
-        quiet: Show no progress bar.
 
     Returns:
         Whether anything was made.
@@ -67,7 +64,7 @@ def make_dataset(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for split in SPLITS:
-        write_split(partial, split, settings, quiet)
+        write_split(partial, split, settings)
     card = dict(
         generator=GENERATOR,
         settings=settings,
@@ -109,13 +106,13 @@ def check_settings(settings: dict) -> None:
         raise DatasetError(f'--seed must not be negative, got {settings["seed"]}.')
 
 
-def write_split(folder: Path, split: str, settings: dict, quiet: bool = False) -> None:
+def write_split(folder: Path, split: str, settings: dict) -> None:
     """Draw one split into `folder/<split>` and write its annotation file."""
     photographs, digits = read_photographs(split), digit_rows(split)
     (folder / split).mkdir()
     images, annotations = [], []
     numbers = range(settings[f'num_{split}'])
-    for number in track(numbers, f'drawing {split:5}', disable=quiet):
+    for number in track(numbers, f'drawing {split:5}'):
         seed = [settings['seed'], SPLITS.index(split), number]
         pixels, photograph, objects = compose(
             np.random.default_rng(seed), photographs, digits, settings

@@ -116,12 +116,13 @@ def main() -> None:
     report['model'] = {'config': args.config, **ours.as_dict()}
     if args.baseline:
         report['baseline'] = {'config': args.baseline, **base.as_dict()}
-        report['difference'] = {
-            'params': ours.total_params - base.total_params,
-            'params_percent': relative(ours.total_params, base.total_params),
-            'flops': ours.total_flops - base.total_flops,
-            'flops_percent': relative(ours.total_flops, base.total_flops),
-        }
+        report['difference'] = {}
+        for key in ('params', 'flops'):
+            pair = report['model'][key], report['baseline'][key]
+            report['difference'] |= {
+                key: pair[0] - pair[1],
+                f'{key}_percent': relative(*pair),
+            }
     print(f'written: {write_json(args.out, report)}')
 
 

@@ -102,20 +102,19 @@ class StageClock:
 
     Args:
         device: Where the work is done.
-        mark: Gives a point in time; only tests need their own.
-        elapsed: Seconds between two of them.
+
+    Attributes:
+        mark: Gives a point in time.
+        elapsed: Gives the seconds between two of them.
     """
 
-    def __init__(
-        self,
-        device: torch.device | str,
-        mark: Callable[[], Any] | None = None,
-        elapsed: Callable[[Any, Any], float] = lambda start, end: end - start,
-    ) -> None:
-        self.mark, self.elapsed = mark or time.perf_counter, elapsed
+    def __init__(self, device: torch.device | str) -> None:
+        self.mark: Callable[[], Any] = time.perf_counter
+        self.elapsed = lambda start, end: end - start
         self.synchronise = lambda: None
-        if torch.device(device).type == 'cuda' and mark is None:
-            self.mark, self.elapsed = _record_event, _seconds_between
+        if torch.device(device).type == 'cuda':
+            self.mark = _record_event
+            self.elapsed = lambda start, end: start.elapsed_time(end) / 1000
             self.synchronise = torch.cuda.synchronize
         self._running = [REST]
         self._marks: list[tuple[Any, str]] = []
@@ -173,10 +172,6 @@ def _record_event() -> torch.cuda.Event:
     event = torch.cuda.Event(enable_timing=True)
     event.record()
     return event
-
-
-def _seconds_between(start: torch.cuda.Event, end: torch.cuda.Event) -> float:
-    return start.elapsed_time(end) / 1000
 
 
 def stopwatch(function: Callable, *args, **kwargs) -> tuple[float, object]:

@@ -65,7 +65,9 @@ def draw_side_by_side(
         axes.imshow(strip)
         side = strip.shape[1] / panels
         heads = [f'truth: {len(scene.truth)}']
-        heads += map(_head, names, scene.outcomes)
+        for name, counts in zip(names, scene.counts, strict=True):
+            told = '{correct} right, {wrong} wrong, {missed} missed'
+            heads.append(f'{name}\n{told.format(**counts)}')
         for number, head in enumerate(heads):
             if number:
                 axes.axvline(number * side - 0.5, color='white', linewidth=2)
@@ -81,14 +83,6 @@ def draw_side_by_side(
     least = f'{score_threshold:g}' + f' ({reason})' * bool(reason)
     figure.suptitle(_title(len(names), least, iou_threshold), fontsize=10)
     return figure
-
-
-def _head(name: str, outcome: Outcome) -> str:
-    numbers = outcome.numbers()
-    return (
-        f'{name}\n{numbers["correct"]} right, {numbers["wrong"]} wrong, '
-        f'{numbers["missed"]} missed'
-    )
 
 
 def _title(num_models: int, score_threshold: str, iou_threshold: float) -> str:

@@ -89,7 +89,10 @@ def judge_detections(
     pairs = []
     for number, found in enumerate(founds):
         correct, missed = _pair(found, truth, iou_threshold)
-        counts = correct | ~_in_a_crowd(found, crowds, iou_threshold)
+        counts = torch.ones_like(correct)
+        if crowds is not None and len(crowds):
+            shares = _ious(found, crowds, mode='iof')
+            counts = correct | ~(shares >= iou_threshold).any(1)
         founds[number] = found[counts]
         pairs.append((correct[counts], missed))
     outcomes = []
@@ -115,15 +118,6 @@ def _pair(
             if iou >= iou_threshold:
                 correct[n], free[best] = True, False
     return correct, free
-
-
-def _in_a_crowd(
-    found: InstanceData, crowds: InstanceData | None, threshold: float
-) -> Tensor:
-    """Return which detections have at least that share of their box in a crowd."""
-    if crowds is None or not len(crowds):
-        return torch.zeros(len(found), dtype=torch.bool)
-    return (_ious(found, crowds, mode='iof') >= threshold).any(1)
 
 
 def _ious(one: InstanceData, other: InstanceData, mode: str = 'iou') -> Tensor:

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from torch import nn
-
 from ...records.schema import COUNT, TEXT, fields, list_of, or_none, table_of
 from ...records.tables import Table, plain
 from ..object_sizes import object_counts
@@ -98,12 +96,8 @@ def _describe(model: TrainedModel) -> dict:
     return dict(
         name=model.name,
         type=type(detector).__name__,
-        parameters=_count(detector),
+        parameters=sum(p.numel() for p in detector.parameters()),
         num_queries=getattr(detector, 'num_queries', None),
         num_layers=None if layers is None else len(layers),
         methods=methods,
     )
-
-
-def _count(detector: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in detector.parameters())

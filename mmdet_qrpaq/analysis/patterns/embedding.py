@@ -141,7 +141,13 @@ def conclude(
     groups = [seen.groups[point.label] for point in found]
     rows = np.stack([point.weights for point in found])
     perplexity = min(30.0, (len(rows) - 1) / 3)
-    positions = _lay_out(rows, perplexity, seen.seed)
+    if np.ptp(rows, axis=0).max() == 0:
+        raise ConfigError(
+            'all points have the same W^D, so there is nothing to lay out: this model '
+            'does not look at the image.'
+        )
+    layout = TSNE(perplexity=perplexity, init='pca', random_state=seen.seed)
+    positions = layout.fit_transform(rows)
     numbers = dict(
         points=seen.points,
         by=seen.by,
@@ -176,16 +182,6 @@ def chance_agreement(groups: list[str]) -> float:
     """Return the share of pairs of different members that are of one group."""
     counts, n = Counter(groups).values(), len(groups)
     return sum(count * (count - 1) for count in counts) / (n * (n - 1))
-
-
-def _lay_out(rows: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
-    if np.ptp(rows, axis=0).max() == 0:
-        raise ConfigError(
-            'all points have the same W^D, so there is nothing to lay out: this model '
-            'does not look at the image.'
-        )
-    layout = TSNE(perplexity=perplexity, init='pca', random_state=seed)
-    return layout.fit_transform(rows)
 
 
 def tables(numbers: dict) -> list[Table]:

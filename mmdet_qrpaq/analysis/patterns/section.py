@@ -1,6 +1,6 @@
 """The analyses of patterns, declared."""
 
-import argparse
+from functools import partial
 
 from ...command_line import count
 from ..section import Option, Section, thresholds
@@ -8,17 +8,6 @@ from ..subjects import Models
 
 BY = ('class', 'supercategory')
 POINTS = ('pictures', 'detections')
-
-
-def seed(text: str) -> int:
-    """Read a seed as NumPy takes it.
-
-    Raises:
-        argparse.ArgumentTypeError: It is none.
-    """
-    if (value := count(text, least=0)) >= 2**32:
-        raise argparse.ArgumentTypeError(f'must be below {2**32}, got {text}')
-    return value
 
 
 WEIGHTS = Section(
@@ -71,7 +60,7 @@ EMBEDDING = Section(
             formerly='pictures',
         ),
         *thresholds(0.5, 0.7),
-        Option('seed', 0, 'of the t-SNE', seed),
+        Option('seed', 0, 'of the t-SNE', partial(count, least=0, most=2**32 - 1)),
     ),
     subject=Models(each=True),
 )

@@ -241,9 +241,8 @@ def _draw_one(bars, lorenz, numbers: dict) -> None:
     for name, hits, colour in series:
         counts = np.array(hits)
         bars.stairs(counts[order], ranks, fill=True, color=colour, label=name)
-        if counts.any():
-            label = f'{name.partition(" (")[0]}: Gini {gini(counts):.2f}'
-            lorenz.plot(*lorenz_curve(counts), color=colour, linewidth=2.2, label=label)
+        style = dict(color=colour, linewidth=2.2)
+        _draw_lorenz(lorenz, name.partition(' (')[0], counts, style)
     bars.set(
         xlabel=f'queries, most used first ({len(order)})',
         ylabel='hits',
@@ -260,11 +259,8 @@ def _draw_several(bars, lorenz, numbers: dict) -> None:
         counts = np.array(model['confident_hits'])
         style = dict(color=f'C{number}', linestyle=styles[number % 4], linewidth=2)
         share = 100 * np.sort(counts)[::-1] / max(model['num_objects'], 1)
-        ranks = np.arange(len(counts) + 1)
-        bars.stairs(share, ranks, label=model['name'], **style)
-        if counts.any():
-            label = f'{model["name"]}: Gini {gini(counts):.2f}'
-            lorenz.plot(*lorenz_curve(counts), label=label, **style)
+        bars.stairs(share, np.arange(len(counts) + 1), label=model['name'], **style)
+        _draw_lorenz(lorenz, model['name'], counts, style)
     title = _confident(numbers)
     seen = {(model['num_objects'], model['num_images']) for model in models}
     if len(seen) == 1:
@@ -276,3 +272,9 @@ def _draw_several(bars, lorenz, numbers: dict) -> None:
         xlim=(0, max(len(model['hits']) for model in models)),
         ylim=(0, None),
     )
+
+
+def _draw_lorenz(axes, name: str, counts: np.ndarray, style: dict) -> None:
+    if counts.any():
+        label = f'{name}: Gini {gini(counts):.2f}'
+        axes.plot(*lorenz_curve(counts), label=label, **style)

@@ -10,10 +10,13 @@ from ...records.provenance import typed_command
 from ...records.results import check_writable, require_writable_folder, write_whole
 from ..cost.section import EFFICIENCY
 from ..section import IOU_THRESHOLD, SCORE_THRESHOLD, Option
-from ..subjects import Models, folder_beside
+from ..subjects import Models
 from .sections import SECTIONS, SHORTER
 
+EVERYWHERE = "in every section that has one (each section's own)"
 OPTIONS = (
+    Option('score_threshold', None, f'{SCORE_THRESHOLD}, {EVERYWHERE}', share),
+    Option('iou_threshold', None, f'{IOU_THRESHOLD}, {EVERYWHERE}', share),
     Option(
         'num_images',
         SHORTER['side_by_side']['num_images'],
@@ -37,12 +40,6 @@ def parse_args(description: str, argv: list[str] | None = None) -> argparse.Name
         metavar='SECTION',
         help=f'only these: {", ".join(names)}',
     )
-    for name, what in (('score', SCORE_THRESHOLD), ('iou', IOU_THRESHOLD)):
-        parser.add_argument(
-            f'--{name}-threshold',
-            type=share,
-            help=f"{what}, in every section that has one (each section's own)",
-        )
     for option in OPTIONS:
         option.add_to(parser)
     parser.add_argument('--title', help='heading of the page (the names of the models)')
@@ -58,17 +55,13 @@ def parse_args(description: str, argv: list[str] | None = None) -> argparse.Name
 def main(description: str, argv: list[str] | None = None) -> None:
     """Measure what applies, write the page and say where.
 
-    Args:
-        description: For `--help`.
-        argv: Words of the command line; None are those of this process.
-
     Raises:
         ConfigError: An option, config, checkpoint or data cannot work.
         SystemExit: An analysis failed; the page is written all the same.
     """
     args = parse_args(description, argv)
     command_line.load_package()
-    out = args.out or folder_beside(args.checkpoint, args.out) / 'report.html'
+    out = args.out or Models().folder(args) / 'report.html'
     check_writable(out, '.html')
     folder = out.parent / f'{out.stem}_files'
     require_writable_folder(str(folder), 'the folder of its numbers,')

@@ -100,7 +100,6 @@ def make_parts(
     sections: Sequence[tuple[Section, dict[str, Any]]],
     models: Sequence[TrainedModel],
     folder: Path,
-    announce: Callable[[str], object] = print,
 ) -> Iterator[Part]:
     """Run the sections; one that fails does not stop the others.
 
@@ -109,11 +108,10 @@ def make_parts(
     Args:
         sections: Each with its options.
         folder: For the files; need not exist.
-        announce: Gets a line before each step.
     """
     parts = list(_plan(sections, models, folder))
     for part in parts:
-        _take_over(part, folder)
+        _take_over(part)
         if not part.status:
             found = part.attempt(observers_of, part.section, part.models, part.options)
             part.observers = found or []
@@ -126,7 +124,7 @@ def make_parts(
         ]
         if watching:
             titles = ', '.join(attempt.part.section.title for attempt in watching)
-            announce(f'{model.name}, one run over the images: {titles}')
+            print(f'{model.name}, one run over the images: {titles}')
             _look_on(model, watching)
         # Now, not after all models: what is written is not lost with the next ones.
         for part in parts:
@@ -134,7 +132,7 @@ def make_parts(
             if seen and not part.status:
                 _measure(part)
     for number, part in enumerate(parts, 1):
-        announce(f'[{number}/{len(parts)}] {part.title}')
+        print(f'[{number}/{len(parts)}] {part.title}')
         if not part.status:
             _measure(part)
         yield part
@@ -175,7 +173,7 @@ def _plan(
             yield Part(section, whose, options, folder / f'{stem}.json', origin)
 
 
-def _take_over(part: Part, folder: Path) -> None:
+def _take_over(part: Part) -> None:
     """Take what was measured before, by a report or by the section's script."""
     if any(is_remote(str(model.checkpoint)) for model in part.models):
         return  # what is there now is not known
@@ -193,10 +191,10 @@ def _take_over(part: Part, folder: Path) -> None:
                 figure = file.with_suffix('.png').read_bytes()
                 if not (figure.startswith(PNG_START) and figure.endswith(PNG_END)):
                     continue
-        except OSError:  # there is none
-            continue
-        except (AttributeError, LookupError, TypeError, ValueError):
-            continue  # damaged
+        except (AttributeError, LookupError, OSError, TypeError, ValueError):
+            continue  # missing or damaged
+        except jsonschema.ValidationError:
+            continue  # of an earlier version
         part.file, part.origin, part.status = file, kept['origin'], REUSED
         part.tables, part.figure = part.section.work.tables(kept['numbers']), figure
         return

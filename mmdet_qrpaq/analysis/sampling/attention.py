@@ -11,7 +11,6 @@ from mmcv.ops import MultiScaleDeformableAttention
 from torch import Tensor, nn
 
 from ...errors import ConfigError
-from ...temporary_attribute import temporary_attribute
 from ..matching import require_places
 
 
@@ -56,8 +55,8 @@ def taking_samples(detector: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]
             hook = attention.register_forward_pre_hook(taking, with_kwargs=True)
             stack.enter_context(hook)
         for layer in getattr(detector, 'routed_layers', ()):
-            dense = replace(layer.settings, executor='dense')
-            stack.enter_context(temporary_attribute(layer, 'settings', dense))
+            stack.callback(setattr, layer, 'settings', layer.settings)
+            layer.settings = replace(layer.settings, executor='dense')
         yield taken
 
 

@@ -61,19 +61,17 @@ SCHEMA = fields(
 )
 
 
-def mean_and_range(
-    curves: Sequence[tuple[list, list]],
-) -> tuple[list, list, list, list]:
-    """Return steps, mean, lowest and highest of several runs' curves.
+def mean_and_range(curves: Sequence[dict[str, list]]) -> dict[str, list]:
+    """Return `step`, and `mean`, `low` and `high` of several runs' curves.
 
     Only steps that all of them have: a mean over fewer runs would jump.
     """
-    tables = [dict(zip(*points, strict=True)) for points in curves]
+    tables = [dict(zip(c['step'], c['value'], strict=True)) for c in curves]
     steps = sorted(set.intersection(*map(set, tables)))
     values = np.array([[table[step] for step in steps] for table in tables], float)
     values = values.reshape(len(tables), len(steps))
-    summary = (values.mean(0), values.min(0), values.max(0))
-    return steps, *(row.tolist() for row in summary)
+    found = dict(mean=values.mean(0), low=values.min(0), high=values.max(0))
+    return dict(step=steps, **{key: row.tolist() for key, row in found.items()})
 
 
 def group(runs: Sequence[tuple[str, History]]) -> dict[str, list[History]]:
@@ -129,20 +127,22 @@ def describe(
         work_dirs: Where.
         without_log: Names of those that are left out.
     """
-    rows = []
-    for (name, history), work_dir in zip(runs, work_dirs, strict=True):
-        curves = dict(loss=curve(history.train, 'iter', 'loss'))
-        for short, key in RECORDED.items():
-            curves[short] = curve(history.val, 'step', key)
-        named = {
-            k: dict(zip(('step', 'value'), c, strict=True)) for k, c in curves.items()
-        }
-        row = dict(name=name, work_dir=str(work_dir), not_finite=not_finite(history))
-        rows.append(row | named)
+    rows = [
+        dict(
+            name=name,
+            work_dir=str(work_dir),
+            not_finite=not_finite(history),
+            loss=curve(history.train, 'iter', 'loss'),
+            **{
+                short: curve(history.val, 'step', key)
+                for short, key in RECORDED.items()
+            },
+        )
+        for (name, history), work_dir in zip(runs, work_dirs, strict=True)
+    ]
     groups = []
     for name, members in group(runs).items():
-        parts = mean_and_range([curve(h.val, 'step', AP) for h in members])
-        ap = dict(zip(('step', 'mean', 'low', 'high'), parts, strict=True))
+        ap = mean_and_range([curve(h.val, 'step', AP) for h in members])
         best = max(ap['mean'], default=None)
         groups.append(dict(name=name, num_runs=len(members), AP=ap, best_AP=best))
     step_of_ap = 'epoch' if counts_epochs(runs) else 'iteration'
@@ -239,19 +239,19 @@ def _draw_one(loss_axes: Axes, ap_axes: Axes, history: History) -> None:
     ):
         for key, name in names.items():
             points = curve(records, step, key)
-            if points[0]:
+            if points['step']:
                 wide = 2.2 if key in ('loss', AP) else 1.4
                 style = dict(linewidth=wide, marker=marker, markersize=4)
-                axes.plot(*points, label=name, **style)
+                axes.plot(*points.values(), label=name, **style)
     # The total is some hundred times its smallest part.
     loss_axes.set_yscale('log')
     loss_axes.yaxis.set_major_formatter('{x:g}')
 
 
 def _draw_group(
-    axes: Axes, curves: Sequence[tuple[list, list]], label: str, **style: str | int
+    axes: Axes, curves: Sequence[dict], label: str, **style: str | int
 ) -> None:
-    steps, mean, low, high = mean_and_range(curves)
+    steps, mean, low, high = mean_and_range(curves).values()
     if steps:
         axes.plot(steps, mean, label=label, linewidth=2.2, **style)
         if len(curves) > 1:

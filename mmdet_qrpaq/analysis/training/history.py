@@ -77,14 +77,10 @@ def _read_records(log: Path) -> list[dict]:
     return records
 
 
-def curve(records: Sequence[dict], step: str, key: str) -> tuple[list, list]:
-    """Return steps and values of one logged number, where it is finite."""
-    points = [
-        (record[step], record[key])
-        for record in records
-        if math.isfinite(record.get(key, math.nan))
-    ]
-    return [x for x, _ in points], [y for _, y in points]
+def curve(records: Sequence[dict], step: str, key: str) -> dict[str, list]:
+    """Return `step` and `value` of one logged number, where it is finite."""
+    finite = [r for r in records if math.isfinite(r.get(key, math.nan))]
+    return dict(step=[r[step] for r in finite], value=[r[key] for r in finite])
 
 
 def not_finite(history: History) -> int:
