@@ -18,6 +18,7 @@ Writes benchmarks/results/masks_speed_<device>.json. Protocol:
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from rich.progress import track
@@ -25,13 +26,13 @@ from rich.progress import track
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks import recording
-from mmdet_qrpaq.command_line import load_package, new_parser, run
+from mmdet_qrpaq.command_line import count, load_package, new_parser, run
 from mmdet_qrpaq.records.provenance import ROOT, describe_environment
 
 LEAF = 'paq_deformable_detr_pp_r50_12e_masks.py'
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     """Return the command line, checked."""
     parser = new_parser(__doc__)
     parser.add_argument(
@@ -42,32 +43,32 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument(
-        '--size', type=int, nargs=2, default=(800, 1333), metavar=('H', 'W')
+        '--size', type=count, nargs=2, default=(800, 1333), metavar=('H', 'W')
     )
-    parser.add_argument('--batches', type=int, nargs='+', default=(1,), metavar='N')
-    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--batches', type=count, nargs='+', default=(1,), metavar='N')
+    parser.add_argument('--repeats', type=partial(count, least=2), default=5)
     parser.add_argument(
         '--objects',
-        type=int,
+        type=count,
         nargs='*',
         default=(10, 100, 300),
         metavar='N',
         help='in the training steps whose memory is measured',
     )
     parser.add_argument('--out', type=Path, help='the result, a .json file')
-    args = parser.parse_args()
-    if args.repeats < 2:
-        parser.error('--repeats must be at least 2 for a spread.')
-    if min(*args.size, *args.batches, *args.objects) < 1:
-        parser.error('--size, --batches and --objects must be positive.')
+    args = parser.parse_args(argv)
     recording.require_device(parser, args.device)
     args.out = recording.out_path(parser, args.out, f'masks_speed_{args.device}')
     return args
 
 
-def main() -> None:
-    """Measure at each batch size and write the result."""
-    args = parse()
+def main(argv: list[str] | None = None) -> None:
+    """Measure at each batch size and write the result.
+
+    Raises:
+        ConfigError: The config has no mask branch, or the images are too small.
+    """
+    args = parse(argv)
 
     load_package()
     import torch
@@ -96,8 +97,8 @@ def main() -> None:
     detectors = dict(boxes=boxes, masks=with_masks)
     image = torch.randn(1, 3, *args.size, device=args.device)
     memory = [
-        training_memory(detectors, image, count)
-        for count in track(args.objects, 'memory')
+        training_memory(detectors, image, number)
+        for number in track(args.objects, 'memory')
     ]
     settings = dict(
         config=Path(args.config).stem,
