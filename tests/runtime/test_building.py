@@ -1,7 +1,10 @@
 """A model without training: the same weights each time, none of them left as found."""
 
+import logging
+
 import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from mmdet_qrpaq.runtime.building import build_untrained
 from mmdet_qrpaq.runtime.configs import read_config
@@ -24,8 +27,16 @@ def test_untrained_weights_repeat_and_none_is_left_out(tmp_path):
     assert cfg.model.backbone.init_cfg == pretrained
 
 
-def test_untrained_weights_are_drawn_without_a_word(capfd):
+def test_untrained_weights_are_drawn_without_a_word():
     """mmengine tells of each parameter: some 800 lines of a detector at full size."""
-    build_untrained(Config(dict(model=host_config('dino'))))
-    said = capfd.readouterr()
-    assert not said.out and 'Initialized by' not in said.err
+    logger, said = MMLogger.get_current_instance(), []
+    level, handler = logger.level, logging.Handler()
+    handler.emit = said.append
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        build_untrained(Config(dict(model=host_config('dino'))))
+        assert not said and logger.level == logging.INFO
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
