@@ -74,15 +74,10 @@ def read_config(name: str, overrides: dict[str, Any] | None = None) -> Config:
 
 
 def override(cfg: Config, settings: dict[str, Any], what: str, name: str) -> None:
-    """Change some settings of a config.
-
-    Args:
-        settings: Dotted keys and their values.
-        what: Where they are from, for the message.
-        name: Of the config.
+    """Change settings of a config: dotted keys and their values.
 
     Raises:
-        ConfigError: They do not fit it.
+        ConfigError: `what` do not fit the config of that name.
     """
     try:
         cfg.merge_from_dict(copy.deepcopy(settings))

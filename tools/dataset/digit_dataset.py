@@ -52,9 +52,9 @@ def make_dataset(out: Path, settings: dict, *, force: bool = False) -> bool:
             raise DatasetError(
                 f'{out} holds files that this tool did not make; choose another --out.'
             )
-        if found.get('generator') == GENERATOR and found.get('settings') == settings:
-            if _is_intact(out, found):
-                return False
+        same = found['generator'] == GENERATOR and found['settings'] == settings
+        if same and _is_intact(out, found):
+            return False
         if not force:
             raise DatasetError(
                 f'{out} holds a different or damaged data set; choose another --out '
@@ -157,24 +157,18 @@ def _read_card(folder: Path) -> dict | None:
     """Return the data set's own description, or None if the folder is not ours."""
     try:
         card = json.loads((folder / 'dataset.json').read_text())
-    except (OSError, ValueError):
+        kind = card['generator'].rstrip('0123456789')
+        ours = {'settings', 'sha256'} <= card.keys()
+    except (AttributeError, KeyError, OSError, TypeError, ValueError):
         return None
-    if not isinstance(card, dict) or not {'settings', 'sha256'} <= card.keys():
-        return None
-    ours = str(card.get('generator')).startswith(GENERATOR.rstrip('0123456789'))
-    return card if ours else None
+    return card if ours and kind == GENERATOR.rstrip('0123456789') else None
 
 
 def _is_intact(folder: Path, card: dict) -> bool:
     """Tell whether annotations and the number of images are as they were made."""
-    for split in SPLITS:
-        annotations = _annotation_file(folder, split)
-        images = list((folder / split).glob('*.png'))
-        if (
-            not annotations.is_file()
-            or _checksum(folder, split) != card['sha256'][split]
-        ):
-            return False
-        if len(images) != card['settings'][f'num_{split}']:
-            return False
-    return True
+    return all(
+        _annotation_file(folder, split).is_file()
+        and _checksum(folder, split) == card['sha256'][split]
+        and len([*(folder / split).glob('*.png')]) == card['settings'][f'num_{split}']
+        for split in SPLITS
+    )

@@ -33,25 +33,21 @@ class BatchCost:
         """Of a whole batch, for each repetition."""
         return [sum(stages.values()) for stages in self.stages]
 
-    @property
-    def stage_medians(self) -> dict[str, float]:
-        """Median seconds of each stage, in the order they run in."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON types; stages as medians, in the order they run in."""
         names = {name for stages in self.stages for name in stages}
-        return {
+        medians = {
             name: float(np.median([stages.get(name, 0.0) for stages in self.stages]))
             for name in STAGES
             if name in names
         }
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return JSON types; stages as medians."""
         p50, p95 = np.percentile(self.seconds, [50, 95]).tolist()
         return dict(
             batch_size=self.batch_size,
             peak_bytes=self.peak_bytes,
             p50=p50,
             p95=p95,
-            stages=self.stage_medians,
+            stages=medians,
             seconds=self.seconds,
         )
 

@@ -123,23 +123,15 @@ def _panel(
 
     A query's second guess shares its box and would hide it.
     """
-    names = []
-    for label, score, correct, differs in zip(
-        outcome.found.labels.tolist(),
-        outcome.found.scores.tolist(),
-        outcome.correct.tolist(),
-        outcome.differs.tolist(),
-        strict=True,
-    ):
-        marks = ('' if correct else f'{WRONG} ', f' {DIFFERS}' if differs else '')
-        names.append(f'{marks[0]}{classes[label]} {score:.2f}{marks[1]}')
-    order = torch.arange(len(names)).flip(0)
-    return (
-        outcome.found[order],
-        names[::-1],
-        ~outcome.correct[order],
-        outcome.differs[order],
+    order = torch.arange(len(outcome.found)).flip(0)
+    found, correct, differs = (
+        part[order] for part in (outcome.found, outcome.correct, outcome.differs)
     )
+    names = []
+    for n, label in enumerate(found.labels.tolist()):
+        marks = ('' if correct[n] else f'{WRONG} ', f' {DIFFERS}' if differs[n] else '')
+        names.append(f'{marks[0]}{classes[label]} {found.scores[n]:.2f}{marks[1]}')
+    return found, names, ~correct, differs
 
 
 def _draw_boxes(
