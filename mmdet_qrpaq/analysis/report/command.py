@@ -9,21 +9,25 @@ from ...command_line import count, share
 from ...records.provenance import typed_command
 from ...records.results import check_writable, require_writable_folder, write_whole
 from ..cost.section import EFFICIENCY
+from ..detections.section import OVERVIEW, PRECISION, SIDE_BY_SIDE
+from ..patterns.section import EMBEDDING, WEIGHTS
+from ..queries.section import ABLATION, USAGE
+from ..routing.section import ROUTING
+from ..sampling.section import SAMPLING
 from ..section import IOU_THRESHOLD, SCORE_THRESHOLD, Option
 from ..subjects import Models
-from .sections import SECTIONS, SHORTER
+from ..training.section import CURVES
 
+# In the order of the page.
+SECTIONS = (
+    *(OVERVIEW, PRECISION, USAGE, ROUTING, ABLATION, WEIGHTS, EMBEDDING, CURVES),
+    *(EFFICIENCY, SAMPLING, SIDE_BY_SIDE),
+)
 EVERYWHERE = "in every section that has one (each section's own)"
 OPTIONS = (
     Option('score_threshold', None, f'{SCORE_THRESHOLD}, {EVERYWHERE}', share),
     Option('iou_threshold', None, f'{IOU_THRESHOLD}, {EVERYWHERE}', share),
-    Option(
-        'num_images',
-        SHORTER['side_by_side']['num_images'],
-        'images side by side',
-        count,
-        formerly='num-pictures',
-    ),
+    Option('num_images', 6, 'images side by side', count, formerly='num-pictures'),
     *(option for option in EFFICIENCY.options if option.name == 'repeats'),
 )
 
@@ -75,8 +79,12 @@ def main(description: str, argv: list[str] | None = None) -> None:
         for name, value in vars(args).items()
         if name.endswith('_threshold') and value is not None
     }
-    more = dict(SHORTER, efficiency=dict(repeats=args.repeats))
-    more['side_by_side'] = dict(num_images=args.num_images)
+    # Less than the scripts show, so that the page stays readable.
+    more = dict(
+        efficiency=dict(repeats=args.repeats),
+        sampling_points=dict(num_images=1, num_queries=3),
+        side_by_side=dict(num_images=args.num_images),
+    )
     sections = [
         (section, section.choose(**chosen, **more.get(section.name, {})))
         for section in SECTIONS
