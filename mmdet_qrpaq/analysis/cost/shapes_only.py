@@ -30,11 +30,9 @@ class _ShapesOnly(TorchDispatchMode):
             return func(*args, **kwargs)
         if func._schema.name.endswith('_') and args[0].is_floating_point():
             return args[0]  # in place
+        call = tree_map_only(Tensor, lambda tensor: tensor.to('meta'), (args, kwargs))
         try:
-            outputs = func(
-                *tree_map_only(Tensor, lambda tensor: tensor.to('meta'), args),
-                **tree_map_only(Tensor, lambda tensor: tensor.to('meta'), kwargs),
-            )
+            outputs = func(*call[0], **call[1])
         except (NotImplementedError, RuntimeError):  # depends on values
             return func(*args, **kwargs)
         shapes = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
