@@ -256,7 +256,7 @@ def test_few_images_are_refused(run, flag):
     ('words', 'sentence'),
     [
         (['--num-images', 0], 'must be a whole number from 1, got 0'),
-        (['--seed', -1], 'must be a whole number from 0, got -1'),
+        (['--seed', -1], 'must be a whole number from 0 to 4294967295, got -1'),
         (
             ['--seed', 2**32],
             'must be a whole number from 0 to 4294967295, got 4294967296',
