@@ -33,8 +33,7 @@ class Heard:
 
 def bare_model(runner: Runner) -> nn.Module:
     """Return the model of a run, without what distributes it."""
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 @contextmanager

@@ -71,6 +71,7 @@ class Job:
         self.log = folder / LOG
         self._logged_before = self._log_size()
         self._typed = typed_command()
+        self._tools, self._measure = TOOLS, MEASURE
         self._process: subprocess.Popen | None = None
         self._stopped = False
 
@@ -98,13 +99,13 @@ class Job:
             self.run.config.dump(config)
         (self.folder / DIGEST).write_text(self.run.digest)
         environment = self._note_environment()
-        to = ['--work-dir', self.folder]
-        peak = self._step([TOOLS / 'train.py', config, *to, '--resume'], slot, lock)
+        to = ['--work-dir', self.folder, '--resume']
+        peak = self._step([self._tools / 'train.py', config, *to], slot, lock)
         model = [config, last_checkpoint(self.folder)]
         if not is_validated(self.run, self.folder):
             to = ['--work-dir', self.folder / LAST_VALIDATION]
-            self._step([TOOLS / 'test.py', *model, *to], slot, lock)
-        self._step(['-m', MEASURE, *model, self.folder / MEASURES], slot, lock)
+            self._step([self._tools / 'test.py', *model, *to], slot, lock)
+        self._step(['-m', self._measure, *model, self.folder / MEASURES], slot, lock)
         write_record(
             self.run,
             self.folder,
