@@ -65,7 +65,7 @@ def listening(detector: nn.Module) -> Iterator[Heard]:
             stack.enter_context(detector.bbox_head.register_forward_hook(hear_head))
         if generator is not None:
             generator = generator.weight_generator
-            stack.enter_context(generator.register_forward_hook(hear_weights))
+            stack.callback(generator.register_forward_hook(hear_weights).remove)
         for layer in routed:
             stack.enter_context(layer.register_forward_hook(hear_layer))
         yield heard

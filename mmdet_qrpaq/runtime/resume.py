@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
 
@@ -40,10 +41,7 @@ def make_repeatable(cfg: Config) -> None:
     """Add the hook and the loader setting that an exact resume needs."""
     name = 'ReproducibleRandomness'
     hooks = cfg.get('custom_hooks') or []
-    # A hook or its settings; their type may be a name, with a scope, or a class.
-    kinds = [hook['type'] if isinstance(hook, dict) else type(hook) for hook in hooks]
-    names = [kind if isinstance(kind, str) else kind.__name__ for kind in kinds]
-    if name not in [known.rpartition('.')[2] for known in names]:
+    if name not in map(_class_name, hooks):
         cfg.custom_hooks = [*hooks, dict(type=f'mmdet.{name}')]
     if cfg.train_dataloader.get('persistent_workers'):
         # Workers that outlive an epoch carry random state no checkpoint can hold.
@@ -57,6 +55,12 @@ def make_repeatable(cfg: Config) -> None:
 def _say(text: str) -> None:
     if is_main_process():
         print_log(text)
+
+
+def _class_name(hook: dict | Hook) -> str:
+    """Return a hook's class name; its type may be a name, with a scope, or a class."""
+    kind = hook['type'] if isinstance(hook, dict) else type(hook)
+    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 
 def _latest(work_dir: str) -> str | None:
