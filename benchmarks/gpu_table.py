@@ -1,5 +1,7 @@
 """Tables of what `gpu.py` measured."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 
 from benchmarks.recording import setting
@@ -42,11 +44,18 @@ def tests_told(measured: dict) -> str:
     """Return how many tests passed, and which did not."""
     failed, skipped = measured.get('failed', ()), measured.get('skipped', {})
     counts = (
-        f'{measured.get("passed", 0)} passed, {len(failed)} failed, '
+        f'{measured.get("passed", 0)} passed, {len(failed)} failed or cut off, '
         f'{sum(skipped.values())} skipped'
     )
     reasons = ''.join(f'\n- skipped: {reason}' for reason in skipped)
-    failures = ''.join(f'\n- failed: {" ".join(name.split())}' for name in failed)
+    # Over hosts and methods together, without the numbers.
+    kinds = Counter(
+        re.sub(r'\[.*?\]|:.*|\S+::|--hosts \w+', '', name) for name in failed
+    )
+    failures = ''.join(
+        f'\n- {count} times: `{" ".join(kind.split())}`'
+        for kind, count in kinds.items()
+    )
     return (
         f'**Tests** (`tests/gpu`): {counts}.'
         + '\n' * bool(reasons + failures)
@@ -116,14 +125,17 @@ def milliseconds(seconds: float | None) -> str:
 
 def kernels_table(measured: dict) -> str:
     """Return errors and times of deformable attention."""
-    head = ('deformable attention', 'precision', 'output', 'largest of gradients')
-    head += ('kernel, ms', 'with gradients', 'PyTorch, ms', 'with gradients')
+    head = ('deformable attention', 'precision', 'error of output', 'of gradients')
+    head += ("of the locations' own", 'kernel, ms', 'with gradients')
+    head += ('PyTorch, ms', 'with gradients')
     rows = []
     for run in measured['runs']:
-        found = dict(run.get('errors', {}))
-        output = found.pop('output', None)
-        cells = [f'{x:.1e}' if x is not None else '-' for x in (output,)]
-        cells.append(f'{max(found.values()):.1e}' if found else '-')
+        found = run.get('errors', {})
+        largest = [
+            max((found[name] for name in names if name in found), default=None)
+            for names in (['output'], ['value', 'weights'], ['locations'])
+        ]
+        cells = ['-' if error is None else f'{error:.1e}' for error in largest]
         cells += [
             milliseconds(run.get('seconds', {}).get(name, {}).get('median'))
             for name in ('compiled_forward', 'compiled_both_ways')
@@ -136,7 +148,11 @@ def kernels_table(measured: dict) -> str:
         for run in measured['runs']
         if 'error' in run
     ]
-    told = 'Errors are of the largest number, against double precision.'
+    told = (
+        'Errors are of the largest number, against double precision. The gradient of a '
+        "location jumps at a pixel's centre, and of millions of points some lie there "
+        'but for rounding: docs/upstream.md.'
+    )
     return '\n\n'.join([table, told, *(['\n'.join(errors)] if errors else [])])
 
 

@@ -12,5 +12,9 @@ Measured: not run.
 
 _base_ = './conditional_detr_r50_12e.py'
 
-model = dict(type='QRPaQConditionalDETR', query_routing=_base_.eeqr)
+model = dict(
+    type='QRPaQConditionalDETR',
+    query_routing=_base_.eeqr,
+    bbox_head=dict(type='QualityAwareConditionalDETRHead'),
+)
 custom_hooks = _base_.routing_hooks

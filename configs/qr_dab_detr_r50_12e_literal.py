@@ -12,7 +12,4 @@ Measured: not run.
 
 _base_ = './qr_dab_detr_r50_12e.py'
 
-model = dict(
-    query_routing=dict(_delete_=True, **_base_.eeqr_literal),
-    bbox_head=dict(type='QualityAwareDABDETRHead'),
-)
+model = dict(query_routing=dict(_delete_=True, **_base_.eeqr_literal))

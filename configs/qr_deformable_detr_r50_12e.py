@@ -12,5 +12,9 @@ Measured: not run.
 
 _base_ = './deformable_detr_r50_12e.py'
 
-model = dict(type='QRPaQDeformableDETR', query_routing=_base_.eeqr)
+model = dict(
+    type='QRPaQDeformableDETR',
+    query_routing=_base_.eeqr,
+    bbox_head=dict(type='QualityAwareDeformableDETRHead'),
+)
 custom_hooks = _base_.routing_hooks

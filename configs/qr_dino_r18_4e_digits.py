@@ -9,5 +9,9 @@ Measured: not run.
 
 _base_ = ['./_base_/small_dino_digits.py', './_base_/methods.py']
 
-model = dict(type='QRPaQDINO', query_routing=_base_.eeqr)
+model = dict(
+    type='QRPaQDINO',
+    query_routing=_base_.eeqr,
+    bbox_head=dict(type='QualityAwareDINOHead'),
+)
 custom_hooks = _base_.routing_hooks

@@ -9,5 +9,10 @@ Measured: not run.
 
 _base_ = './dino_r50_12e.py'
 
-model = dict(type='QRPaQDINO', select_first=True, query_routing=_base_.eeqr)
+model = dict(
+    type='QRPaQDINO',
+    select_first=True,
+    query_routing=_base_.eeqr,
+    bbox_head=dict(type='QualityAwareDINOHead'),
+)
 custom_hooks = _base_.routing_hooks

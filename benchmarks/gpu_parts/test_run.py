@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HOSTS = (
     *('dino', 'dn_deformable', 'dab_deformable', 'deformable', 'deformable_refine'),
-    *('deformable_two_stage', 'conditional', 'dab'),
+    *('deformable_two_stage', 'deformable_pp', 'conditional', 'dab'),
 )
 CORES_EACH = 2
 

@@ -8,4 +8,9 @@ Measured: not run.
 
 _base_ = '../dino_r50_12e.py'
 
-model = dict(type='QRPaQDINO', select_first=True, hybrid_branch=_base_.hybrid)
+model = dict(
+    type='QRPaQDINO',
+    select_first=True,
+    hybrid_branch=_base_.hybrid,
+    bbox_head=dict(type='QualityAwareDINOHead'),
+)

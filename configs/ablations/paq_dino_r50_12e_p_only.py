@@ -8,4 +8,9 @@ Measured: not run.
 
 _base_ = '../dino_r50_12e.py'
 
-model = dict(type='QRPaQDINO', select_first=True, pattern_query=_base_.patterns_900)
+model = dict(
+    type='QRPaQDINO',
+    select_first=True,
+    pattern_query=_base_.patterns_900,
+    bbox_head=dict(type='QualityAwareDINOHead'),
+)

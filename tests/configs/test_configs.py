@@ -161,17 +161,15 @@ def allowed(name: str) -> set[str]:
     if name.endswith('sd'):
         changes |= DATA
     if name.endswith('hybrid'):
-        changes |= TYPE | H
+        changes |= TYPE | HEAD_TYPE | H
     if '_masks' in name:
         changes |= TYPE | MASKS
     if name.endswith('cityscapes'):
         changes |= CITYSCAPES
     if method in ('qr', 'qrpaq'):
-        changes |= TYPE | R
-    if name.endswith('_literal'):
-        changes |= HEAD_TYPE
+        changes |= TYPE | HEAD_TYPE | R
     if method in ('paq', 'qrpaq'):
-        changes |= TYPE
+        changes |= TYPE | HEAD_TYPE
         changes |= P if not name.endswith('q_only') else set()
         changes |= Q if not name.endswith('p_only') else set()
     return changes | ({SELECT_FIRST} if TYPE <= changes else set())
@@ -191,9 +189,12 @@ def test_a_leaf_changes_only_what_its_method_may():
 
 # A leaf, another to compare it with, and all that differs.
 PAIRS = (
-    [(f'qr_{host}_r50_12e', f'{host}_r50_12e', TYPE | R) for host in QR_HOSTS]
+    [
+        (f'qr_{host}_r50_12e', f'{host}_r50_12e', TYPE | HEAD_TYPE | R)
+        for host in QR_HOSTS
+    ]
     + [
-        (f'qr_{host}_r50_12e_literal', f'qr_{host}_r50_12e', LITERAL | HEAD_TYPE)
+        (f'qr_{host}_r50_12e_literal', f'qr_{host}_r50_12e', LITERAL)
         for host in QR_HOSTS
     ]
     + [(f'paq_{name}', name, TYPE | P | Q) for name in PAQ_ROWS]
@@ -205,11 +206,11 @@ PAIRS = (
     ]
     + [
         ('dino_r50_24e', 'dino_r50_12e', SCHEDULE),
-        ('dino_r50_12e_hybrid', 'dino_r50_12e', TYPE | H),
-        ('paq_dino_r50_12e_hybrid', 'dino_r50_12e_hybrid', P | Q),
+        ('dino_r50_12e_hybrid', 'dino_r50_12e', TYPE | HEAD_TYPE | H),
+        ('paq_dino_r50_12e_hybrid', 'dino_r50_12e_hybrid', P | Q - HEAD_TYPE),
         ('qrpaq_dino_r50_12e', 'paq_dino_r50_12e', R),
-        ('qrpaq_dino_r50_12e', 'qr_dino_r50_12e', P | Q),
-        ('qr_dino_r18_4e_digits', 'dino_r18_4e_digits', TYPE | R),
+        ('qrpaq_dino_r50_12e', 'qr_dino_r50_12e', P | Q - HEAD_TYPE),
+        ('qr_dino_r18_4e_digits', 'dino_r18_4e_digits', TYPE | HEAD_TYPE | R),
         ('paq_dino_r18_4e_digits', 'dino_r18_4e_digits', TYPE | P | Q),
         ('qrpaq_dino_r18_4e_digits', 'paq_dino_r18_4e_digits', R),
     ]

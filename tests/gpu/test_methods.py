@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from mmcv.ops import MultiScaleDeformableAttention
 from mmengine.optim import build_optim_wrapper
 
 from benchmarks.gpu_parts.precision import autocast, precise
@@ -44,10 +45,22 @@ def drawn_on_the_cpu(monkeypatch):
         monkeypatch.setattr(torch, name, there)
 
 
+@torch.no_grad()
+def off_the_kinks(detector: torch.nn.Module) -> torch.nn.Module:
+    """Moves all points off the centres of pixels, where they lie at the start.
+
+    Bilinear interpolation has a kink there: rounding decides which slope is taken.
+    """
+    for part in detector.modules():
+        if isinstance(part, MultiScaleDeformableAttention):
+            part.sampling_offsets.bias += 0.3
+    return detector
+
+
 def test_losses_and_gradients_are_those_of_the_cpu(
     host, method, device, drawn_on_the_cpu
 ):
-    detector = without_dropout(build_host(host, method))
+    detector = off_the_kinks(without_dropout(build_host(host, method)))
     there = copy.deepcopy(detector).to(device)
     batch = make_batch([2, 3], [(64, 96), (48, 64)])
     expected, found = run_loss(detector, batch), run_loss(there, on(device, batch))
