@@ -244,8 +244,6 @@ PAGES = {
         'routing policy': decided('routing_policy'),
         'routing parts': decided('routing_parts'),
         'routing sites': decided('routing_sites'),
-        'routing text': decided('routing_text'),
-        'routing boxes': decided('routing_boxes'),
     },
     DECISIONS / '0004-open-choices.md': {
         name.replace('_', ' '): decided(name)
