@@ -3,10 +3,10 @@
 import pytest
 import torch
 from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
-from operators_run import Operators
 from torch.autograd.graph import saved_tensors_hooks
 
 from mmdet_qrpaq.ops import deformable_attention, weighted_rows
+from operators_run import Operators
 
 LEVELS = [(7, 10), (4, 5), (2, 3), (1, 1)]
 
