@@ -172,7 +172,7 @@ class _WeightedRows(Function):
         table, attention, *points = ctx.saved_tensors
         points, levels = Points(*points), ctx.levels
         rows, weights = bags(points, attention, levels)
-        grad = grad.reshape(len(rows), -1)
+        grad = grad.reshape(len(rows), -1).contiguous()  # an expanded one is slow
         of_weights = _gradient_of_weights(grad, table.flatten(0, 2), rows)
         upper_left, upper_right, lower_left, lower_right = of_weights.view(
             *attention.shape[:3], 4, -1
