@@ -1,10 +1,10 @@
 """A pyramid of feature maps as one table of rows, with zeros around each map."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
-from torch import Tensor, cat
+from torch import Tensor, cat, zeros_like
 
 
 class PaddedLevels(NamedTuple):
@@ -58,17 +58,27 @@ class PaddedLevels(NamedTuple):
             cells[:, :, 1:, 1:] = level.unflatten(2, size)
         return table
 
-    def gather_corners(self, corners: list[Tensor]) -> Tensor:
-        """Return for each pixel the sum over the four cells that it is a corner of.
+    def unpad(self, table: Tensor) -> Tensor:
+        """Return the pixels of all levels, the opposite of `pad`."""
+        pixels = [cells[:, :, 1:, 1:].flatten(2, 3) for cells in self.cells(table)]
+        return cat(pixels, 2).transpose(1, 2)
+
+    def add_corners(self, corners: Iterable[Tensor]) -> Tensor:
+        """Return the table to which each cell adds something at each of its corners.
+
+        Args:
+            corners: What is added upper left, upper right, lower left and lower right;
+                they may be made one at a time.
 
         Shapes:
-            corners: (bs, heads, rows, dim) each, of the upper left, upper right, lower
-                left and lower right corner of each cell
-            returns: (bs, sum h w, heads, dim)
+            corners, returns: (bs, heads, rows, dim)
         """
-        levels = zip(self.shapes, *map(self.cells, corners), strict=True)
-        sums = [
-            a[:, :, 1:, 1:] + b[:, :, 1:, :w] + c[:, :, :h, 1:] + d[:, :, :h, :w]
-            for (h, w), a, b, c, d in levels
-        ]
-        return cat([level.flatten(2, 3) for level in sums], 2).transpose(1, 2)
+        total = None
+        for number, corner in enumerate(corners):
+            total = zeros_like(corner) if total is None else total
+            line, column = divmod(number, 2)
+            for (h, w), start in zip(self.shapes, self.starts, strict=True):
+                size = (h + 1) * (w + 1)
+                shifted = total.narrow(2, start + line * (w + 1) + column, size)
+                shifted.add_(corner.narrow(2, start, size))
+        return total

@@ -5,6 +5,7 @@ pixels, so each query and head is a sum of `4 * levels * points` rows of the val
 table, weighted by bilinear weight times attention: `torch.nn.functional.embedding_bag`.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -141,11 +142,7 @@ def bags(
 
 
 class _WeightedRows(Function):
-    """The sum of rows with a backward of its own.
-
-    The gradient of the table is the same operation with rows and bags exchanged: points
-    are sorted by cell once, not corners, and each corner is a sum of its own.
-    """
+    """The sum of rows with a backward of its own."""
 
     @staticmethod
     def forward(
@@ -187,7 +184,9 @@ class _WeightedRows(Function):
         size = grad.new_tensor([(w, h) for h, w in levels.shapes])
         of_locations = torch.stack((of_x, of_y.mul_(attention)), -1).view(*shape, 2)
         return (
-            _gradient_of_value(grad, table, points, weights, levels),
+            levels.unpad(
+                _gradient_of_table(grad, table, points, rows, weights, levels)
+            ),
             of_locations * size[:, None],
             of_attention.view(shape),
             None,
@@ -213,27 +212,44 @@ def _gradient_of_weights(grad: Tensor, table: Tensor, rows: Tensor) -> Tensor:
     )
 
 
-def _gradient_of_value(
-    grad: Tensor, table: Tensor, points: Points, weights: Tensor, levels: PaddedLevels
+def _gradient_of_table(
+    grad: Tensor,
+    table: Tensor,
+    points: Points,
+    rows: Tensor,
+    weights: Tensor,
+    levels: PaddedLevels,
 ) -> Tensor:
-    """Return the weighted sum of the gradients of the bags that each pixel is in.
+    """Return for each row the weighted sum of the gradients of the bags that it is in.
+
+    If there are fewer points than rows, a pass over the rows costs more than sorting.
 
     Shapes:
         grad: (bags, dim)
-        table: (bs, heads, rows, dim)
-        weights: (bags, 4 * samples)
-        returns: (bs, sum h w, heads, dim)
+        table, returns: (bs, heads, rows, dim)
+        rows, weights: (bags, 4 * samples)
     """
-    cells, order = points.cell.view(-1).sort()
-    first = torch.arange(table.shape[:3].numel(), dtype=cells.dtype)
-    starts = torch.searchsorted(cells, first, out_int32=cells.dtype == torch.int32)
-    samples = weights.shape[1] // 4
-    bag = order.div(samples, rounding_mode='floor').to(cells.dtype)
-    corners = []
-    for corner in weights.view(-1, 4, samples).unbind(1):
-        of_point = corner.reshape(-1)[order]
-        sums = F.embedding_bag(
-            bag, grad, starts, mode='sum', per_sample_weights=of_point
-        )
-        corners.append(sums.view(table.shape))
-    return levels.gather_corners(corners)
+    num_rows = table.shape[:3].numel()
+    if points.cell.numel() < num_rows:
+        return _exchange(rows, num_rows, grad)(weights).view(table.shape)
+    sum_by_cell = _exchange(points.cell.flatten(0, 2), num_rows, grad)
+    corners = weights.view(len(rows), 4, -1).unbind(1)
+    return levels.add_corners(sum_by_cell(each).view(table.shape) for each in corners)
+
+
+def _exchange(index: Tensor, size: int, grad: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return the operation with rows and bags exchanged, as a function of the weights.
+
+    Shapes:
+        index, weights: (bags, n)
+        grad: (bags, dim)
+        returns: (size, dim), for each number below `size` the sum over all bags that
+            hold it
+    """
+    numbers, order = index.flatten().sort()
+    first = torch.arange(size, dtype=index.dtype)
+    starts = torch.searchsorted(numbers, first, out_int32=index.dtype == torch.int32)
+    bag = order.div(index.shape[1], rounding_mode='floor').to(index.dtype)
+    return lambda weights: F.embedding_bag(
+        bag, grad, starts, mode='sum', per_sample_weights=weights.flatten()[order]
+    )

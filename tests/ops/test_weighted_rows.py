@@ -55,9 +55,10 @@ def test_by_hand():
 
 @pytest.mark.parametrize('bs', [1, 2])
 @pytest.mark.parametrize('levels', [LEVELS, LEVELS[:1], LEVELS[-1:]], ids=str)
+@pytest.mark.parametrize('nq', [1, 40])  # fewer points than rows, and more
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
-def test_same_outputs_and_gradients(levels, bs, dtype):
-    assert_same(*make_inputs(levels, bs, dtype=dtype))
+def test_same_outputs_and_gradients(levels, bs, nq, dtype):
+    assert_same(*make_inputs(levels, bs, nq, dtype=dtype))
 
 
 def test_same_at_pixels_edges_and_borders():
@@ -90,9 +91,10 @@ def test_what_is_no_number_stays_in_its_query(place):
     assert output[0, 3].isnan().any() and not output[1].isnan().any()
 
 
-def test_gradients_are_derivatives():
+@pytest.mark.parametrize('nq', [1, 9])
+def test_gradients_are_derivatives(nq):
     value, sizes, locations, weights = make_inputs(
-        [(3, 4), (2, 1)], bs=1, nq=3, points=2, dim=2, dtype=torch.float64
+        [(3, 4), (2, 1)], bs=1, nq=nq, points=2, dim=2, dtype=torch.float64
     )
     leaves = [part.requires_grad_() for part in (value, locations, weights)]
     assert torch.autograd.gradcheck(
