@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmcv.ops import MultiScaleDeformableAttention
-from mmdet.registry import HOOKS
+from mmdet.registry import HOOKS, MODELS
 
+from leaves import read
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.ops import EmbeddingBagAttention, set_cpu_attention
 from operators_run import Operators
@@ -99,6 +100,26 @@ def test_one_line_for_any_detector_and_back():
     hook = HOOKS.build(dict(type='CPUAttentionHook'))
     hook.before_run(SimpleNamespace(model=detector))
     assert runs(detector) == 'embedding_bag'
+
+
+def test_a_detector_that_is_no_host():
+    """Mask2Former's encoder, as its own config describes it."""
+    torch.manual_seed(0)
+    config = read('mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py')
+    decoder = copy.deepcopy(config.model.panoptic_head.pixel_decoder)
+    decoder.encoder.num_layers = 2
+    strides = dict(in_channels=[8, 8, 8, 8], strides=[4, 8, 16, 32])
+    decoder = MODELS.build(
+        dict(decoder, **strides, feat_channels=256, out_channels=256)
+    )
+    decoder.init_weights()
+    levels = [torch.randn(2, 8, 32 // 2**i, 48 // 2**i) for i in range(4)]
+    expected, _ = decoder.eval()(levels)
+    set_cpu_attention(decoder)
+    with Operators() as ran:
+        found, _ = decoder(levels)
+    assert len(attentions(decoder)) == 2 and 'grid_sampler_2d' not in ran.names
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_models_side_by_side_keep_their_own_also_in_threads():
