@@ -71,6 +71,7 @@ def deformable_attention(
         or is_traced()
         or dtype not in (torch.float32, torch.float64)
         or attention_weights.dtype != dtype
+        or torch.promote_types(value.dtype, dtype) != dtype
         or not attention_weights.numel()
         or not spatial_shapes.all()
     ):
@@ -96,7 +97,7 @@ def locate(locations: Tensor, levels: PaddedLevels) -> Points:
 
     def each_sample(of_levels: list, dtype: torch.dtype) -> Tensor:
         # As long as the inner dimensions together: short ones are slow to broadcast.
-        numbers = torch.tensor(of_levels, dtype=dtype)
+        numbers = locations.new_tensor(of_levels, dtype=dtype)
         return numbers.repeat_interleave(points, 0).repeat(heads, 1)
 
     size = each_sample([(w, h) for h, w in levels.shapes], locations.dtype).view(-1)
@@ -109,12 +110,11 @@ def locate(locations: Tensor, levels: PaddedLevels) -> Points:
     cell = pixel.to(index).add_(1)
     cell = torch.minimum(cell.clamp_(min=0), size.to(index)).view(bs, nq, -1, 2)
     lines = each_sample([(1, w + 1) for _, w in levels.shapes], index)
-    first = each_sample([(start,) for start in levels.starts], index).view(heads, -1)
-    first = first + rows * torch.arange(heads, dtype=index)[:, None]
-    cell = cell[..., 0] + cell[..., 1] * lines[:, 1] + first.view(-1)
-    cell += heads * rows * torch.arange(bs, dtype=index)[:, None, None]
-    shape = (bs, nq, heads, -1)
-    return Points(cell.view(shape), place.sub_(pixel).view(*shape, 2), inside)
+    start = each_sample([(row,) for row in levels.starts], index).view(-1)
+    cell = (cell[..., 0] + cell[..., 1] * lines[:, 1] + start).view(bs, nq, heads, -1)
+    table = torch.arange(bs * heads, dtype=index, device=cell.device)
+    cell += rows * table.view(bs, 1, heads, 1)
+    return Points(cell, place.sub_(pixel).view(*cell.shape, 2), inside)
 
 
 def bags(
@@ -207,7 +207,7 @@ def _gradient_of_weights(grad: Tensor, table: Tensor, rows: Tensor) -> Tensor:
         table: (all rows, dim)
         rows, returns: (bags, n)
     """
-    bag = torch.arange(len(rows), dtype=rows.dtype)
+    bag = torch.arange(len(rows), dtype=rows.dtype, device=rows.device)
     return torch.ops.aten._embedding_bag_per_sample_weights_backward(
         grad,
         table,
@@ -253,8 +253,8 @@ def _exchange(index: Tensor, size: int, grad: Tensor) -> Callable[[Tensor], Tens
             hold it
     """
     numbers, order = index.flatten().sort()
-    first = torch.arange(size, dtype=index.dtype)
-    starts = torch.searchsorted(numbers, first, out_int32=index.dtype == torch.int32)
+    every = torch.arange(size, dtype=index.dtype, device=index.device)
+    starts = torch.searchsorted(numbers, every, out_int32=index.dtype == torch.int32)
     bag = order.div(index.shape[1], rounding_mode='floor').to(index.dtype)
     return lambda weights: F.embedding_bag(
         bag, grad, starts, mode='sum', per_sample_weights=weights.flatten()[order]

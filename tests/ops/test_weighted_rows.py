@@ -127,10 +127,17 @@ def outcome(function, *inputs):
         return str(error)
 
 
-@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
-def test_a_model_in_half_precision_is_the_hosts(dtype):
+@pytest.mark.parametrize(
+    ('dtype', 'of_points'),
+    [
+        (torch.bfloat16, torch.bfloat16),
+        (torch.float16, torch.float16),
+        (torch.float64, torch.float32),
+    ],
+)
+def test_other_precisions_are_the_hosts(dtype, of_points):
     value, sizes, *rest = make_inputs(LEVELS)
-    inputs = (value.to(dtype), sizes, *(part.to(dtype) for part in rest))
+    inputs = (value.to(dtype), sizes, *(part.to(of_points) for part in rest))
     found = outcome(deformable_attention, *inputs)
     expected = outcome(multi_scale_deformable_attn_pytorch, *inputs)
     if isinstance(expected, str):
@@ -165,6 +172,17 @@ def test_tables_too_large_for_32_bits(monkeypatch):
         gradients(deformable_attention, *inputs), expected, strict=True
     ):
         assert torch.equal(found, other)
+
+
+def test_another_default_device_is_none_of_its_business():
+    inputs = make_inputs(LEVELS)
+    expected = gradients(deformable_attention, *inputs)
+    value, sizes, *rest = inputs
+    leaves = [part.requires_grad_() for part in (value, *rest)]
+    with torch.device('meta'):
+        output = deformable_attention(leaves[0], sizes, *leaves[1:])
+        output.backward(torch.ones_like(output))
+    assert torch.equal(output, expected[0])
 
 
 def test_nothing_is_kept_for_each_point_and_channel():
