@@ -105,7 +105,7 @@ def locate(locations: Tensor, levels: PaddedLevels) -> Points:
     grid = (2 * locations.reshape(bs, nq, -1) - 1).add_(1)
     place = torch.addcmul(grid.new_tensor(-0.5), grid, size / 2)
     pixel = place.detach().floor()
-    inside = ((pixel >= -1) & (pixel < size)).view(bs, nq, heads, -1, 2).all(-1)
+    in_x, in_y = ((pixel >= -1) & (pixel < size)).view(bs, nq, heads, -1, 2).unbind(-1)
     # Held in the table whatever a location may be; infinite ones and NaN have no cell.
     cell = pixel.to(index).add_(1)
     cell = torch.minimum(cell.clamp_(min=0), size.to(index)).view(bs, nq, -1, 2)
@@ -114,7 +114,7 @@ def locate(locations: Tensor, levels: PaddedLevels) -> Points:
     cell = (cell[..., 0] + cell[..., 1] * lines[:, 1] + start).view(bs, nq, heads, -1)
     table = torch.arange(bs * heads, dtype=index, device=cell.device)
     cell += rows * table.view(bs, 1, heads, 1)
-    return Points(cell, place.sub_(pixel).view(*cell.shape, 2), inside)
+    return Points(cell, place.sub_(pixel).view(*cell.shape, 2), in_x & in_y)
 
 
 def bags(
