@@ -33,13 +33,13 @@ NEW_KEYS = dict(
 )
 
 
-def assert_is_the_host(found, expected, cpu_attention, name):
+def assert_is_the_host(found, expected, cpu_attention, name, rounding=1e-5):
     """Bit for bit, or but for rounding where attention runs another way."""
     if cpu_attention == 'grid_sample':
         assert torch.equal(found, expected), name
     else:
         error = (found - expected).abs().max()
-        assert error <= 1e-5 * expected.abs().max().clamp(min=1), name
+        assert error <= rounding * expected.abs().max().clamp(min=1), name
 
 
 @pytest.mark.parametrize('cpu_attention', ['grid_sample', 'embedding_bag'])
@@ -82,7 +82,7 @@ def test_all_off_is_the_host_in_half_precision_too(host, cpu_attention):
         expected = run_loss(build_upstream(host), batch)
     for key, value in expected.items():
         assert value.dtype == losses[key].dtype, key
-        assert_is_the_host(losses[key], value, cpu_attention, key)
+        assert_is_the_host(losses[key], value, cpu_attention, key, rounding=1e-2)
 
 
 def test_upstream_checkpoint_loads_with_only_the_new_keys_missing(host, method):
