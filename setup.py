@@ -77,6 +77,8 @@ FRAMEWORK['lite'] = [
 ANALYSIS = ['jinja2', 'jsonschema', 'matplotlib>=3.7', 'rich', 'scikit-learn']
 # Sweeps on a cluster.
 SLURM = ['submitit>=1.5']
+# Hungarian matching by a kernel, on NVIDIA GPUs of compute capability 8.0 and newer.
+MATCHING = ['torch-linear-assignment>=0.1']
 # What the embedded data set is made of.
 DATA = ['rich', 'scikit-image', 'scikit-learn']
 
@@ -108,6 +110,7 @@ setup(
         **FRAMEWORK,
         'analysis': ANALYSIS,
         'data': DATA,
+        'matching': MATCHING,
         'slurm': SLURM,
         'test': [
             *(*ANALYSIS, *DATA, *SLURM),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import cost_table
+from benchmarks import cost_table, gpu_table
 from benchmarks.accuracy import accuracy_tables
 from benchmarks.accuracy.accuracy_tables import decided
 from benchmarks.recording import RESULTS, setting
@@ -196,6 +196,20 @@ def model_tables() -> str:
     return '\n\n'.join(parts) or 'Not measured yet.'
 
 
+def gpu_tables() -> str:
+    """Return all that `benchmarks/gpu.py` measured."""
+    results = {
+        path.stem: load(f'gpu/{path.stem}') for path in RESULTS.glob('gpu/*.json')
+    }
+    parts = gpu_table.tables(results)
+    if run := results.get('executors', {}).get('measured', {}).get('dino'):
+        result = results['executors']
+        settings = dict(result['settings'], **result['measured'], whole_repeats=2)
+        routed = dict(result, settings=settings, measured=dict(dino=run))
+        parts.append(f'**Routing executors**\n\n{routing_table(routed)}')
+    return '\n\n'.join(parts) or 'Not measured yet.'
+
+
 def mmcv_build_table() -> str:
     """Return what compiling mmcv costs, source by source and many in one."""
     if not (RESULTS / 'mmcv_build.json').exists():
@@ -239,6 +253,11 @@ def draw_figures() -> None:
 
 
 DECISIONS = ROOT / 'docs' / 'decisions'
+# Studies of what the papers' sentences can mean.
+READINGS = (
+    *('quality_hungarian', 'pattern_levels', 'varifocal_targets'),
+    *('routing_text', 'routing_boxes'),
+)
 # Generated blocks by file.
 PAGES = {
     README: {
@@ -251,11 +270,14 @@ PAGES = {
         'attention speed': attention_table,
         'routing speed': routing_tables,
         'model speed': model_tables,
+        'gpu': gpu_tables,
     },
     DECISIONS / '0003-routing-policy.md': {
         'routing policy': decided('routing_policy'),
         'routing parts': decided('routing_parts'),
         'routing sites': decided('routing_sites'),
+        'routing text': decided('routing_text'),
+        'routing boxes': decided('routing_boxes'),
     },
     DECISIONS / '0004-open-choices.md': {
         name.replace('_', ' '): decided(name)
@@ -268,6 +290,9 @@ PAGES = {
             'quality_normalizer',
             'weight_mlp',
         )
+    },
+    DECISIONS / '0007-readings.md': {
+        'readings': lambda: accuracy_tables.side_by_side(READINGS),
     },
     ROOT / 'docs' / 'masks.md': {'masks speed': mask_tables},
     ROOT / 'docs' / 'accuracy.md': {'accuracy': accuracy_tables.tables},

@@ -8,6 +8,7 @@ Measured: not run.
 
 _base_ = [
     'mmdet::conditional_detr/conditional-detr_r50_8xb2-50e_coco.py',
+    './_base_/methods.py',
     './_base_/qr_recipe.py',
 ]
 

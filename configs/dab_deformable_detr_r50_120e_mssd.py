@@ -9,10 +9,11 @@ The paper gives no learning-rate drop for this schedule; ours is at epoch 110.
 The host of Table 1 at 300 queries; which the paper uses here it does not say.
 """
 
-_base_ = ['./dino_r50_120e_mssd.py', './_base_/methods.py']
+_base_ = './dino_r50_120e_mssd.py'
 
 model = dict(
     type='DABDeformableDETR',
+    select_first=True,
     num_queries=300,
     dn_cfg=None,
     bbox_head=dict(type='DABDeformableDETRHead'),

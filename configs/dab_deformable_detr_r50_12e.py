@@ -16,7 +16,9 @@ _base_ = [
 
 model = dict(
     type='DABDeformableDETR',
+    select_first=True,
     num_queries=300,
     dn_cfg=None,
     bbox_head=dict(type='DABDeformableDETRHead'),
 )
+optim_wrapper = _base_.merged_groups

@@ -9,6 +9,7 @@ DAB-DETR publishes 42.2 for 50 epochs; the row may not be of a 12-epoch run.
 
 _base_ = [
     'mmdet::dab_detr/dab-detr_r50_8xb2-50e_coco.py',
+    './_base_/methods.py',
     './_base_/qr_recipe.py',
 ]
 

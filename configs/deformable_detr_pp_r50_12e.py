@@ -8,7 +8,7 @@ query selection, look forward twice, no dropout, FFN 2048 (github.com/HDETR).
 Measured: not run.
 """
 
-_base_ = ['./deformable_detr_refine_twostage_r50_12e.py', './_base_/methods.py']
+_base_ = './deformable_detr_refine_twostage_r50_12e.py'
 
 model = dict(
     type='DeformableDETRPP',

@@ -9,6 +9,7 @@ The rates of `sampling_offsets` and `reference_points` are a tenth, as in upstre
 
 _base_ = [
     'mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
+    './_base_/methods.py',
     './_base_/qr_recipe.py',
 ]
 

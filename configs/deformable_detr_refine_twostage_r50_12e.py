@@ -10,8 +10,11 @@ Measured: not run.
 
 _base_ = [
     'mmdet::deformable_detr/deformable-detr-refine-twostage_r50_16xb2-50e_coco.py',
+    './_base_/methods.py',
     './_base_/schedules.py',
 ]
+
+optim_wrapper = _base_.merged_groups
 
 max_epochs = 12
 train_cfg = dict(max_epochs=max_epochs)

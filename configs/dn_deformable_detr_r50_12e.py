@@ -16,7 +16,9 @@ _base_ = [
 
 model = dict(
     type='DNDeformableDETR',
+    select_first=True,
     num_queries=300,
     dn_cfg=dict(_delete_=True, **_base_.dn_groups),
     bbox_head=dict(type='DNDeformableDETRHead'),
 )
+optim_wrapper = _base_.merged_groups

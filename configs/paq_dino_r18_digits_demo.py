@@ -26,5 +26,5 @@ val_dataloader = dict(dataset=dict(pipeline=[load, half, boxes, pack]))
 test_dataloader, train_cfg = val_dataloader, dict(max_epochs=5)
 warm, cosine = _base_.param_scheduler
 param_scheduler = [warm, dict(cosine, end=5, T_max=5)]
-optim_wrapper = dict(optimizer=dict(lr=1e-3, fused=True))
+optim_wrapper = dict(_base_.merged_groups, optimizer=dict(lr=1e-3, fused=True))
 default_hooks, log_processor = dict(logger=dict(interval=1)), dict(window_size=5)

@@ -5,10 +5,11 @@ Expected (paper): AP 51.9, AP50 69.1, AP75 56.3 on COCO val2017; DINO++ 50.3.
 Measured: not run.
 """
 
-_base_ = ['./dino_r50_12e.py', './_base_/methods.py']
+_base_ = './dino_r50_12e.py'
 
 model = dict(
     type='QRPaQDINO',
+    select_first=True,
     pattern_query=_base_.patterns_900,
     bbox_head=dict(
         type='QualityAwareDINOHead',

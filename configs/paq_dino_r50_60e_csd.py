@@ -7,10 +7,11 @@ Measured: not run.
 The paper gives no learning-rate drop for this schedule; ours is at epoch 55.
 """
 
-_base_ = ['./dino_r50_60e_csd.py', './_base_/methods.py']
+_base_ = './dino_r50_60e_csd.py'
 
 model = dict(
     type='QRPaQDINO',
+    select_first=True,
     pattern_query=_base_.patterns_900,
     bbox_head=dict(
         type='QualityAwareDINOHead',

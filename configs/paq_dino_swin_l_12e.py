@@ -6,10 +6,11 @@ Expected (paper): AP 57.8, AP50 76.2, AP75 62.6 on COCO val2017; DINO 56.8.
 Measured: not run.
 """
 
-_base_ = ['./dino_swin_l_12e.py', './_base_/methods.py']
+_base_ = './dino_swin_l_12e.py'
 
 model = dict(
     type='QRPaQDINO',
+    select_first=True,
     pattern_query=_base_.patterns_900,
     bbox_head=dict(
         type='QualityAwareDINOHead',

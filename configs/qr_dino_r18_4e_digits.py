@@ -2,6 +2,8 @@
 
 python tools/dataset/make_digits.py
 mim train mmdet_qrpaq configs/qr_dino_r18_4e_digits.py
+Rule: `StandardizedPolicy`, which sets the share (0.69). Gradient: straight-through.
+Neither is QR-DETR's, and Table 2 cannot come of it: `eeqr` in _base_/methods.py.
 Measured: not run.
 """
 

@@ -37,6 +37,12 @@ def pytest_addoption(parser) -> None:
         help="hosts that tests over hosts run on: names, as 'dab,dino', or 'all' "
         '(default: %(default)s)',
     )
+    parser.addoption(
+        '--device',
+        choices=('cuda', 'cpu'),
+        default='cuda',
+        help="where tests/gpu run; 'cpu' shows that the tests themselves work",
+    )
 
 
 def pytest_collection_modifyitems(config, items: list) -> None:

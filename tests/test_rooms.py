@@ -11,8 +11,9 @@ ROOMS = ('patterns', 'routing', 'quality', 'masks', 'ops')
 # What stands on what, from the ground up; a floor imports nothing from above itself.
 FLOORS = (
     ('errors', 'version', '_compat'),
-    ('records', 'command_line'),
-    (*ROOMS, 'temporary_attribute', 'training_only'),
+    ('records', 'command_line', 'temporary_attribute', 'training_only'),
+    ('matching',),
+    (*ROOMS, 'optim'),
     ('hosts',),
     ('runtime',),
     ('analysis',),
@@ -43,7 +44,7 @@ def of(part: str) -> list:
 
 
 def of_rooms():
-    return [(path, room) for room in ROOMS for path in of(room)]
+    return [(path, room) for room in ('matching', *ROOMS) for path in of(room)]
 
 
 def begins(name: str, parts) -> bool:

@@ -80,13 +80,37 @@ VARIFOCAL = dict(type='IoUAwareVarifocalLoss')
 MASKS = dict(num_points=48)
 ROUTING = dict(gradient='straight_through', policy=dict(type='StandardizedPolicy'))
 EXIT_HEADS = dict(gradient='exit_head', policy=dict(type='ThresholdPolicy'))
+LITERAL = EXIT_HEADS | dict(
+    exit_input='scores',
+    exit_teaches='router',
+    supervise='entering',
+    bypassed_boxes='kept',
+)
+BY_SITE = ROUTING | dict(
+    policy=dict(
+        layer=dict(type='StandardizedPolicy', threshold=0.5),
+        self_attn=dict(type='TopSharePolicy', share=0.25),
+        cross_attn=dict(type='ThresholdPolicy'),
+    ),
+    supervise='entering',
+    bypassed_boxes='kept',
+)
 METHODS = dict(
     none=dict(),
     p=dict(pattern_query=PATTERNS),
     q=dict(quality=QUALITY, loss_cls=VARIFOCAL),
     paq=dict(pattern_query=PATTERNS, quality=QUALITY, loss_cls=VARIFOCAL),
+    # The other readings of the paper, all at once.
+    paq_readings=dict(
+        pattern_query=dict(PATTERNS, finest=True),
+        quality=dict(QUALITY, hungarian='replaces'),
+        loss_cls=dict(VARIFOCAL, confidence_weight=0.4),
+    ),
+    static=dict(pattern_query=dict(type='StaticContent')),
     qr=dict(query_routing=ROUTING),
     qr_exit=dict(query_routing=EXIT_HEADS),
+    qr_literal=dict(query_routing=LITERAL),
+    qr_by_site=dict(query_routing=BY_SITE),
     qrpaq=dict(
         query_routing=EXIT_HEADS,
         pattern_query=PATTERNS,

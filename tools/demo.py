@@ -197,14 +197,6 @@ def tool(verb: str) -> Path:
     return find_package() / '.mim' / 'tools' / f'{verb}.py'
 
 
-def settings_of_torch() -> list[str]:
-    """Return what the config needs changed for an older torch."""
-    version = importlib.metadata.version('torch').split('.')
-    # On a CPU, fused optimizers came with 2.4.
-    too_old = tuple(map(int, version[:2])) < (2, 4)
-    return ['optim_wrapper.optimizer.fused=False'] if too_old else []
-
-
 def interrupt(*_: Any) -> None:
     """Treat a closed terminal or a kill as Ctrl-C."""
     raise KeyboardInterrupt
@@ -238,8 +230,7 @@ def main(argv: list[str] | None = None) -> int:
     """Do every step that is not done yet; return the exit status."""
     args = parse_args(argv)
     work_dir = args.work_dir.absolute()
-    settings = [*args.cfg_options, *settings_of_torch()]
-    options = ['--cfg-options', *settings] if settings else []
+    options = ['--cfg-options', *args.cfg_options] if args.cfg_options else []
     os.chdir(ROOT)
     if work_dir.is_relative_to(ROOT):
         work_dir = work_dir.relative_to(ROOT)

@@ -1,13 +1,19 @@
 """Tables and curves of the studies that `paired.py` recorded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from benchmarks.accuracy.studies import STUDIES, Study
 from benchmarks.recording import RESULTS, setting
 from mmdet_qrpaq.records.provenance import ROOT
+from mmdet_qrpaq.records.tables import markdown
 from mmdet_qrpaq.sweeps.record import read_records
 from mmdet_qrpaq.sweeps.summary import describe_budget, draw_curves
-from mmdet_qrpaq.sweeps.table import comparison
+from mmdet_qrpaq.sweeps.table import (
+    comparison,
+    difference,
+    routing_share,
+    spread_of,
+)
 
 PAPER_SETTING = 'COCO, ResNet-50, 12 epochs'
 
@@ -62,6 +68,30 @@ def study_table(study: Study, records: dict, brief: bool = False) -> str:
         f'{describe_budget(records)}; mean ± standard deviation over seeds; '
         f'{setting(*runs)}.'
     )
+
+
+def side_by_side(names: Sequence[str]) -> str:
+    """Return one table of several studies, each variant beside its study's first."""
+    rows, runs = [], []
+    for name in names:
+        study, records = studied().get(name, (STUDIES[name], {}))
+        first, *_ = study.variants
+        for variant in study.variants:
+            by_seed = records.get(variant, {})
+            runs += by_seed.values()
+            cells = ['not run', *['-'] * 5]
+            if by_seed:
+                base = records.get(first, {})
+                cells = [', '.join(map(str, by_seed))]
+                for key in ('AP', 'AP_with_nms'):
+                    cells += [spread_of(by_seed, key), difference(by_seed, base, key)]
+                cells.append(routing_share(by_seed))
+            rows.append([f'`{name}`' if variant == first else '', variant, *cells])
+    head = ['study', 'reading', 'seeds', 'AP', 'AP minus the first [95 %]']
+    head += ['AP with NMS', 'the same with NMS [95 %]']
+    head += ['share entering, F / SA / CA']
+    table = markdown(head, rows, words=(0, 1))
+    return f'{table}\n\n{setting(*runs)}.' if runs else 'Not measured yet.'
 
 
 def method_studies() -> dict[str, tuple[Study, dict[str, dict[int, dict]]]]:

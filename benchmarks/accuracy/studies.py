@@ -38,6 +38,8 @@ VARIFOCAL = dict(METHODS['varifocal'], _delete_=True)
 EEQR = METHODS['eeqr']
 THRESHOLD = dict(type='ThresholdPolicy')
 STANDARDIZED = dict(type='StandardizedPolicy', threshold=-0.5)
+ON_SCORES = dict(policy=THRESHOLD, gradient='exit_head', exit_input='scores')
+ENTERING = dict(supervise='entering')
 
 
 def methods(
@@ -83,6 +85,14 @@ def routed(policy: dict, gradient: str, init: str = 'random', **others) -> dict:
     router = dict(EEQR['router'], init=init)
     settings = dict(EEQR, policy=policy, gradient=gradient, router=router, **others)
     return methods('DINO', routing=settings)
+
+
+def routed_deformable(**changes) -> dict:
+    """Return QR-Deformable-DETR with other settings than the default's."""
+    model = methods('DeformableDETR', routing=EEQR | changes)
+    if 'supervise' in changes:  # only this head can leave queries out
+        model['bbox_head'] = dict(type='QualityAwareDeformableDETRHead')
+    return model
 
 
 def paq(
@@ -136,6 +146,37 @@ STUDIES = dict(
             ),
             'standardized, straight-through': routed(STANDARDIZED, 'straight_through'),
             'standardized, exit heads': routed(STANDARDIZED, 'exit_head'),
+        },
+    ),
+    routing_text=Study(
+        question=(
+            'What does each sentence of QR-DETR do on its own host, Deformable-DETR '
+            '(one-stage, no refinement)?'
+        ),
+        leaf='_base_/small_deformable_one_stage_digits.py',
+        variants={
+            'host': {},
+            'QR': routed_deformable(),
+            'threshold, exit heads on scores': routed_deformable(**ON_SCORES),
+            'exit heads teach the router alone': routed_deformable(
+                **ON_SCORES, exit_teaches='router'
+            ),
+            'QR, only entering supervised': routed_deformable(**ENTERING),
+            'QR, shares of Table 2': routed_deformable(
+                policy=METHODS['table_2_shares']
+            ),
+            'to the letter': routed_deformable(
+                **ENTERING, **ON_SCORES, exit_teaches='router'
+            ),
+        },
+    ),
+    routing_boxes=Study(
+        question='Is the box of a bypassing query refined, or kept (QR-DETR Sec. 4)?',
+        leaf=DINO,
+        variants={
+            'host': {},
+            'refined': methods('DINO', routing=EEQR),
+            'kept': methods('DINO', routing=dict(EEQR, bypassed_boxes='kept')),
         },
     ),
     routing_parts=Study(

@@ -4,7 +4,7 @@ That one has five feature levels and none of the settings that make mmdet's *imp
 DINO; both are as in dino_r50_12e here, so that the backbone is the only difference.
 """
 
-_base_ = 'mmdet::dino/dino-5scale_swin-l_8xb2-12e_coco.py'
+_base_ = ['mmdet::dino/dino-5scale_swin-l_8xb2-12e_coco.py', './methods.py']
 
 num_levels = 4
 model = dict(
@@ -20,7 +20,8 @@ model = dict(
 
 slower = dict(lr_mult=0.1)
 optim_wrapper = dict(
-    optimizer=dict(lr=2e-4),
+    constructor='MergedOptimWrapperConstructor',
+    optimizer=dict(lr=2e-4, fused=True),
     paramwise_cfg=dict(
         custom_keys=dict(sampling_offsets=slower, reference_points=slower)
     ),

@@ -11,7 +11,8 @@ qr_auto_scale_lr = dict(base_batch_size=8)
 
 # 1e-5 for the backbone.
 qr_optim_wrapper = dict(
-    optimizer=dict(type='AdamW', lr=1e-4),
+    constructor='MergedOptimWrapperConstructor',
+    optimizer=dict(type='AdamW', lr=1e-4, fused=True),
     paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.1))),
 )
 

@@ -6,6 +6,6 @@ What the row 'PaQ-DETR' is without PaQ; DINO++ alone has AP 50.3.
 Measured: not run.
 """
 
-_base_ = ['../dino_r50_12e.py', '../_base_/methods.py']
+_base_ = '../dino_r50_12e.py'
 
-model = dict(type='QRPaQDINO', hybrid_branch=_base_.hybrid)
+model = dict(type='QRPaQDINO', select_first=True, hybrid_branch=_base_.hybrid)

@@ -6,9 +6,6 @@ Expected (paper): AP 51.4, AP50 69.0, AP75 56.0, Gini 0.90; DINO++ 50.3, Gini 0.
 Measured: not run.
 """
 
-_base_ = [
-    'mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py',
-    '../_base_/methods.py',
-]
+_base_ = '../dino_r50_12e.py'
 
-model = dict(type='QRPaQDINO', pattern_query=_base_.patterns_900)
+model = dict(type='QRPaQDINO', select_first=True, pattern_query=_base_.patterns_900)

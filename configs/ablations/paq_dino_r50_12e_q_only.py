@@ -6,13 +6,11 @@ Expected (paper): AP 51.1, AP50 68.4, AP75 55.5, Gini 0.95; DINO++ 50.3, Gini 0.
 Measured: not run.
 """
 
-_base_ = [
-    'mmdet::dino/dino-4scale_r50_improved_8xb2-12e_coco.py',
-    '../_base_/methods.py',
-]
+_base_ = '../dino_r50_12e.py'
 
 model = dict(
     type='QRPaQDINO',
+    select_first=True,
     bbox_head=dict(
         type='QualityAwareDINOHead',
         quality=_base_.quality,

@@ -5,6 +5,7 @@ from mmdet.models.detectors import ConditionalDETR
 from mmdet.registry import MODELS
 
 from ..quality import QualityAwareDETRHead
+from ..routing import EnteringDETRHead
 from .methods import DetectorMethods
 
 
@@ -14,5 +15,7 @@ class QRPaQConditionalDETR(DetectorMethods, ConditionalDETR):
 
 
 @MODELS.register_module()
-class QualityAwareConditionalDETRHead(ConditionalDETRHead, QualityAwareDETRHead):
+class QualityAwareConditionalDETRHead(
+    ConditionalDETRHead, QualityAwareDETRHead, EnteringDETRHead
+):
     """mmdet's `ConditionalDETRHead` plus `quality` (see `QualityAwareDETRHead`)."""

@@ -6,8 +6,10 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..masks import QueryKeepingDETRHead
+from ..matching import BatchedDINOLossesMixin
 from ..patterns.detector_mixin import UnusedEmbedding
 from ..quality import QualityAwareDETRHead
+from ..routing import EnteringDETRHead
 from .dino import MendedDINO
 from .methods import DINOMethods
 
@@ -96,6 +98,10 @@ class QRPaQDABDeformableDETR(DINOMethods, DABDeformableDETR):
 
 @MODELS.register_module()
 class QualityAwareDABDeformableDETRHead(
-    DABDeformableDETRHead, QualityAwareDETRHead, QueryKeepingDETRHead
+    BatchedDINOLossesMixin,
+    DABDeformableDETRHead,
+    QualityAwareDETRHead,
+    EnteringDETRHead,
+    QueryKeepingDETRHead,
 ):
     """`DABDeformableDETRHead` plus `quality` (see `QualityAwareDETRHead`)."""

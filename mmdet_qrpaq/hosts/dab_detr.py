@@ -6,6 +6,7 @@ from mmdet.registry import MODELS
 
 from ..errors import ConfigError
 from ..quality import QualityAwareDETRHead
+from ..routing import EnteringDETRHead
 from .methods import DetectorMethods
 
 
@@ -28,5 +29,5 @@ class QRPaQDABDETR(DetectorMethods, DABDETR):
 
 
 @MODELS.register_module()
-class QualityAwareDABDETRHead(DABDETRHead, QualityAwareDETRHead):
+class QualityAwareDABDETRHead(DABDETRHead, QualityAwareDETRHead, EnteringDETRHead):
     """mmdet's `DABDETRHead` plus `quality` (see `QualityAwareDETRHead`)."""

@@ -6,6 +6,7 @@ from mmdet.registry import MODELS
 
 from ..masks import QueryKeepingDETRHead
 from ..quality import QualityAwareDETRHead
+from ..routing import EnteringDETRHead
 from .methods import DetectorMethods
 
 
@@ -19,6 +20,6 @@ class QRPaQDeformableDETR(DetectorMethods, DeformableDETR):
 
 @MODELS.register_module()
 class QualityAwareDeformableDETRHead(
-    DeformableDETRHead, QualityAwareDETRHead, QueryKeepingDETRHead
+    DeformableDETRHead, QualityAwareDETRHead, EnteringDETRHead, QueryKeepingDETRHead
 ):
     """mmdet's `DeformableDETRHead` plus `quality` (see `QualityAwareDETRHead`)."""

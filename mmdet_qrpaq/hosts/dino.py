@@ -5,12 +5,18 @@ from mmdet.models.detectors import DINO
 from mmdet.registry import MODELS
 
 from ..masks import QueryKeepingDETRHead
+from ..matching import BatchedDINOLossesMixin
 from ..quality import QualityAwareDETRHead
+from ..routing import EnteringDETRHead
 from .methods import DINOMethods
+from .select_first import SelectFirstMixin
 
 
-class MendedDINO(DINO):
-    """mmdet's `DINO`, which also trains on several devices without any object."""
+class MendedDINO(SelectFirstMixin, DINO):
+    """mmdet's `DINO`, which also trains on several devices without any object.
+
+    Takes `select_first` (see `SelectFirstMixin`).
+    """
 
     def pre_decoder(self, *args, **kwargs) -> tuple[dict, dict]:
         """Run the host's; keep the label embedding in the graph without any object.
@@ -35,5 +41,11 @@ class QRPaQDINO(DINOMethods, MendedDINO):
 
 
 @MODELS.register_module()
-class QualityAwareDINOHead(DINOHead, QualityAwareDETRHead, QueryKeepingDETRHead):
+class QualityAwareDINOHead(
+    BatchedDINOLossesMixin,
+    DINOHead,
+    QualityAwareDETRHead,
+    EnteringDETRHead,
+    QueryKeepingDETRHead,
+):
     """mmdet's `DINOHead` plus `quality` (see `QualityAwareDETRHead`)."""

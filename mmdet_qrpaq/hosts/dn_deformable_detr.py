@@ -7,7 +7,9 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from ..masks import QueryKeepingDETRHead
+from ..matching import BatchedDINOLossesMixin
 from ..quality import QualityAwareDETRHead
+from ..routing import EnteringDETRHead
 from .dab_deformable_detr import DABDeformableDETR
 from .methods import DINOMethods
 
@@ -87,6 +89,10 @@ class QRPaQDNDeformableDETR(DINOMethods, DNDeformableDETR):
 
 @MODELS.register_module()
 class QualityAwareDNDeformableDETRHead(
-    DNDeformableDETRHead, QualityAwareDETRHead, QueryKeepingDETRHead
+    BatchedDINOLossesMixin,
+    DNDeformableDETRHead,
+    QualityAwareDETRHead,
+    EnteringDETRHead,
+    QueryKeepingDETRHead,
 ):
     """`DNDeformableDETRHead` plus `quality` (see `QualityAwareDETRHead`)."""

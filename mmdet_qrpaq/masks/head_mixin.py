@@ -5,26 +5,14 @@ the matching queries: neither encoder proposals nor denoising queries. Owns no
 parameter: exit heads are copies of the head, and would copy them.
 """
 
-import torch
-from mmdet.models.dense_heads import DETRHead
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-
-class KeepingAssigner:
-    """Stands in front of an assigner and keeps what it says, image after image."""
-
-    def __init__(self, assigner: object) -> None:
-        self.assigner = assigner
-        self.matches: list[Tensor] = []
-
-    def assign(self, *args, **kwargs):
-        result = self.assigner.assign(*args, **kwargs)
-        self.matches.append(result.gt_inds - 1)
-        return result
+from ..matching import BatchedLossesHead, Matches, pad_ground_truth
+from ..temporary_attribute import temporary_attribute
 
 
-class QueryKeepingDETRHead(DETRHead):
+class QueryKeepingDETRHead(BatchedLossesHead):
     """Hands the mask branch the one-to-one matches and the queries of detections.
 
     Attributes:
@@ -41,19 +29,24 @@ class QueryKeepingDETRHead(DETRHead):
         **kwargs,
     ) -> dict[str, Tensor]:
         """Return the Hungarian losses; keep their matches for `take_matches`."""
-        inputs = (all_layers_cls_scores, all_layers_bbox_preds, *args)
+        inputs = (all_layers_cls_scores, all_layers_bbox_preds)
         if not self.keeps_queries:
-            return super().loss_by_feat(*inputs, **kwargs)
-        keeper = KeepingAssigner(self.assigner)
-        self.assigner = keeper
-        try:
-            losses = super().loss_by_feat(*inputs, **kwargs)
-        finally:
-            self.assigner = keeper.assigner
-        # The host assigns layer after layer, and image after image in each.
-        layers_and_images = all_layers_cls_scores.shape[:2]
-        self._matches = torch.stack(keeper.matches).unflatten(0, layers_and_images)
+            return super().loss_by_feat(*inputs, *args, **kwargs)
+        with temporary_attribute(self, '_kept', []) as kept:
+            losses = super().loss_by_feat(*inputs, *args, **kwargs)
+            if not kept:  # mmdet has matched layer by layer, and kept nothing
+                self.match(*inputs, pad_ground_truth(*args[:2]))
+        self._matches = kept[0][: len(all_layers_cls_scores)]  # not the encoder's
         return losses
+
+    def match(self, cls_scores: Tensor, *args, **kwargs) -> Matches:
+        """Match; keep what is said while `loss_by_feat` runs."""
+        matches = super().match(cls_scores, *args, **kwargs)
+        if '_kept' in vars(self):
+            truth = args[1]
+            assigned = matches.assigned(cls_scores.shape[:3], truth.labels.shape[1])
+            self._kept.append(assigned)
+        return matches
 
     def take_matches(self) -> Tensor:
         """Return the matches of the last `loss_by_feat` and forget them.

@@ -2,15 +2,12 @@
 
 from .head_mixin import QualityAwareDETRHead
 from .hybrid_mixin import HybridBranchMixin
-from .one_to_many import OneToManyTargets, pad_ground_truth
 from .quality_assigner import QualityAwareAssigner
 from .varifocal_loss import IoUAwareVarifocalLoss
 
 __all__ = [
     'HybridBranchMixin',
     'IoUAwareVarifocalLoss',
-    'OneToManyTargets',
     'QualityAwareAssigner',
     'QualityAwareDETRHead',
-    'pad_ground_truth',
 ]

@@ -5,21 +5,24 @@ the matching queries: neither encoder proposals nor denoising queries.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
-from mmdet.models.dense_heads import DETRHead
 from mmdet.models.losses import QualityFocalLoss
 from mmdet.registry import MODELS, TASK_UTILS
 from torch import Tensor
 
 from ..errors import ConfigError
-from .one_to_many import OneToManyTargets, build_targets, pad_ground_truth
+from ..matching import (
+    BatchedLossesHead,
+    Matches,
+    Targets,
+    losses_of_layers,
+    pad_ground_truth,
+)
 from .settings import QualitySettings
 
 
-class QualityAwareDETRHead(DETRHead):
+class QualityAwareDETRHead(BatchedLossesHead):
     """Adds L_1:m to the intermediate layers (Eq. 9).
 
     Args:
@@ -90,17 +93,15 @@ class QualityAwareDETRHead(DETRHead):
                     del losses[f'd{i}.loss_{name}']
         cls_scores = torch.stack([all_layers_cls_scores[i] for i in layers])
         bbox_preds = torch.stack([all_layers_bbox_preds[i] for i in layers])
-        targets = self.get_one_to_many_targets(
+        targets, num_pos = self.get_one_to_many_targets(
             cls_scores, bbox_preds, batch_gt_instances, batch_img_metas
         )
-        for i, *inputs in zip(layers, cls_scores, bbox_preds, targets, strict=True):
-            with self._one_to_many_loss_cls():
-                loss_cls, loss_bbox, loss_iou = self.loss_by_feat_single(
-                    *inputs, batch_img_metas
-                )
-            losses[f'd{i}.loss_cls_o2m'] = loss_cls
-            losses[f'd{i}.loss_bbox_o2m'] = loss_bbox
-            losses[f'd{i}.loss_iou_o2m'] = loss_iou
+        one_to_many = losses_of_layers(
+            self, cls_scores, bbox_preds, targets, self.quality_loss_cls, num_pos
+        )
+        for i, *row in zip(layers, *one_to_many, strict=True):
+            for name, loss in zip(('cls', 'bbox', 'iou'), row, strict=True):
+                losses[f'd{i}.loss_{name}_o2m'] = loss
         return losses
 
     def loss_by_feat_single(
@@ -115,31 +116,25 @@ class QualityAwareDETRHead(DETRHead):
             bbox_preds = bbox_preds.float()
         return super().loss_by_feat_single(cls_scores, bbox_preds, *args, **kwargs)
 
-    @contextmanager
-    def _one_to_many_loss_cls(self) -> Iterator[None]:
-        """Let the host's `loss_by_feat_single` find the loss of L_1:m, inside."""
-        hungarian, self.loss_cls = self.loss_cls, self.quality_loss_cls
-        try:
-            yield
-        finally:
-            self.loss_cls = hungarian
-
+    @torch.no_grad()
     def get_one_to_many_targets(
         self,
         cls_scores: Tensor,
         bbox_preds: Tensor,
         batch_gt_instances: list,
         batch_img_metas: list[dict],
-    ) -> list[OneToManyTargets]:
+    ) -> tuple[Targets, Tensor | None]:
         """Assign all layers and images in one go.
 
         Shapes:
             cls_scores: (num_layers, bs, nq, num_classes or + 1) logits
             bbox_preds: (num_layers, bs, nq, 4) as (cx, cy, w, h), normalised
+            returns: targets; (num_layers,) divisor of each layer's losses, None = its
+                positives
         """
         num_layers, bs = cls_scores.shape[:2]
-        ground_truth = pad_ground_truth(batch_gt_instances, batch_img_metas)
-        scores = cls_scores.detach().float()
+        truth = pad_ground_truth(batch_gt_instances, batch_img_metas)
+        scores = cls_scores.float()
         if self.loss_cls.use_sigmoid:
             probs = scores.sigmoid()
         else:
@@ -147,30 +142,14 @@ class QualityAwareDETRHead(DETRHead):
         # Layer after layer along the batch, each with the same objects.
         assigned = self.quality_assigner.assign_batch(
             probs.flatten(0, 1),
-            bbox_preds.detach().flatten(0, 1),
-            *(torch.cat([item] * num_layers) for item in ground_truth),
-        )
-        return build_targets(
-            assigned.unflatten(0, (num_layers, bs)),
-            ground_truth,
-            self.num_classes,
-            self.quality.normalizer,
-        )
-
-    def get_targets(
-        self,
-        cls_scores_list: list[Tensor],
-        bbox_preds_list: list[Tensor],
-        batch_gt_instances: list | OneToManyTargets,
-        batch_img_metas: list[dict],
-    ) -> tuple:
-        """Return Hungarian targets, unless the targets are there already.
-
-        `loss_by_feat_single` only passes its ground truth on to here, so handing it
-        targets made for all layers at once reuses the host's losses as they are.
-        """
-        if isinstance(batch_gt_instances, OneToManyTargets):
-            return batch_gt_instances
-        return super().get_targets(
-            cls_scores_list, bbox_preds_list, batch_gt_instances, batch_img_metas
-        )
+            bbox_preds.flatten(0, 1),
+            *(
+                item.repeat(num_layers, *(1 for _ in item.shape[1:]))
+                for item in (truth.boxes, truth.labels, truth.valid)
+            ),
+        ).unflatten(0, (num_layers, bs))
+        matches = Matches.of_assigned(assigned, truth.labels.shape[1])
+        num_pos = None
+        if self.quality.normalizer == 'num_gt':
+            num_pos = truth.valid.sum().expand(num_layers)
+        return Targets.of_matches(matches, truth), num_pos

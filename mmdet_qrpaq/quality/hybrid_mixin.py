@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from mmdet.models.dense_heads import DETRHead
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..matching import hungarian_losses
 from ..temporary_attribute import temporary_attribute
 from ..training_only import training_only
 from .settings import HybridSettings
@@ -138,7 +138,7 @@ class HybridBranchMixin:
             return super().loss(batch_inputs, batch_data_samples)
         with temporary_attribute(self, '_hybrid_outputs', []) as outputs:
             losses = super().loss(batch_inputs, batch_data_samples)
-        hybrid_losses = DETRHead.loss_by_feat(
+        hybrid_losses = hungarian_losses(
             self.bbox_head,
             *self.bbox_head(*outputs),
             [self._repeated(sample.gt_instances) for sample in batch_data_samples],

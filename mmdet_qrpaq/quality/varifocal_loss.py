@@ -8,11 +8,12 @@ to the heads.
 import torch
 import torch.nn.functional as F
 from mmdet.models.losses import QualityFocalLoss
-from mmdet.models.losses.varifocal_loss import varifocal_loss
+from mmdet.models.losses.utils import weight_reduce_loss
 from mmdet.registry import MODELS
 from torch import Tensor
 
 from ..errors import check_number
+from ..matching import at_labels, negative_loss, with_at_labels
 
 
 @MODELS.register_module()
@@ -36,6 +37,8 @@ class IoUAwareVarifocalLoss(QualityFocalLoss):
     Raises:
         ConfigError: If one of them is not a number from 0.
     """
+
+    elementwise = True  # `matching/losses.py`: its mean is that of its elements
 
     def __init__(
         self,
@@ -63,20 +66,18 @@ class IoUAwareVarifocalLoss(QualityFocalLoss):
         reduction_override: str | None = None,
     ) -> Tensor:
         labels, iou = target
-        num_classes = pred.shape[1]
-        one_hot = F.one_hot(labels, num_classes + 1)[:, :num_classes]
-        if torch.is_tensor(weight):
-            weight = weight[:, None]
-        quality = iou[:, None]
+        pred = pred.float()
+        loss = negative_loss(pred, self.alpha, self.gamma)
+        own, quality = at_labels(pred, labels), iou[:, None]
         if self.confidence_weight:
-            confidence = pred.detach().sigmoid()
+            confidence = own.detach().sigmoid()
             quality = (quality - self.confidence_weight * confidence).clamp(min=0)
-        return self.loss_weight * varifocal_loss(
-            pred,
-            one_hot * quality,
-            weight,
-            alpha=self.alpha,
-            gamma=self.gamma,
-            reduction=reduction_override or self.reduction,
-            avg_factor=avg_factor,
+        # As in mmdet, an object of no quality makes a negative.
+        positive = F.binary_cross_entropy_with_logits(own, quality, reduction='none')
+        positive = torch.where(quality > 0, quality * positive, at_labels(loss, labels))
+        return self.loss_weight * weight_reduce_loss(
+            with_at_labels(loss, labels, positive),
+            None if weight is None else weight[:, None],
+            reduction_override or self.reduction,
+            avg_factor,
         )

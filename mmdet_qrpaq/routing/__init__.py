@@ -3,6 +3,7 @@
 from .detector_mixin import QueryRoutingMixin
 from .eeqr_layer import EEQRDecoderLayer, RoutingTrace
 from .exit_heads import ExitHeads
+from .head_mixin import EnteringDETRHead
 from .policies import Decision, StandardizedPolicy, ThresholdPolicy, TopSharePolicy
 from .router import Router
 from .settings import RoutingSettings
@@ -10,6 +11,7 @@ from .settings import RoutingSettings
 __all__ = [
     'Decision',
     'EEQRDecoderLayer',
+    'EnteringDETRHead',
     'ExitHeads',
     'QueryRoutingMixin',
     'Router',

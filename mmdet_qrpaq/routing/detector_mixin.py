@@ -2,20 +2,23 @@
 
 Sits *above* the host class: the host builds its decoder, whose layers are then replaced
 by routed ones that adopt their parts. Heads, losses and box refinement stay the host's;
-a bypassed query still gets them (the paper is silent).
+whether a bypassed query gets them, too, is `supervise` and `bypassed_boxes`.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
-from mmdet.models.dense_heads import DETRHead
 from mmengine.model import ModuleList
 from torch import Tensor
 
 from ..errors import ConfigError, check_names
+from ..matching import hungarian_losses
 from ..temporary_attribute import temporary_attribute
 from ..training_only import training_only
 from .eeqr_layer import EEQRDecoderLayer
 from .exit_heads import ExitHeads
+from .head_mixin import EnteringDETRHead
+from .kept_boxes import keep_boxes
 from .settings import RoutingSettings
 
 
@@ -24,6 +27,9 @@ class QueryRoutingMixin:
 
     Args:
         query_routing: See `RoutingSettings`; None leaves the host as it is.
+
+    Raises:
+        ConfigError: If a setting cannot work, or the head cannot serve it.
     """
 
     def __init__(self, *args, query_routing: dict | None = None, **kwargs) -> None:
@@ -44,6 +50,15 @@ class QueryRoutingMixin:
                 self.bbox_head, len(layers), self.embed_dims, settings.exit_input
             )
             self.exit_heads = training_only('exit_heads', heads)
+        can_leave_out = isinstance(self.bbox_head, EnteringDETRHead)
+        if settings.supervise == 'entering' and not can_leave_out:
+            raise ConfigError(
+                "query_routing.supervise='entering' needs "
+                "bbox_head.type='QualityAwareDINOHead' or that of another host, and it "
+                f'is {type(self.bbox_head).__name__}.'
+            )
+        if settings.bypassed_boxes == 'kept':
+            keep_boxes(self)
 
     @property
     def routed_layers(self) -> list[EEQRDecoderLayer]:
@@ -74,6 +89,8 @@ class QueryRoutingMixin:
         super().init_weights()
         for layer in self.routed_layers:
             layer.router.init_weights()
+        if self.exit_heads is not None:
+            self.exit_heads.start_as(self.bbox_head)
 
     def pre_decoder(self, *args, **kwargs) -> tuple[dict, dict]:
         """Run the host's; tell the layers the number of leading denoising queries."""
@@ -85,32 +102,49 @@ class QueryRoutingMixin:
 
     def forward_decoder(self, *args, **kwargs) -> dict:
         """Decode as the host does; in training, exit heads predict from the traces."""
+        layers = self.routed_layers
+        for layer in layers:
+            layer.entered = None
         head_inputs = super().forward_decoder(*args, **kwargs)
         # Taken at once: traces of a graph would break deepcopy and EMA.
-        traces = [layer.take_trace() for layer in self.routed_layers]
-        if '_exit_predictions' in vars(self):
+        traces = [layer.take_trace() for layer in layers]
+        if self.exit_heads is not None and '_exit_predictions' in vars(self):
             references = without_denoising(
-                head_inputs['references'], self.routed_layers[0].num_denoising
+                head_inputs['references'], layers[0].num_denoising
             )
             self._exit_predictions[:] = self.exit_heads(traces, references)
+        if '_entered' in vars(self.bbox_head):
+            self.bbox_head._entered[:] = [
+                layer.entered[:, layer.num_denoising :] for layer in layers
+            ]
         return head_inputs
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
         """Return the host's losses, and those of the exit heads under `exit.`."""
-        if self.exit_heads is None:
-            return super().loss(batch_inputs, batch_data_samples)
-        with temporary_attribute(self, '_exit_predictions', []) as predictions:
+        with (
+            self._supervision(),
+            temporary_attribute(self, '_exit_predictions', []) as predictions,
+        ):
             losses = super().loss(batch_inputs, batch_data_samples)
+        if self.exit_heads is None:
+            return losses
         exit_losses = self.exit_loss(predictions, batch_data_samples)
         losses.update({f'exit.{key}': value for key, value in exit_losses.items()})
         return losses
+
+    def _supervision(self) -> AbstractContextManager:
+        """Make room for who entered, if the head wants to know."""
+        supervise = {layer.settings.supervise for layer in self.routed_layers}
+        if supervise != {'entering'}:
+            return nullcontext()
+        return temporary_attribute(self.bbox_head, '_entered', [])
 
     def exit_loss(
         self, predictions: list[Tensor], batch_data_samples: list
     ) -> dict[str, Tensor]:
         """Return `DETRHead`'s own: the Hungarian losses of each layer, nothing else."""
-        return DETRHead.loss_by_feat(
-            self.exit_heads.head,
+        return hungarian_losses(
+            self.exit_heads.heads[0],
             *predictions,
             [sample.gt_instances for sample in batch_data_samples],
             [sample.metainfo for sample in batch_data_samples],

@@ -30,8 +30,11 @@ SLICES = {
     ('cross_attn', 'routed'): (1, 3),
     ('cross_attn', 'all'): (1, 2),
 }
-# Settings that parts of a detector are built of.
-BUILT_IN = ('schedule', 'router', 'gradient', 'exit_input')
+# Settings that parts of a detector are built of, or checked against its parts.
+BUILT_IN = (
+    *('schedule', 'router', 'gradient', 'exit_input'),
+    *('supervise', 'bypassed_boxes'),
+)
 
 
 class RoutingTrace(NamedTuple):
@@ -40,7 +43,8 @@ class RoutingTrace(NamedTuple):
     Attributes:
         scores: (bs, nq, 2), Eq. 5
         enter: (bs, nq) bool
-        output: (bs, nq, dim), the queries after the slice
+        output: (bs, nq, dim), the queries after the slice; without gradient if exit
+            heads teach the router alone
     """
 
     scores: Tensor
@@ -63,6 +67,8 @@ class EEQRDecoderLayer(BaseModule):
     Attributes:
         num_denoising: Number of leading queries that always enter and are not counted;
             the detector sets it for each batch.
+        entered: (bs, num_denoising + nq) bool, who entered in the last forward pass, in
+            the order of the layer's output.
         trace: Of the last forward pass; the detector takes it.
     """
 
@@ -77,6 +83,7 @@ class EEQRDecoderLayer(BaseModule):
         self.site = site
         self._settings = settings
         self.num_denoising = 0
+        self.entered: Tensor | None = None
         self.trace: RoutingTrace | None = None
 
     @property
@@ -158,8 +165,10 @@ class EEQRDecoderLayer(BaseModule):
 
     def decide(self, query: Tensor, query_pos: Tensor) -> tuple[Tensor, Decision]:
         """Return scores (Eq. 5) and decision (Eq. 6) of the matching queries."""
+        if self.settings.targets_the_router:
+            query, query_pos = query.detach(), query_pos.detach()
         scores = self.router(query, query_pos)
-        decision = self.settings.rule(scores)
+        decision = self.settings.rules[self.site](scores)
         slots = self.settings.slots
         if slots is not None and slots < scores.shape[1]:
             decision = limit_to_capacity(decision, slots)
@@ -184,11 +193,16 @@ class EEQRDecoderLayer(BaseModule):
             output = run_gathered(
                 *arguments, num_heads, None if slots is None else start + slots
             )
-        self.trace = RoutingTrace(scores, decision.enter, output[:, start:])
+        seen = output[:, start:]
+        if settings.targets_the_router:
+            seen = seen.detach()
+        self.trace = RoutingTrace(scores, decision.enter, seen)
         if settings.regroup == 'concat':
             # Table 5: entering queries first, then the others, and never back.
             order = (~enter).byte().argsort(dim=1, stable=True)
             output = torch.take_along_dim(output, order.unsqueeze(-1), 1)
+            enter = enter.gather(1, order)
+        self.entered = enter
         return output
 
     def take_trace(self) -> RoutingTrace:

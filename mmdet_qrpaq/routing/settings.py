@@ -18,6 +18,9 @@ CHOICES = dict(
     ffn_scope=('routed', 'all'),
     gradient=('exit_head', 'straight_through'),
     exit_input=('scaled_query', 'scores'),
+    exit_teaches=('all', 'router'),
+    supervise=('all', 'entering'),
+    bypassed_boxes=('refined', 'kept'),
     executor=('gather', 'dense'),
     regroup=('scatter', 'concat'),
 )
@@ -35,12 +38,22 @@ class RoutingSettings:
         ffn_scope: `'routed'`, only queries that entered pass the FFN (Sec. 5.4c), or
             `'all'` (Eq. 10-11).
         router: Settings of `Router`.
-        policy: Config of a rule of `policies`.
+        policy: Config of a rule of `policies`; or a dict of them, one by each site of
+            the schedule.
         gradient: How the router learns. `'exit_head'` is the paper's;
             `'straight_through'` lets the detector's own losses through the decision,
             and always trains with the dense executor.
         exit_input: What exit heads see: `'scaled_query'`, the queries after the slice
             times sigma_EE; or `'scores'`, a projection of the router's scores alone.
+        exit_teaches: Where the gradient of their losses ends: `'all'`, decoder, encoder
+            and backbone learn from it, too; or `'router'`, 'targeted training of this
+            layer' (Sec. 4.1). Without effect where there are no exit heads.
+        supervise: What counts as a prediction of a layer in its Hungarian losses:
+            `'all'` queries, or those that are `'entering'` (Sec. 1, 4.2b); in the last
+            layer all are. See `EnteringDETRHead`.
+        bypassed_boxes: A query that bypasses a layer or its cross-attention has its box
+            `'refined'` by that layer's box branch all the same, or it is `'kept'` (Sec.
+            4: 'retained as they are'). See `keep_boxes`.
         executor: `'gather'` (Eq. 7-8) or `'dense'`, with the same result.
         capacity: Most queries that may enter a slice: a number, or a share of the
             queries in (0, 1); None is no limit. May be set on a trained model, see
@@ -61,6 +74,9 @@ class RoutingSettings:
     )
     gradient: str = 'straight_through'
     exit_input: str = 'scaled_query'
+    exit_teaches: str = 'all'
+    supervise: str = 'all'
+    bypassed_boxes: str = 'refined'
     executor: str = 'gather'
     capacity: int | float | None = None
     regroup: str = 'scatter'
@@ -82,10 +98,10 @@ class RoutingSettings:
         for name, known in CHOICES.items():
             check_choice(f'query_routing.{name}', getattr(self, name), known)
         self._check_router()
-        for name in ('sites', 'slots', 'rule'):
+        for name in ('sites', 'slots', 'rules'):
             getattr(self, name)  # refuses what it cannot be made of
-        if self.router.get('init') == 'enter' and isinstance(
-            self.rule, StandardizedPolicy
+        if self.router.get('init') == 'enter' and any(
+            isinstance(rule, StandardizedPolicy) for rule in self.rules.values()
         ):
             raise ConfigError(
                 "query_routing.router.init='enter' raises all scores alike, and "
@@ -102,21 +118,28 @@ class RoutingSettings:
             )
         check_names('query_routing.router', self.router, list(ROUTER_CHOICES))
 
+    @property
+    def targets_the_router(self) -> bool:
+        """Whether exit heads teach it, and nothing before it (Sec. 4.1)."""
+        return self.gradient == 'exit_head' and self.exit_teaches == 'router'
+
     @cached_property
-    def rule(self) -> Callable:
-        """The rule that `policy` names."""
-        if callable(self.policy):
-            return self.policy
-        try:
-            return TASK_UTILS.build(self.policy)
-        except (KeyError, TypeError) as error:
-            reason = ' '.join(str(error.args[0]).split('. ')[0].split())
-            raise ConfigError(
-                f'query_routing.policy is {self.policy!r}, of which no rule can be '
-                f"built ({reason}): give dict(type='StandardizedPolicy'), "
-                "'ThresholdPolicy', 'TopSharePolicy' or one of your own from "
-                'TASK_UTILS, and only settings it has.'
-            ) from error
+    def rules(self) -> dict[str, Callable]:
+        """The rule of each site of the schedule."""
+        sites, policy = dict.fromkeys(self.sites), self.policy
+        if not isinstance(policy, dict) or not policy.keys() & set(SITES):
+            return dict.fromkeys(sites, build_rule('query_routing.policy', policy))
+        check_names('query_routing.policy', policy, SITES)
+        for site in sites:
+            if site not in policy:
+                raise ConfigError(
+                    f'query_routing.policy has no rule for the site {site!r} of the '
+                    'schedule: add one, or give one rule for all sites.'
+                )
+        return {
+            site: build_rule(f'query_routing.policy.{site}', policy[site])
+            for site in sites
+        }
 
     @cached_property
     def sites(self) -> tuple[str, ...]:
@@ -154,3 +177,25 @@ class RoutingSettings:
         hint = f'the model has {self.num_queries} queries; None is no limit'
         check_number(name, capacity, 1, self.num_queries, whole=True, hint=hint)
         return capacity
+
+
+def build_rule(name: str, policy: dict | Callable) -> Callable:
+    """Return the rule that a config names.
+
+    Args:
+        name: The setting as a user finds it in the config.
+
+    Raises:
+        ConfigError: If there is no such rule.
+    """
+    if callable(policy):
+        return policy
+    try:
+        return TASK_UTILS.build(policy)
+    except (KeyError, TypeError) as error:
+        reason = ' '.join(str(error.args[0]).split('. ')[0].split())
+        raise ConfigError(
+            f'{name} is {policy!r}, of which no rule can be built ({reason}): give '
+            "dict(type='StandardizedPolicy'), 'ThresholdPolicy', 'TopSharePolicy' or "
+            'one of your own from TASK_UTILS, and only settings it has.'
+        ) from error

@@ -10,6 +10,8 @@ _TRAINING_STATE = ('optimizer', 'message_hub', 'meta')
 # In DINO and its relatives, of width d: upstream's mmdet encodes the four numbers of a
 # box with d / 2 features each, OneDL's since 3.4.6 with d. This layer tells which.
 _BOX_LAYER = 'decoder.ref_point_head.layers.0.weight'
+# One exit head for all layers: how query routing trained before each had its own.
+_SHARED_EXIT_HEAD = 'exit_heads.head.'
 _LINES = {
     2: "OpenMMLab's mmdet (or OneDL's before 3.4.6)",
     4: "OneDL's mmdet (3.4.6 or newer)",
@@ -99,9 +101,16 @@ def require_same_model(
     `tools/model/publish.py` strips both.
 
     Raises:
-        ConfigError: If a parameter is missing, left over or of another shape.
+        ConfigError: If a parameter is missing, left over or of another shape, or exit
+            heads are shared as they once were.
     """
     fit = compare(model, checkpoint)
+    if any(key.startswith(_SHARED_EXIT_HEAD) for key in fit.unexpected):
+        raise ConfigError(
+            f'checkpoint {path} was trained with one exit head for all decoder layers, '
+            f'and {config} has one for each: drop it with tools/model/publish.py to '
+            'test the rest or to start from it; it cannot be resumed.'
+        )
     if 'optimizer' not in checkpoint:
         unused = tuple(
             f'{name}.'

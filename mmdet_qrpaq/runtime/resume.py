@@ -38,11 +38,10 @@ def resolve_resume(cfg: Config, requested: str | None) -> None:
 
 
 def make_repeatable(cfg: Config) -> None:
-    """Add the hook and the loader setting that an exact resume needs."""
-    name = 'ReproducibleRandomness'
-    hooks = cfg.get('custom_hooks') or []
-    if name not in map(_class_name, hooks):
-        cfg.custom_hooks = [*hooks, dict(type=f'mmdet.{name}')]
+    """Add the hooks and the loader setting that an exact resume needs."""
+    _add_hook(cfg, 'ReproducibleRandomness')
+    if cfg.get('resume'):
+        _add_hook(cfg, 'CheckpointGroups')
     if cfg.train_dataloader.get('persistent_workers'):
         # Workers that outlive an epoch carry random state no checkpoint can hold.
         cfg.train_dataloader.persistent_workers = False
@@ -50,6 +49,12 @@ def make_repeatable(cfg: Config) -> None:
             'train_dataloader.persistent_workers is set to False, so that a resumed '
             'run repeats the uninterrupted one.'
         )
+
+
+def _add_hook(cfg: Config, name: str) -> None:
+    hooks = cfg.get('custom_hooks') or []
+    if name not in map(_class_name, hooks):
+        cfg.custom_hooks = [*hooks, dict(type=f'mmdet.{name}')]
 
 
 def _say(text: str) -> None:

@@ -50,23 +50,23 @@ def comparison(
     first = results.get(variants[0], {}) if variants else {}
     columns: dict[str, Callable[[dict[int, dict]], str]] = {
         'seeds': lambda by_seed: ', '.join(map(str, by_seed)),
-        'AP': lambda by_seed: _spread_of(by_seed, 'AP'),
-        'AP50': lambda by_seed: _spread_of(by_seed, 'AP50'),
-        'AP75': lambda by_seed: _spread_of(by_seed, 'AP75'),
-        'AP with NMS': lambda by_seed: _spread_of(by_seed, 'AP_with_nms'),
+        'AP': lambda by_seed: spread_of(by_seed, 'AP'),
+        'AP50': lambda by_seed: spread_of(by_seed, 'AP50'),
+        'AP75': lambda by_seed: spread_of(by_seed, 'AP75'),
+        'AP with NMS': lambda by_seed: spread_of(by_seed, 'AP_with_nms'),
         f'AP minus {variants[0] if variants else ""}, same seed [95 %]': (
-            lambda by_seed: _difference(by_seed, first)
+            lambda by_seed: difference(by_seed, first)
         ),
-        'the same with NMS': lambda by_seed: _difference(by_seed, first, 'AP_with_nms'),
-        'Gini of query use': lambda by_seed: _spread_of(by_seed, 'gini', 2),
-        'seconds a step': lambda by_seed: _spread_of(by_seed, 'step_seconds', 2),
+        'the same with NMS': lambda by_seed: difference(by_seed, first, 'AP_with_nms'),
+        'Gini of query use': lambda by_seed: spread_of(by_seed, 'gini', 2),
+        'seconds a step': lambda by_seed: spread_of(by_seed, 'step_seconds', 2),
         'peak memory, GB': _peak_memory,
     }
     if brief:
         for heading in DETAILS:
             del columns[heading]
     for heading, suffix in () if brief else ROUTING:
-        columns[heading] = lambda by_seed, suffix=suffix: _routing(by_seed, suffix)
+        columns[heading] = lambda by_seed, suffix=suffix: routing_share(by_seed, suffix)
     rows = {
         variant: [cell(results[variant]) for cell in columns.values()]
         for variant in variants
@@ -93,15 +93,16 @@ def _measured(by_seed: dict[int, dict], key: str) -> list[Any]:
     return [value for value in found if value is not None]
 
 
-def _spread_of(by_seed: dict[int, dict], key: str, digits: int = 3) -> str:
+def spread_of(by_seed: dict[int, dict], key: str, digits: int = 3) -> str:
+    """Return mean and spread of a measured number over the seeds that have it."""
     values = _measured(by_seed, key)
     return mean_and_spread(values, digits) if values else '-'
 
 
-def _difference(
+def difference(
     by_seed: dict[int, dict], first: dict[int, dict], key: str = 'AP'
 ) -> str:
-    """Compare the seeds that both have."""
+    """Return mean, spread and interval of what two differ by, seed by seed."""
     if by_seed is first:
         return '-'
     pairs = [
@@ -130,7 +131,7 @@ def _peak_memory(by_seed: dict[int, dict]) -> str:
     return mean_and_spread(values, 1) if values else '-'
 
 
-def _routing(by_seed: dict[int, dict], suffix: str) -> str:
+def routing_share(by_seed: dict[int, dict], suffix: str = '') -> str:
     """Return values of F / SA / CA, means over seeds; counts as shares of queries."""
     cells = []
     for site in SITES:

@@ -212,7 +212,7 @@ def test_paq_dino_stays_within_the_papers_budget(report):
     assert stages['pattern_query_generator']['flops'] <= 0.05 * growing
 
 
-def test_patterns_are_the_only_difference_to_dino(report):
+def test_patterns_and_selection_are_the_only_differences_to_dino(report):
     ours, base = (report[name]['stages'] for name in ('model', 'baseline'))
     generator = ours.pop('pattern_query_generator')
     # Hand count of the last layer and the patterns, a floor under the whole: hidden
@@ -221,6 +221,11 @@ def test_patterns_are_the_only_difference_to_dino(report):
     assert generator['flops'] > 2 * (8 * 900 * 150 + 900 * 150 * 256)
     # The learned content queries are gone, everything else is DINO's.
     assert base.pop('query_embedding') == dict(params=900 * 256, flops=0)
+    # The encoder's box branch runs on 900 selected positions, DINO's on all of them.
+    height, width = map(int, SHAPE)
+    positions = sum((height // step) * (width // step) for step in (8, 16, 32, 64))
+    of_a_row = 2 * (256 * 256 + 256 * 256 + 256 * 4)
+    ours['bbox_head']['flops'] += (positions - 900) * of_a_row
     assert ours == base
 
 

@@ -5,6 +5,7 @@ import re
 from dataclasses import fields
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
@@ -143,13 +144,32 @@ def test_the_default_routing_is_that_of_the_code():
         if (name := setting.name) not in ('policy', 'router', 'schedule'):
             assert getattr(written, name) == getattr(default, name), name
     assert written.sites == default.sites
-    assert type(written.rule) is type(default.rule)
-    assert vars(written.rule) == vars(default.rule)
+    for site, rule in default.rules.items():
+        assert type(written.rules[site]) is type(rule)
+        assert vars(written.rules[site]) == vars(rule)
     ours, theirs = Router(4, **written.router), Router(4, **default.router)
     assert (ours.router_input, ours.init) == (theirs.router_input, theirs.init)
 
 
-def test_the_literal_routing_is_the_papers():
+def test_the_readings_of_the_papers_routing_differ_as_they_are_named():
     methods = Config.fromfile(CONFIGS / '_base_' / 'methods.py')
-    literal = dict(policy=dict(type='ThresholdPolicy'), gradient='exit_head')
-    assert methods.eeqr_literal == dict(methods.eeqr, **literal)
+    rule = dict(policy=dict(type='ThresholdPolicy'), gradient='exit_head')
+    assert methods.eeqr_scaled_query == dict(methods.eeqr, **rule)
+    assert methods.eeqr_scores == dict(methods.eeqr, **rule, exit_input='scores')
+    said = dict(exit_teaches='router', supervise='entering', bypassed_boxes='kept')
+    assert methods.eeqr_literal == dict(methods.eeqr_scores, **said)
+    scaled = RoutingSettings.from_config(methods.eeqr_scaled_query, 300, 6)
+    assert scaled.exit_input == 'scaled_query'
+
+
+def test_the_shares_of_table_2():
+    """142, 63 and 183 of 300 queries enter F, SA and CA, if margins are normal."""
+    methods = Config.fromfile(CONFIGS / '_base_' / 'methods.py')
+    routing = dict(methods.eeqr, policy=methods.table_2_shares)
+    rules = RoutingSettings.from_config(routing, 300, 6).rules
+    margin = torch.randn(200, 300, generator=torch.Generator().manual_seed(0))
+    scores = torch.stack((margin, torch.zeros_like(margin)), -1)
+    table = dict(layer=142, self_attn=63, cross_attn=183)
+    for site, expected in table.items():
+        found = rules[site](scores).enter.sum(1).float().mean().item()
+        assert found == pytest.approx(expected, abs=2), site

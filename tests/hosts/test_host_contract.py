@@ -14,6 +14,7 @@ from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
 from tiny_hosts import (
     EXIT_HEADS,
+    LITERAL,
     METHODS,
     ForcedPolicy,
     build,
@@ -33,6 +34,12 @@ NEW_KEYS = dict(
 )
 
 
+def build_all_off(host: str, cpu_attention: str) -> torch.nn.Module:
+    """With mmdet's own losses, too: those in one go are not summed in its order."""
+    options = dict(batched_losses=False, cpu_attention=cpu_attention)
+    return build(host_config(host, **options))
+
+
 def assert_is_the_host(found, expected, cpu_attention, name, rounding=1e-5):
     """Bit for bit, or but for rounding where attention runs another way."""
     if cpu_attention == 'grid_sample':
@@ -44,8 +51,7 @@ def assert_is_the_host(found, expected, cpu_attention, name, rounding=1e-5):
 
 @pytest.mark.parametrize('cpu_attention', ['grid_sample', 'embedding_bag'])
 def test_all_off_is_the_host(host, cpu_attention):
-    ours = build(host_config(host, cpu_attention=cpu_attention))
-    upstream = build_upstream(host)
+    ours, upstream = build_all_off(host, cpu_attention), build_upstream(host)
     mine, theirs = ours.state_dict(), upstream.state_dict()
     assert list(mine) == list(theirs)
     for key, value in theirs.items():
@@ -78,7 +84,7 @@ def test_all_off_is_the_host(host, cpu_attention):
 def test_all_off_is_the_host_in_half_precision_too(host, cpu_attention):
     batch = make_batch([2, 3])
     with torch.autocast('cpu', torch.bfloat16):
-        losses = run_loss(build(host_config(host, cpu_attention=cpu_attention)), batch)
+        losses = run_loss(build_all_off(host, cpu_attention), batch)
         expected = run_loss(build_upstream(host), batch)
     for key, value in expected.items():
         assert value.dtype == losses[key].dtype, key
@@ -170,15 +176,21 @@ def without_routing(host: str, method: str) -> tuple:
 
 
 @pytest.mark.parametrize(
-    ('executor', 'gradient'),
-    [('dense', 'exit_head'), ('dense', 'straight_through'), ('gather', 'exit_head')],
+    ('executor', 'gradient', 'others'),
+    [
+        ('dense', 'exit_head', {}),
+        ('dense', 'straight_through', {}),
+        ('gather', 'exit_head', {}),
+        ('dense', 'exit_head', LITERAL),
+    ],
+    ids=lambda value: value if isinstance(value, str) else ', '.join(value),
 )
 @pytest.mark.parametrize('method', ['none', 'paq'])
-def test_if_all_enter_it_is_the_host(host, method, executor, gradient):
+def test_if_all_enter_it_is_the_host(host, method, executor, gradient, others):
     """The paper's schedule, so each site once; with the host's dropout."""
     weights, expected = without_routing(host, method)
     routing = dict(executor=executor, gradient=gradient, router=dict(init='enter'))
-    routing = EXIT_HEADS | routing
+    routing = EXIT_HEADS | others | routing
     routed = build(host_config(host, **METHODS[method], query_routing=routing))
     routed.load_state_dict(weights, strict=False)
     found = observe(routed, make_batch([2, 3], [(64, 96), (48, 64)]))
@@ -196,7 +208,7 @@ def test_if_all_enter_it_is_the_host(host, method, executor, gradient):
             assert error <= 1e-4 * grad.abs().max().clamp(min=1e-3), name
 
 
-@pytest.mark.parametrize('method', ['qr', 'qrpaq'])
+@pytest.mark.parametrize('method', ['qr', 'qr_literal', 'qrpaq'])
 @pytest.mark.parametrize('shares', [(0, 1), (1, 0.5)], ids=str)
 def test_whatever_the_router_says_an_image_is_its_own(host, method, shares):
     """Also if no query of it enters, and all of its neighbour do."""
@@ -213,7 +225,7 @@ def test_whatever_the_router_says_an_image_is_its_own(host, method, shares):
 
 
 @pytest.mark.parametrize('objects', [[2, 3], [0, 0]])
-@pytest.mark.parametrize('method', ['none', 'paq', 'qr', 'qrpaq'])
+@pytest.mark.parametrize('method', ['none', 'paq', 'qr', 'qr_literal', 'qrpaq'])
 def test_autocast_trains(host, method, objects):
     detector = build_host(host, method)
     with torch.autocast('cpu', torch.bfloat16):

@@ -10,6 +10,7 @@ from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmengine.structures import InstanceData
 
 from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.quality import QualityAwareDETRHead
 from tiny_hosts import (
     HOSTS,
     NUM_CLASSES,
@@ -60,8 +61,7 @@ def unpack(batch: dict):
 def detr_losses(head, batch: dict, seed: int = 0) -> dict:
     """The losses of the matching queries, as the mixin sees them."""
     logits, boxes = predictions(batch, seed)
-    mixin = next(c for c in type(head).__mro__ if c.__name__ == 'QualityAwareDETRHead')
-    return mixin.loss_by_feat(head, logits, boxes, *unpack(batch))
+    return QualityAwareDETRHead.loss_by_feat(head, logits, boxes, *unpack(batch))
 
 
 class OneImageAssigner:
@@ -82,6 +82,7 @@ def test_equals_the_host_losses_under_one_image_assignment(host, num_objects):
     losses = detr_losses(head, batch)
 
     reference = copy.deepcopy(head)
+    reference.batched_losses = False  # mmdet's own
     reference.assigner = OneImageAssigner(head.quality_assigner)
     logits, boxes = predictions(batch)
     for layer in range(NUM_LAYERS - 1):
@@ -89,6 +90,7 @@ def test_equals_the_host_losses_under_one_image_assignment(host, num_objects):
             logits[layer], boxes[layer], *unpack(batch)
         )
         for name, value in zip(('cls', 'bbox', 'iou'), expected, strict=True):
+            value = value.squeeze()  # mmdet's averages over devices have a dimension
             torch.testing.assert_close(losses[f'd{layer}.loss_{name}_o2m'], value)
     assert f'd{NUM_LAYERS - 1}.loss_cls_o2m' not in losses
 
@@ -136,8 +138,9 @@ def test_the_normaliser_divides_by_positives_or_by_objects():
     by_pos = make_head('dino', quality=dict(QUALITY, normalizer='num_pos'))
     by_gt = make_head('dino', quality=dict(QUALITY, normalizer='num_gt'))
     logits, boxes = predictions(batch)
-    targets = by_pos.get_one_to_many_targets(logits, boxes, *unpack(batch))
-    num_pos = [target.num_total_pos for target in targets]
+    targets, _ = by_pos.get_one_to_many_targets(logits, boxes, *unpack(batch))
+    layer = targets.query // logits[0, ..., 0].numel()
+    num_pos = layer.bincount(minlength=NUM_LAYERS).tolist()
     assert max(num_pos) > 5  # several positives an object, or the test shows nothing
     losses, other = detr_losses(by_pos, batch), detr_losses(by_gt, batch)
     for layer in range(NUM_LAYERS - 1):
@@ -156,20 +159,16 @@ def test_targets_by_hand():
         [[0.4, 0.5, 0.4, 0.6], [0.3, 0.5, 0.2, 0.6], [0.9, 0.9, 0.1, 0.1]]
     )
     logits = torch.full((1, 2, 3, NUM_CLASSES), -20.0)
-    (targets,) = head.get_one_to_many_targets(
+    targets, num_pos = head.get_one_to_many_targets(
         logits, boxes.expand(1, 2, 3, 4), *unpack(batch)
     )
     # s = (1, 0.5, 0): k = ceil(1.5) = 2 positives; the second image has none.
-    assert targets.labels[0].tolist() == [2, 2, 3, 3, 3, 3]
-    expected = torch.zeros(6, 4)
-    expected[:2] = torch.tensor([0.4, 0.5, 0.4, 0.6])
-    torch.testing.assert_close(targets.bbox_targets[0], expected)
-    assert targets.bbox_weights[0].sum(1).tolist() == [4, 4, 0, 0, 0, 0]
-    assert (targets.num_total_pos, targets.num_total_neg) == (2, 4)
-    xyxy = bbox_cxcywh_to_xyxy(targets.bbox_targets[0][:1])
-    torch.testing.assert_close(
-        xyxy * torch.tensor([100.0, 50.0, 100.0, 50.0]), gt.bboxes
-    )
+    assert targets.query.tolist() == [0, 1] and targets.labels.tolist() == [2, 2]
+    expected = torch.tensor([[0.4, 0.5, 0.4, 0.6]] * 2)
+    torch.testing.assert_close(targets.boxes, expected)
+    assert targets.weights is None and num_pos is None
+    xyxy = bbox_cxcywh_to_xyxy(targets.boxes[:1]) * targets.scale[:1]
+    torch.testing.assert_close(xyxy, gt.bboxes)
 
 
 def test_one_to_many_may_have_a_class_loss_of_its_own():

@@ -144,5 +144,5 @@ def test_layers_of_a_copied_detector_are_its_own():
     clone = copy.deepcopy(detector)
     clone.change_routing(policy=ForcedPolicy(0))
     for mine, theirs in zip(clone.routed_layers, detector.routed_layers, strict=True):
-        assert isinstance(mine.settings.rule, ForcedPolicy)
-        assert not isinstance(theirs.settings.rule, ForcedPolicy)
+        assert isinstance(mine.settings.rules[mine.site], ForcedPolicy)
+        assert not isinstance(theirs.settings.rules[mine.site], ForcedPolicy)

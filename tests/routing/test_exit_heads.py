@@ -2,10 +2,13 @@
 
 import copy
 import math
+import re
 
 import pytest
 import torch
 
+from leaves import build as build_leaf
+from leaves import structure_only
 from mmdet_qrpaq.routing import RoutingTrace
 from mmdet_qrpaq.routing.detector_mixin import without_denoising
 from mmdet_qrpaq.routing.exit_heads import ExitHeads, winning_score
@@ -78,11 +81,40 @@ def test_their_parameters_are_their_own_and_of_the_decoder_alone(host):
     assert mine and not mine & host_head
     assert not any('exit_heads' in name for name in detector.decoder.state_dict())
     for_the_encoder = getattr(detector, 'as_two_stage', False)
+    assert len(detector.exit_heads.heads) == NUM_LAYERS
     for name, branches in detector.bbox_head.named_children():
         if isinstance(branches, torch.nn.ModuleList):
-            copied = getattr(detector.exit_heads.head, name)
             assert len(branches) == NUM_LAYERS + for_the_encoder
-            assert len(copied) == NUM_LAYERS
+            for head in detector.exit_heads.heads:
+                assert len(getattr(head, name)) == 1
+
+
+def test_each_layer_has_its_own(host):
+    """Also where the host has one head, or one list of the same branch, for all."""
+    heads = build_host(host, 'qr_exit').exit_heads.heads
+    shapes = [[tuple(p.shape) for p in head.parameters()] for head in heads]
+    assert shapes == shapes[:1] * NUM_LAYERS
+    different = {p.data_ptr() for p in heads.parameters()}
+    assert len(different) == NUM_LAYERS * len(shapes[0])
+
+
+@pytest.mark.parametrize('name', ['deformable', 'conditional', 'dab'])
+def test_six_heads_are_the_million_of_table_2(name):
+    """45M -> 46M: 919,032 parameters with 80 classes; one for all would be 153,172."""
+    with structure_only():
+        head = build_leaf(f'qr_{name}_detr_r50_12e_literal').bbox_head
+        heads = ExitHeads(head, 6, 256, 'scaled_query')
+    assert sum(p.numel() for p in heads.parameters()) == 919_032
+    assert 919_032 == 6 * 153_172
+
+
+def test_they_start_as_the_hosts(host):
+    detector = build_host(host, 'qr_exit')
+    theirs = detector.bbox_head.state_dict()
+    for layer, head in enumerate(detector.exit_heads.heads):
+        for key, value in head.state_dict().items():
+            key = key.replace('branches.0.', f'branches.{layer}.')
+            assert torch.equal(value, theirs[key]), key
 
 
 def test_they_move_neither_the_hosts_head_nor_its_references(host):
@@ -121,9 +153,7 @@ def test_with_the_hosts_weights_and_a_full_score_they_lose_what_the_host_loses(
     detector = without_dropout(build(host_config(deformable, query_routing=routing)))
     for layer in detector.routed_layers:
         layer.router.projection.bias.data[0] = 50  # sigma_EE is 1
-    theirs = detector.bbox_head.state_dict()
-    mine = detector.exit_heads.head
-    mine.load_state_dict({name: theirs[name] for name in mine.state_dict()})
+    detector.exit_heads.start_as(detector.bbox_head)
     losses = run_loss(detector, make_batch([2, 3], [(64, 96), (48, 64)]))
     for name, value in exit_part(losses).items():
         torch.testing.assert_close(value, losses[name.removeprefix('exit.')])
@@ -161,14 +191,15 @@ def heads_of():
 def test_scaled_queries_against_a_loop(heads_of):
     heads, predict = heads_of('scaled_query')
     found, given = traces(), []
-    heads.head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+    for head in heads.heads:
+        head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
     predict(found)
     for layer, trace in enumerate(found):
         for image in range(2):
             for i in range(NUM_QUERIES):
                 share = max(torch.sigmoid(s) for s in trace.scores[image, i])
                 expected = share * trace.output[image, i]
-                torch.testing.assert_close(given[0][layer, image, i], expected)
+                torch.testing.assert_close(given[layer][0, image, i], expected)
 
 
 def test_scores_alone_is_the_literal_reading(heads_of):
@@ -197,6 +228,46 @@ def test_both_readings_train(exit_input):
     for parameter in (*routers(detector), *detector.exit_heads.parameters()):
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all()
     assert all(weight.grad.any() for weight in routers(detector))
+
+
+def norm_of(losses: dict, detector: torch.nn.Module, names: str) -> float:
+    """Norm of the gradient that losses send into parameters, by a pattern of names."""
+    grads = gradients(
+        losses,
+        [
+            parameter
+            for name, parameter in detector.named_parameters()
+            if parameter.requires_grad and re.match(names, name)
+        ],
+    )
+    return sum(g.square().sum().item() for g in grads if g is not None) ** 0.5
+
+
+@pytest.mark.parametrize('exit_input', ['scaled_query', 'scores'])
+@pytest.mark.parametrize('teaches', ['all', 'router'])
+def test_what_they_teach(host, teaches, exit_input):
+    """'Targeted training of this layer' (Sec. 4.1), or whatever lies before it."""
+    routing = EXIT_HEADS | dict(exit_input=exit_input, exit_teaches=teaches)
+    detector = build(host_config(host, query_routing=routing))
+    losses = exit_part(run_loss(detector, make_batch([2, 3])))
+    for layer in range(NUM_LAYERS):
+        assert norm_of(losses, detector, rf'decoder\.layers\.{layer}\.router') > 0
+        assert norm_of(losses, detector, rf'exit_heads\.heads\.{layer}\.') > 0
+    router = r'decoder\.layers\.\d\.router'
+    for part in ('backbone', 'encoder', f'(?!{router})decoder'):
+        assert (norm_of(losses, detector, part) > 0) == (teaches == 'all'), part
+    if teaches == 'router':
+        assert norm_of(losses, detector, f'(?!{router}|exit_heads)') == 0
+
+
+def test_whom_they_teach_changes_no_loss():
+    """Of a step: the numbers are the same, only their gradients end elsewhere."""
+    batch, found = make_batch([2, 3]), []
+    for teaches in ('all', 'router'):
+        routing = EXIT_HEADS | dict(exit_teaches=teaches)
+        found.append(run_loss(build(host_config('dino', query_routing=routing)), batch))
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.equal(found[0][key], value) for key, value in found[1].items())
 
 
 def test_nothing_of_them_is_used_or_left_after_training(host):

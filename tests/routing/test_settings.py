@@ -31,6 +31,7 @@ def settings(**config) -> RoutingSettings:
     return RoutingSettings.from_config(config, NUM_QUERIES, NUM_LAYERS)
 
 
+RULE = dict(type='ThresholdPolicy')
 BAD = [
     (dict(shedule=['layer']), "no setting 'shedule'"),
     (dict(num_queries=5), "no setting 'num_queries'"),
@@ -44,6 +45,9 @@ BAD = [
     (dict(ffn_scope='none'), "ffn_scope is 'none'"),
     (dict(gradient='hard'), "gradient is 'hard'"),
     (dict(exit_input='score'), "exit_input is 'score'"),
+    (dict(exit_teaches='decoder'), "exit_teaches is 'decoder'"),
+    (dict(supervise='bypassed'), "supervise is 'bypassed'"),
+    (dict(bypassed_boxes='moved'), "bypassed_boxes is 'moved'"),
     (dict(executor='sparse'), "executor is 'sparse'"),
     (dict(regroup='sum'), "regroup is 'sum'"),
     (dict(executor=['gather']), "executor is ['gather']"),
@@ -74,6 +78,16 @@ BAD_PARTS = [
     (dict(policy=dict(type='TopSharePolicy', top=1)), "argument 'top'"),
     (dict(policy='ThresholdPolicy'), "policy is 'ThresholdPolicy'"),
     (dict(policy=None), 'policy is None'),
+    (
+        dict(policy=dict(layer=RULE, self_attn=RULE)),
+        "policy has no rule for the site 'cross_attn' of the schedule",
+    ),
+    (dict(policy=dict(layer=RULE, sa=RULE)), "policy has no setting 'sa'"),
+    (
+        dict(policy=dict(layer=RULE, self_attn=RULE, cross_attn=dict(type='Rule'))),
+        "policy.cross_attn is {'type': 'Rule'}",
+    ),
+    (dict(policy=dict(layer=RULE), schedule=['layer', 'ffn', 'layer']), "site 'ffn'"),
 ]
 BAD_AT_START = BAD[::5] + BAD_PARTS
 
@@ -145,8 +159,8 @@ def test_a_share_of_whole_queries_is_not_rounded_up():
 def test_defaults_are_the_paper_s_schedule_and_a_rule_per_image():
     chosen = settings()
     assert chosen.sites == ('layer', 'self_attn', 'cross_attn')
-    assert isinstance(chosen.rule, StandardizedPolicy)
-    assert chosen.rule.threshold == -0.5
+    assert isinstance(chosen.rules['layer'], StandardizedPolicy)
+    assert chosen.rules['layer'].threshold == -0.5
     assert chosen.slots is None
 
 
@@ -164,13 +178,36 @@ def test_settings_reach_the_layers():
     )
     assert [layer.site for layer in detector.routed_layers] == ['cross_attn'] * 3
     for layer in detector.routed_layers:
-        assert isinstance(layer.settings.rule, TopSharePolicy)
-        assert layer.settings.rule.share == 0.25
+        assert isinstance(layer.settings.rules['cross_attn'], TopSharePolicy)
+        assert layer.settings.rules['cross_attn'].share == 0.25
         assert layer.settings.slots == 6
         # Also after the host has initialised all under its decoder.
         assert layer.router.projection.weight.abs().max() == 0
         assert layer.router.projection.bias.tolist() == [1, 0]
         assert layer.router.router_input == 'content'
+
+
+def test_a_rule_by_site():
+    share = dict(type='TopSharePolicy', share=0.5)
+    rules = dict(layer=share, self_attn=ForcedPolicy(1.0), cross_attn=RULE)
+    detector = build(
+        host_config('conditional', query_routing=dict(policy=rules))
+    ).eval()
+    with torch.no_grad():
+        detector(**make_batch([0, 0]))
+    whole, self_attn, _ = (layer.entered for layer in detector.routed_layers)
+    assert whole.sum(1).tolist() == [6, 6] and self_attn[0].all()
+    used = settings(policy=rules, schedule=['cross_attn']).rules
+    assert list(used) == ['cross_attn'], 'sites without a layer need no rule, nor harm'
+
+
+def test_a_bias_is_refused_where_it_has_no_effect_on_one_site():
+    policy = dict(
+        layer=RULE, self_attn=RULE, cross_attn=dict(type='StandardizedPolicy')
+    )
+    with pytest.raises(ConfigError, match="use init='random' or a ThresholdPolicy"):
+        settings(policy=policy, router=dict(init='enter'))
+    settings(policy=policy, router=dict(init='enter'), schedule=['layer'])
 
 
 def test_settings_never_change():
@@ -186,6 +223,11 @@ def test_settings_never_change():
         dict(regroup='concat'),
         dict(policy=dict(type='TopSharePolicy', share=0.25)),
         dict(policy=ForcedPolicy(0.3), executor='dense', capacity=2),
+        dict(
+            policy=dict(
+                layer=RULE, self_attn=RULE, cross_attn=dict(type='TopSharePolicy')
+            )
+        ),
     ],
     ids=lambda changes: ', '.join(changes),
 )
@@ -207,6 +249,8 @@ def test_a_built_model_changes_as_if_built_anew(changes):
         dict(router=dict(router_input='content')),
         dict(gradient='exit_head'),
         dict(exit_input='scores'),
+        dict(supervise='entering'),
+        dict(bypassed_boxes='kept'),
     ],
     ids=lambda changes: ', '.join(changes),
 )

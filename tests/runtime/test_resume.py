@@ -39,3 +39,11 @@ def test_persistent_workers_are_told(
     make_repeatable(cfg)
     assert cfg.train_dataloader.persistent_workers is False
     assert ('persistent_workers is set to False' in capsys.readouterr().out) is wanted
+
+
+@pytest.mark.parametrize('resume', [True, False])
+def test_only_a_resumed_run_regroups_a_checkpoint(resume: bool) -> None:
+    cfg = Config(dict(resume=resume, train_dataloader=dict()))
+    make_repeatable(cfg)
+    names = [hook.type for hook in cfg.custom_hooks]
+    assert ('mmdet.CheckpointGroups' in names) is resume

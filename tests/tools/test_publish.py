@@ -113,6 +113,28 @@ def test_loading_reports_exit_heads_that_are_there_in_part():
     assert detector.load_state_dict(weights, strict=False).missing_keys == [key]
 
 
+def test_a_checkpoint_with_one_exit_head_for_all_layers_is_told(tmp_path):
+    """As from before each layer had its own: `exit_heads.head.*`."""
+    detector, checkpoint = exit_head_checkpoint()
+    head = detector.bbox_head.state_dict()
+    old = {f'exit_heads.head.{key}': value for key, value in head.items()}
+    checkpoint['state_dict'] |= old
+    for state in ({}, dict(optimizer={})):
+        with pytest.raises(ConfigError) as error:
+            require_same_model(detector, checkpoint | state, 'a.pth', 'b.py')
+        assert str(error.value) == (
+            'checkpoint a.pth was trained with one exit head for all decoder layers, '
+            'and b.py has one for each: drop it with tools/model/publish.py to test '
+            'the rest or to start from it; it cannot be resumed.'
+        )
+    torch.save(checkpoint, tmp_path / 'old.pth')
+    arguments = [str(tmp_path / 'old.pth'), str(tmp_path / 'new.pth')]
+    load_tool('model/publish').main(arguments)
+    published = read_checkpoint(arguments[1])
+    require_same_model(detector, published, 'new.pth', 'b.py')
+    assert detector.load_state_dict(published['state_dict']).missing_keys == []
+
+
 def test_plain_and_wrapped_weights(tmp_path, capsys):
     """A bare state_dict of a distributed run."""
     gone = ('exit_heads.b', 'exit_heads.c', 'hybrid_queries.weight')

@@ -30,6 +30,25 @@ def test_resume_repeats_the_uninterrupted_run(
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+@pytest.mark.parametrize('fused', [False, True])
+def test_resume_with_merged_groups_of_the_optimizer(
+    tiny_config: Path, tiny_run: Path, tmp_path: Path, fused: bool
+) -> None:
+    """A checkpoint with a group a tensor; losses go on as if nothing had changed."""
+    whole = logged_losses(tiny_run)
+    run_tool(
+        'train',
+        *(tiny_config, '--work-dir', tmp_path),
+        *('--resume', tiny_run / 'epoch_1.pth', '--cfg-options'),
+        'optim_wrapper.constructor=MergedOptimWrapperConstructor',
+        f'optim_wrapper.optimizer.fused={fused}',
+    )
+    found = logged_losses(tmp_path)
+    assert found == pytest.approx({3: whole[3], 4: whole[4]}, rel=1e-4)
+    written = read_checkpoint(str(tmp_path / 'epoch_2.pth'))['optimizer']
+    assert len(written['param_groups']) < 5
+
+
 @pytest.mark.parametrize(
     'loader',
     [

@@ -80,7 +80,7 @@ def training_seams(detector: nn.Module) -> list[Seam]:
     seams += [Seam(head, 'loss', 'losses'), Seam(head, 'forward', 'head')]
     heads = [head]
     if (exits := getattr(detector, 'exit_heads', None)) is not None:
-        heads.append(exits.head)
+        heads.append(exits.heads[0])  # whose assigner serves all
         seams += [Seam(exits, 'forward', 'head'), Seam(detector, 'exit_loss', 'losses')]
     for part in heads:
         for name, method in (

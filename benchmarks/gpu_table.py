@@ -1,0 +1,167 @@
+"""Tables of what `gpu.py` measured."""
+
+from collections.abc import Iterator
+
+from benchmarks.recording import setting
+from mmdet_qrpaq.records.tables import markdown
+
+MODES = dict(train='Training step', predict='Prediction')
+SINGLE = 'fp32'
+
+
+def tables(results: dict[str, dict]) -> list[str]:
+    """Return a block for each part that is there.
+
+    Args:
+        results: By name of the part.
+    """
+    makers = dict(
+        tests=tests_told, steps=steps_tables, kernels=kernels_table, digits=digits_table
+    )
+    return [
+        f'{make(results[name]["measured"])}\n\n{where(results[name])}'
+        for name, make in makers.items()
+        if name in results
+    ]
+
+
+def where(result: dict) -> str:
+    """Return card, versions, date and commit, and what went wrong."""
+    settings = result['settings']
+    switches = ', '.join(
+        f'{name} {"on" if settings[key] else "off"}'
+        for name, key in (('products', 'matmul_tf32'), ('convolutions', 'cudnn_tf32'))
+    )
+    text = f'{setting(result)}; CUDA {settings["cuda"] or "-"}; TF32 in {switches}.'
+    if error := result['measured'].get('error'):
+        text += f' Not finished: {error.splitlines()[0]}'
+    return text
+
+
+def tests_told(measured: dict) -> str:
+    """Return how many tests passed, and which did not."""
+    failed, skipped = measured.get('failed', ()), measured.get('skipped', {})
+    counts = (
+        f'{measured.get("passed", 0)} passed, {len(failed)} failed, '
+        f'{sum(skipped.values())} skipped'
+    )
+    reasons = ''.join(f'\n- skipped: {reason}' for reason in skipped)
+    failures = ''.join(f'\n- failed: {" ".join(name.split())}' for name in failed)
+    return (
+        f'**Tests** (`tests/gpu`): {counts}.'
+        + '\n' * bool(reasons + failures)
+        + (reasons + failures)
+    )
+
+
+def steps_tables(measured: dict) -> str:
+    """Return training and prediction, a row for each model and precision."""
+    blocks = [
+        f'**{title}**, {measured["batch"]} images of {measured["size"][0]}x'
+        f'{measured["size"][1]}\n\n{steps_table(measured["cells"], mode)}'
+        for mode, title in MODES.items()
+    ]
+    optimizers = ', '.join(
+        f'{name} {told["groups"]}{" (fused)" * told["fused"]}'
+        for name, told in measured.get('optimizers', {}).items()
+    )
+    errors = [
+        f'- {cell["mode"]}, {cell["precision"]}, {cell["objects"]} objects, {name}: '
+        f'{one["error"].splitlines()[0]}'
+        for cell in measured['cells']
+        for name, one in cell['models'].items()
+        if 'error' in one
+    ]
+    blocks.append(
+        f'Groups of parameters: {optimizers}. Medians, in brackets quartiles; counts '
+        'and GPU time are of one more step, under the profiler. "waits": how often the '
+        'host waits for the GPU.'
+    )
+    return '\n\n'.join([*blocks, *(['\n'.join(errors)] if errors else [])])
+
+
+def steps_table(cells: list[dict], mode: str) -> str:
+    """Return the rows of one mode."""
+    head = ('precision', 'objects', 'model', 'ms', 'times upstream', 'GPU busy, ms')
+    head += ('kernels', 'aten calls', 'waits', 'memory, MB', 'runs')
+    rows = [
+        [cell['precision'], str(cell['objects']), name, *step_cells(one)]
+        for cell in cells
+        if cell['mode'] == mode
+        for name, one in cell['models'].items()
+    ]
+    return markdown(head, rows, words=(0, 2))
+
+
+def step_cells(one: dict) -> Iterator[str]:
+    """Yield numbers of one model, from milliseconds to repetitions."""
+    yield milliseconds(one.get('seconds', {}).get('median'))
+    if 'ratio' in one:
+        low, high = one['ratio']['quartiles']
+        yield f'{one["ratio"]["median"]:.3f} ({low:.3f}-{high:.3f})'
+    else:
+        yield '-'
+    yield milliseconds(one.get('busy_seconds'))
+    for key in ('kernels', 'aten', 'waits'):
+        yield '-' if one.get(key) is None else str(one[key])
+    peak = one.get('peak_bytes')
+    yield '-' if peak is None else f'{peak / 1e6:.0f}'
+    yield str(one.get('repeats', '-'))
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Return a cell; '-' for what was not measured."""
+    return '-' if seconds is None else f'{1000 * seconds:.1f}'
+
+
+def kernels_table(measured: dict) -> str:
+    """Return errors and times of deformable attention."""
+    head = ('deformable attention', 'precision', 'output', 'largest of gradients')
+    head += ('kernel, ms', 'with gradients', 'PyTorch, ms', 'with gradients')
+    rows = []
+    for run in measured['runs']:
+        found = dict(run.get('errors', {}))
+        output = found.pop('output', None)
+        cells = [f'{x:.1e}' if x is not None else '-' for x in (output,)]
+        cells.append(f'{max(found.values()):.1e}' if found else '-')
+        cells += [
+            milliseconds(run.get('seconds', {}).get(name, {}).get('median'))
+            for name in ('compiled_forward', 'compiled_both_ways')
+            + ('plain_forward', 'plain_both_ways')
+        ]
+        rows.append([run['part'], run['precision'], *cells])
+    table = markdown(head, rows, words=(0, 1))
+    errors = [
+        f'- {run["part"]}, {run["precision"]}: {run["error"]}'
+        for run in measured['runs']
+        if 'error' in run
+    ]
+    told = 'Errors are of the largest number, against double precision.'
+    return '\n\n'.join([table, told, *(['\n'.join(errors)] if errors else [])])
+
+
+def digits_table(measured: dict) -> str:
+    """Return the loss at the end in each precision, over that in single."""
+    head = ('precision', 'loss at the end', f'over {SINGLE}', 'no numbers')
+    rows = []
+    for name, one in measured.get('precisions', {}).items():
+        loss, ratio = one.get('last_loss'), one.get('ratio')
+        rows.append(
+            [
+                name,
+                '-' if loss is None else f'{loss:.3f}',
+                '-' if ratio is None else f'{ratio:.3f}',
+                str(one.get('not_finite', '-')),
+            ]
+        )
+    errors = [
+        f'- {name}: {one["error"]}'
+        for name, one in measured.get('precisions', {}).items()
+        if 'error' in one
+    ]
+    table = (
+        f'**Mixed precision**: `{measured.get("config", "-")}`, '
+        f'{measured.get("iterations", 0)} iterations on the digits, the mean of the '
+        f'last tenth of the losses\n\n{markdown(head, rows, words=(0,))}'
+    )
+    return '\n\n'.join([table, *(['\n'.join(errors)] if errors else [])])

@@ -1,0 +1,22 @@
+"""Predictions of all layers -> Hungarian matches -> losses (PaQ-DETR Eq. 2)."""
+
+from .class_losses import at_labels, negative_loss, with_at_labels
+from .dino_mixin import BatchedDINOLossesMixin
+from .ground_truth import GroundTruth, pad_ground_truth
+from .head_mixin import BatchedLossesHead, hungarian_losses
+from .hungarian import Matches
+from .losses import Targets, losses_of_layers
+
+__all__ = [
+    'BatchedDINOLossesMixin',
+    'BatchedLossesHead',
+    'GroundTruth',
+    'Matches',
+    'Targets',
+    'at_labels',
+    'hungarian_losses',
+    'losses_of_layers',
+    'negative_loss',
+    'pad_ground_truth',
+    'with_at_labels',
+]

@@ -1,0 +1,6 @@
+"""The optimizer's side of training: few parameter groups, and one fused step."""
+
+from .checkpoint_groups import CheckpointGroups
+from .merged_groups import MergedOptimWrapperConstructor
+
+__all__ = ['CheckpointGroups', 'MergedOptimWrapperConstructor']

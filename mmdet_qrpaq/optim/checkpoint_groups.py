@@ -1,0 +1,97 @@
+"""Resumes with merged parameter groups what was trained with a group a tensor."""
+
+from typing import Any
+
+from mmdet.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ..errors import ConfigError
+
+# What mmengine's schedulers keep for each group.
+_BY_GROUP = ('base_values', '_last_value', 'min_value')
+
+
+@HOOKS.register_module()
+class CheckpointGroups(Hook):
+    """Regroups a checkpoint's optimizer and schedulers as the config groups them.
+
+    `tools/train.py` adds it to a run that is resumed. Which kernels do the step
+    (`fused`) is the config's, not the checkpoint's.
+
+    Raises:
+        ConfigError: The checkpoint's groups cannot become those of the config.
+    """
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Change the checkpoint in place, before its optimizer is loaded."""
+        optimizer = runner.optim_wrapper.optimizer
+        trained = [p for p in runner.model.parameters() if p.requires_grad]
+        place = {id(parameter): i for i, parameter in enumerate(trained)}
+        members = [
+            [place[id(parameter)] for parameter in group['params']]
+            for group in optimizer.param_groups
+        ]
+        saved = checkpoint['optimizer']
+        if len(saved['param_groups']) != len(members):
+            count = len(saved['param_groups'])
+            checkpoint['optimizer'] = saved = regroup(saved, members)
+            if runner.optim_wrapper.base_param_settings is None:
+                saved.pop('base_param_settings', None)
+            for scheduler in checkpoint.get('param_schedulers', ()):
+                _regroup_scheduler(scheduler, members, count)
+        for theirs, ours in zip(
+            saved['param_groups'], optimizer.param_groups, strict=True
+        ):
+            if 'fused' in ours:
+                theirs['fused'] = ours['fused']
+
+
+def regroup(saved: dict[str, Any], members: list[list[int]]) -> dict[str, Any]:
+    """Return the state of an optimizer that has these groups.
+
+    Args:
+        saved: State of one with a group for each parameter, as mmengine makes them.
+        members: For each group, the places of its parameters among all that are
+            trained.
+
+    Raises:
+        ConfigError: There are other groups in `saved`, or those to be merged differ.
+    """
+    groups = saved['param_groups']
+    single = all(len(group['params']) == 1 for group in groups)
+    if not single or len(groups) != sum(map(len, members)):
+        raise ConfigError(
+            f'the checkpoint has {len(groups)} groups of parameters in its optimizer, '
+            f'the config makes {len(members)} of {sum(map(len, members))} parameters; '
+            'resume with the optim_wrapper it was trained with (paramwise_cfg, '
+            'constructor).'
+        )
+    settings = [
+        {key: value for key, value in group.items() if key != 'params'}
+        for group in groups
+    ]
+    merged, state = [], {}
+    for places in members:
+        first = settings[places[0]]
+        if any(settings[i] != first for i in places):
+            raise ConfigError(
+                'parameters that the config puts into one group have different '
+                "settings in the checkpoint's optimizer; resume with the "
+                'optim_wrapper.paramwise_cfg it was trained with.'
+            )
+        start = sum(len(group['params']) for group in merged)
+        merged.append(dict(first, params=list(range(start, start + len(places)))))
+        for new, old in enumerate(places, start):
+            if groups[old]['params'][0] in saved['state']:
+                state[new] = saved['state'][groups[old]['params'][0]]
+    return dict(saved, state=state, param_groups=merged)
+
+
+def _regroup_scheduler(scheduler: dict, members: list[list[int]], count: int) -> None:
+    """Keep a number for each new group; one more is the base learning rate's."""
+    for name in _BY_GROUP:
+        values = scheduler.get(name)
+        if isinstance(values, list):
+            kept = [values[places[0]] for places in members]
+            scheduler[name] = kept + values[count:] * (len(members) > 1)
