@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.progress import Progress
+from rich.progress import track
 
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -84,13 +84,9 @@ def count(leaves: dict[str, Path], shape: tuple[int, int]) -> dict[str, dict]:
     configs = {name: read_config(str(path)) for name, path in leaves.items()}
     keys = {name: inference_key(config) for name, config in configs.items()}
     counted = {}
-    with Progress() as progress:
-        task = progress.add_task('counting', total=len({*keys.values()}))
-        for name, config in configs.items():
-            if keys[name] not in counted:
-                progress.update(task, description=name)
-                counted[keys[name]] = detector_complexity(config, shape).as_dict()
-                progress.advance(task)
+    for name, config in track(configs.items(), 'counting'):
+        if keys[name] not in counted:
+            counted[keys[name]] = detector_complexity(config, shape).as_dict()
     return {
         name: dict(
             config=str(path.relative_to(ROOT)),

@@ -25,7 +25,7 @@ from typing import Any
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.recording import out_path, write
-from mmdet_qrpaq.command_line import load_package, run
+from mmdet_qrpaq.command_line import load_package, new_parser, run
 from mmdet_qrpaq.records.provenance import ROOT, describe_environment
 
 # Of these sections no two runs give the same.
@@ -36,9 +36,7 @@ TOLD = 5  # of the values of a part that differ
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument(
         '--model',
         nargs=3,

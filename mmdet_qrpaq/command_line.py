@@ -5,10 +5,10 @@ A tool reads its arguments before it imports anything slow, then calls `load_pac
 
 import argparse
 import gc
+import math
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from urllib.error import URLError
 
 from .errors import ConfigError
@@ -24,26 +24,11 @@ EXTRAS['submitit'] = 'slurm'
 _RANK_VARIABLES = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
 
 
-class _Settings(argparse.Action):
-    """Collects the words of `--cfg-options`, which `parse_settings` makes a dict."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: list[str],
-        option_string: str | None = None,
-    ) -> None:
-        for word in values:
-            _, equals, value = word.partition('=')
-            paired = all(value.count(a) == value.count(b) for a, b in ('()', '[]'))
-            if not equals or (',' in value and not paired):
-                raise argparse.ArgumentError(
-                    self,
-                    f'expected KEY=VALUE [KEY=VALUE ...], got {" ".join(values)}',
-                )
-        words = getattr(namespace, self.dest) or []
-        setattr(namespace, self.dest, [*words, *values])
+def new_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser whose `--help` keeps the lines of a description."""
+    return argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +36,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=_Settings,
+        action='extend',
         metavar='KEY=VALUE',
         help='change settings of the config, e.g. model.num_queries=300 or '
         'key="[a,b]" (lists and tuples in quotes, without spaces)',
@@ -79,8 +64,12 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of every tool that analyses one trained detector."""
+def add_model_arguments(parser: argparse.ArgumentParser, several: bool = True) -> None:
+    """Add the arguments of every tool that analyses trained detectors.
+
+    Args:
+        several: Whether it can compare them.
+    """
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint written by training (.pth)')
     parser.add_argument(
@@ -90,11 +79,9 @@ def add_detector_arguments(parser: argparse.ArgumentParser) -> None:
         help='whose data loader of the config to use (val)',
     )
     add_config_options(parser)
-
-
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of every tool that compares trained detectors."""
-    add_detector_arguments(parser)
+    if not several:
+        parser.set_defaults(also=[], name=None)
+        return
     parser.add_argument('--name', help="the model's name (the config's file name)")
     parser.add_argument(
         '--also',
@@ -107,22 +94,31 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_output_argument(
-    parser: argparse.ArgumentParser, name: str, place: str = 'beside the checkpoint'
-) -> None:
-    """Add `--out`.
+def share(text: str) -> float:
+    """Read a number between 0 and 1.
 
-    Args:
-        name: Stem of the files without it.
-        place: Where they then are.
+    Raises:
+        argparse.ArgumentTypeError: It is none.
     """
-    parser.add_argument(
-        '--out',
-        type=Path,
-        metavar='FILE.json',
-        help='file for the numbers; the figure beside it has its name and .png '
-        f'({name}.json {place})',
-    )
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f'must be between 0 and 1, got {text}')
+    return value
+
+
+def count(text: str, least: int = 1, most: float = math.inf) -> int:
+    """Read a whole number from 1, or from `least`, to `most`.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none.
+    """
+    if not text.isdecimal() or not least <= int(text) <= most:
+        limits = f'from {least}' if most == math.inf else f'from {least} to {most}'
+        raise argparse.ArgumentTypeError(f'must be a whole number {limits}, got {text}')
+    return int(text)
 
 
 def load_package() -> None:

@@ -73,6 +73,8 @@ class Demo:
 
     def train(self, data: str) -> str:
         """Train, from the last epoch if possible; return what the result depends on."""
+        from mmdet_qrpaq.records.provenance import installed_versions
+
         package = find_package()
         sources = [
             path
@@ -82,7 +84,7 @@ class Demo:
         inputs = fingerprint(
             data,
             self.options,
-            [importlib.metadata.version(name) for name in installed_framework()],
+            installed_versions(*FRAMEWORK),
             *sorted(CONFIG.parent.glob('*_digits*.py')),
             *sorted(CONFIG.parent.glob('_base_/*.py')),
             *sources,
@@ -184,12 +186,6 @@ def find_package() -> Path:
             'installs what is missing.'
         )
     return Path(found.origin).parent
-
-
-def installed_framework() -> list[str]:
-    """Return the distributions in use: upstream's, or the OneDL forks of them."""
-    owners = importlib.metadata.packages_distributions()
-    return sorted({owner for name in FRAMEWORK for owner in owners.get(name, ())})
 
 
 def tool(verb: str) -> Path:

@@ -44,20 +44,6 @@ def as_markdown(table: dict[str, dict[str, float]]) -> str:
     return '\n\n'.join(markdown((group, ''), cells) for group, cells in rows.items())
 
 
-def read_gini(work_dir: Path) -> float:
-    """Return the Gini coefficient of the matched queries."""
-    return _numbers(work_dir / 'query_usage.json')['models'][0]['gini']
-
-
-def read_score_threshold(work_dir: Path) -> float:
-    """Return the score threshold with the best F1, from which on is drawn."""
-    return _numbers(work_dir / 'val_predictions.json')['score_threshold']
-
-
-def _numbers(path: Path) -> dict:
-    return json.loads(path.read_text())['numbers']
-
-
 def commands(config: Path, checkpoint: Path) -> dict[str, str]:
     """Return what to type next, by what it does; all work from the project's folder."""
     scripts = Path(sysconfig.get_path('scripts'))
@@ -86,29 +72,29 @@ def _shown(program: Path) -> str:
 
 def show(config: Path, work_dir: Path, data: Path, checkpoint: Path) -> None:
     """Print the AP table, what to look at and what to type next."""
-    from rich.console import Console
-    from rich.table import Table
+    from mmdet_qrpaq.records.tables import Table, print_table
 
-    console = Console(highlight=False, soft_wrap=True)
     table = json.loads((work_dir / 'ap_table.json').read_text())
     for group, values in table.items():
-        shown = Table(title=f'{group} on {data}/val', title_justify='left')
-        for name in values:
-            shown.add_column(name, justify='right')
         digits = 3 if group == 'AP' else 2  # ten classes fit on 80 columns
-        shown.add_row(*(f'{value:.{digits}f}' for value in values.values()))
-        console.print(shown)
+        row = [f'{value:.{digits}f}' for value in values.values()]
+        print_table(Table(f'{group} on {data}/val', list(values), [row], words=()))
+    threshold, gini = (
+        json.loads((work_dir / f'{name}.json').read_text())['numbers']
+        for name in ('val_predictions', 'query_usage')
+    )
+    threshold, gini = threshold['score_threshold'], gini['models'][0]['gini']
     looks = {
         'val_predictions.png': 'Images it was not trained on: truth beside what it '
-        f'found with a score of {read_score_threshold(work_dir):g} or more.',
+        f'found with a score of {threshold:g} or more.',
         'curves.png': 'How loss fell and AP rose.',
         'query_usage.png': 'How often each query finds an object: Gini '
-        f'{read_gini(work_dir):.2f}, where 0 is equally often and 1 one for all.',
+        f'{gini:.2f}, where 0 is equally often and 1 one for all.',
         'ap_table.md': 'The tables above, to paste.',
     }
-    console.print('\n[bold]Look at[/bold]')
+    print('\nLook at')
     for name, sentence in looks.items():
-        console.print(f'  {work_dir / name}\n      {sentence}')
-    console.print('\n[bold]Type next[/bold]')
+        print(f'  {work_dir / name}\n      {sentence}')
+    print('\nType next')
     for what, command in commands(config, checkpoint).items():
-        console.print(f'  {what}:\n      {command}')
+        print(f'  {what}:\n      {command}')

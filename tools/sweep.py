@@ -19,15 +19,13 @@ from pathlib import Path
 
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from mmdet_qrpaq.command_line import add_config_options, load_package, run
+from mmdet_qrpaq.command_line import add_config_options, load_package, new_parser, run
 from mmdet_qrpaq.sweeps.options import add_sweep_options
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument(
         'configs',
         nargs='+',

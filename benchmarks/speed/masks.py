@@ -18,6 +18,7 @@ Writes benchmarks/results/masks_speed_<device>.json. Protocol:
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from rich.progress import track
@@ -25,17 +26,15 @@ from rich.progress import track
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks import recording
-from mmdet_qrpaq.command_line import load_package, run
+from mmdet_qrpaq.command_line import count, load_package, new_parser, run
 from mmdet_qrpaq.records.provenance import ROOT, describe_environment
 
 LEAF = 'paq_deformable_detr_pp_r50_12e_masks.py'
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     """Return the command line, checked."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument(
         'config',
         nargs='?',
@@ -44,59 +43,62 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
     parser.add_argument(
-        '--size', type=int, nargs=2, default=(800, 1333), metavar=('H', 'W')
+        '--size', type=count, nargs=2, default=(800, 1333), metavar=('H', 'W')
     )
-    parser.add_argument('--batches', type=int, nargs='+', default=(1,), metavar='N')
-    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--batches', type=count, nargs='+', default=(1,), metavar='N')
+    parser.add_argument('--repeats', type=partial(count, least=2), default=5)
     parser.add_argument(
         '--objects',
-        type=int,
+        type=count,
         nargs='*',
         default=(10, 100, 300),
         metavar='N',
         help='in the training steps whose memory is measured',
     )
     parser.add_argument('--out', type=Path, help='the result, a .json file')
-    args = parser.parse_args()
-    if args.repeats < 2:
-        parser.error('--repeats must be at least 2 for a spread.')
-    if min(*args.size, *args.batches, *args.objects) < 1:
-        parser.error('--size, --batches and --objects must be positive.')
+    args = parser.parse_args(argv)
     recording.require_device(parser, args.device)
     args.out = recording.out_path(parser, args.out, f'masks_speed_{args.device}')
     return args
 
 
-def main() -> None:
-    """Measure at each batch size and write the result."""
-    args = parse()
+def main(argv: list[str] | None = None) -> None:
+    """Measure at each batch size and write the result.
+
+    Raises:
+        ConfigError: The config has no mask branch, or the images are too small.
+    """
+    args = parse(argv)
 
     load_package()
     import torch
-    from mmengine.logging import MMLogger
 
     from benchmarks.speed.masks_timing import build_pair, measure, training_memory
+    from mmdet_qrpaq.errors import ConfigError
     from mmdet_qrpaq.runtime.configs import read_config
 
     environment = describe_environment(args.device)
-    MMLogger.get_current_instance().setLevel('WARNING')
     cfg = read_config(args.config)
     boxes, with_masks = build_pair(cfg, args.device)
     torch.manual_seed(0)
-    runs = [
-        measure(
-            boxes,
-            with_masks,
-            torch.randn(batch, 3, *args.size, device=args.device),
-            args.repeats,
-        )
-        for batch in args.batches
-    ]
+    height, width = args.size
+    runs = []
+    for batch in args.batches:
+        images = torch.randn(batch, 3, height, width, device=args.device)
+        try:
+            runs.append(measure(boxes, with_masks, images, args.repeats))
+        except RuntimeError as error:
+            if 'selected index k out of range' not in str(error):
+                raise
+            raise ConfigError(
+                f'an image of {height} x {width} has fewer positions than '
+                f'{boxes.num_queries} queries; give a larger --size.'
+            ) from error
     detectors = dict(boxes=boxes, masks=with_masks)
     image = torch.randn(1, 3, *args.size, device=args.device)
     memory = [
-        training_memory(detectors, image, count)
-        for count in track(args.objects, 'memory')
+        training_memory(detectors, image, number)
+        for number in track(args.objects, 'memory')
     ]
     settings = dict(
         config=Path(args.config).stem,

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
 from torch import Tensor, nn
 
 
@@ -27,6 +29,11 @@ class Heard:
     boxes: Tensor | None = None
     weights: Tensor | None = None
     entered: list[Tensor] = field(default_factory=list)
+
+
+def bare_model(runner: Runner) -> nn.Module:
+    """Return the model of a run, without what distributes it."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 @contextmanager
@@ -56,10 +63,9 @@ def listening(detector: nn.Module) -> Iterator[Heard]:
 
     with ExitStack() as stack:
         if hasattr(detector, 'forward_transformer'):
-            handle = detector.bbox_head.register_forward_hook(hear_head)
-            stack.callback(handle.remove)
+            stack.enter_context(detector.bbox_head.register_forward_hook(hear_head))
         if generator is not None:
             stack.callback(generator.register_forward_hook(hear_weights).remove)
         for layer in routed:
-            stack.callback(layer.register_forward_hook(hear_layer).remove)
+            stack.enter_context(layer.register_forward_hook(hear_layer))
         yield heard

@@ -120,9 +120,8 @@ def match(
     labels = pad_sequence(labels, batch_first=True)
     objects = (given - 1).clamp(min=0)
     truth = padded.gather(1, objects[..., None].expand(-1, -1, 4))
-    use_sigmoid = getattr(head.loss_cls, 'use_sigmoid', False)
     return MatchedBatch(
-        scores=logits.sigmoid() if use_sigmoid else logits.softmax(-1),
+        scores=class_scores(head, logits),
         boxes=pixels,
         matched=given > 0,
         labels=labels.gather(1, objects),
@@ -130,6 +129,12 @@ def match(
         truth_in_file=truth / scales[:, None],
         num_objects=sum(map(len, truths)),
     )
+
+
+def class_scores(head: nn.Module, logits: Tensor) -> Tensor:
+    """Return probabilities; under softmax the last class is 'no object'."""
+    use_sigmoid = getattr(head.loss_cls, 'use_sigmoid', False)
+    return logits.sigmoid() if use_sigmoid else logits.softmax(-1)
 
 
 def _with_none(values: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Measures what sections declare: for a script one of them, for the report all.
 
-What only looks on while a model runs shares one run over the images; see `one_pass`.
+What only looks on while a model runs shares one run over the images; see `one_pass`. A
+`ConfigError` means that a section does not apply.
 """
 
 import json
@@ -8,15 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 from matplotlib.figure import Figure
 
-from ..records.provenance import hash_file, hash_text
-from ..records.results import write_figure, write_result
-from ..runtime.checkpoints import is_remote
+from ..records.results import write_figure, write_json
 from .one_pass import Observer, one_pass
 from .section import Section
+from .subjects import Run
 from .trained_detector import TrainedModel
-from .training_runs import Run, runs_of
 
 FIGURE_DPI = 150
 
@@ -24,85 +24,40 @@ Subjects = Sequence[TrainedModel] | Sequence[Run]
 
 
 def measure(
-    section: Section, models: Subjects, options: dict[str, Any]
+    section: Section, subjects: Subjects, options: dict[str, Any]
 ) -> tuple[dict, Figure | None]:
-    """Return numbers and figure of one section alone.
-
-    Raises:
-        ConfigError: It does not apply.
-    """
-    observers = observers_of(section, models, options)
-    for model, observer in zip(models, observers, strict=False):
+    """Return numbers and figure of one section alone."""
+    observers = observers_of(section, subjects, options)
+    for model, observer in zip(subjects, observers, strict=False):
         one_pass(model, [observer])
-    return conclude(section, models, options, observers)
+    return conclude(section, subjects, options, observers)
 
 
 def observers_of(
-    section: Section, models: Subjects, options: dict[str, Any]
+    section: Section, subjects: Subjects, options: dict[str, Any]
 ) -> list[Observer]:
-    """Return one observer for each model; none where the section needs its own run.
-
-    Raises:
-        ConfigError: The section does not apply.
-    """
-    if not hasattr(section.work, 'observe'):
-        return []
-    options = _settled(section, models, options)
-    return [section.work.observe(model, **options) for model in models]
+    """Return one observer for each model; none where the section needs its own run."""
+    observe = getattr(section.work, 'observe', None)
+    return observe(subjects, **options) if observe else []
 
 
 def conclude(
     section: Section,
-    models: Subjects,
+    subjects: Subjects,
     options: dict[str, Any],
     observers: Sequence[Observer],
 ) -> tuple[dict, Figure | None]:
-    """Return numbers and figure, once the observers have seen their images.
-
-    Raises:
-        ConfigError: The section does not apply.
-    """
-    if section.subject == 'runs':
-        models = runs_of(models)
-    options = _settled(section, models, options)
+    """Return numbers and figure, once the observers have seen their images."""
     if observers:
-        return section.work.conclude(models, observers, **options)
-    return section.work.measure(models, **options)
-
-
-def _settled(
-    section: Section, models: Subjects, options: dict[str, Any]
-) -> dict[str, Any]:
-    """Return the options as they suit the models."""
-    settle = getattr(section.work, 'settle', None)
-    return settle(models, **options) if settle else options
+        return section.work.conclude(subjects, observers)
+    return section.work.measure(subjects, **options)
 
 
 def origin_of(
-    section: Section,
-    models: Subjects,
-    options: dict[str, Any],
-    hashes: dict[str, dict[str, str]] | None = None,
+    section: Section, subjects: Subjects, options: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what a section's numbers are made from, as JSON types.
-
-    Args:
-        hashes: What `fingerprint` returns, by the model's name, where it is known.
-    """
-    if section.subject == 'runs':
-        runs = runs_of(models)
-        return dict(
-            names=[run.name for run in runs],
-            work_dirs=[str(run.work_dir) for run in runs],
-            log_sizes=[run.log_size for run in runs],
-            options=options,
-        )
-    hashes = hashes or {model.name: fingerprint(model) for model in models}
-    made_from = dict(
-        models=[dict(model.origin, **hashes[model.name]) for model in models],
-        split=models[0].split,
-        options=options,
-    )
+    """Return what a section's numbers are made from, as JSON types."""
+    made_from = dict(section.subject.origin(subjects), options=options)
     return json.loads(json.dumps(made_from))
 
 
@@ -117,32 +72,14 @@ def write_measured(
 
     Args:
         file: Of the numbers; the figure's has the suffix .png.
-        origin: See `provenance.describe_origin`.
+        origin: What `origin_of` returns, and the environment.
+
+    Raises:
+        jsonschema.ValidationError: The numbers are not what the section promises: a
+            bug.
     """
+    jsonschema.validate(numbers, section.work.SCHEMA)
     file.unlink(missing_ok=True)  # of another figure
     if figure is not None:
         write_figure(file.with_suffix('.png'), figure, FIGURE_DPI)
-    write_result(file, section.name, origin, numbers, section.work.SCHEMA)
-
-
-def fingerprint(model: TrainedModel) -> dict[str, str]:
-    """Return what tells a model and its data from others: hashes of their contents.
-
-    Images are told by what the data set and the evaluator know of them, not by pixels.
-    """
-    settings = json.dumps(model.cfg.to_dict(), default=str, sort_keys=True)
-    weights = 'none'
-    if not model.is_untrained:
-        path = Path(model.checkpoint)
-        weights = 'not here' if is_remote(model.checkpoint) else hash_file(path)
-    dataset = model.dataloader.dataset
-    known = [dataset.get_data_info(image) for image in range(len(dataset))]
-    evaluators = model.cfg.get(f'{model.split}_evaluator') or []
-    evaluators = [evaluators] if isinstance(evaluators, dict) else evaluators
-    files = [Path(str(evaluator.get('ann_file', ''))) for evaluator in evaluators]
-    known += [hash_file(file) for file in files if file.is_file()]
-    return dict(
-        config_hash=hash_text(settings),
-        weights_hash=weights,
-        annotations_hash=hash_text(json.dumps(known, default=str)),
-    )
+    write_json(file, dict(tool=section.name, origin=origin, numbers=numbers))

@@ -23,19 +23,19 @@ def object_counts(dataset: Dataset) -> dict:
         `num_images`, `num_objects`, `sizes` and `classes`.
     """
     names = dataset.metainfo['classes']
-    labels, areas, num_images = [], [], 0
-    for index in range(len(dataset)):
-        num_images += 1
-        for instance in dataset.get_data_info(index)['instances']:
-            if instance.get('ignore_flag', 0):
-                continue
-            x1, y1, x2, y2 = instance['bbox']
-            labels.append(instance['bbox_label'])
-            areas.append((x2 - x1) * (y2 - y1))
-    by_class = np.bincount(np.array(labels, int), minlength=len(names))
+    objects = [
+        instance
+        for index in range(len(dataset))
+        for instance in dataset.get_data_info(index)['instances']
+        if not instance.get('ignore_flag', 0)
+    ]
+    labels = np.array([instance['bbox_label'] for instance in objects], int)
+    boxes = np.array([instance['bbox'] for instance in objects]).reshape(-1, 4)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    by_class = np.bincount(labels, minlength=len(names))
     by_size = np.bincount(np.digitize(areas, BOUNDS), minlength=len(SIZES))
     return dict(
-        num_images=num_images,
+        num_images=len(dataset),
         num_objects=len(labels),
         sizes=dict(zip(SIZES, by_size.tolist(), strict=True)),
         classes=dict(zip(names, by_class.tolist(), strict=True)),

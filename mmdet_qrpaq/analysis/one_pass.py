@@ -80,7 +80,8 @@ def one_pass(model: TrainedModel, observers: Sequence[Observer]) -> None:
         return
     detector = model.detector
     wanted = [None if o.images is None else set(o.images) for o in observers]
-    positions = range(len(model.dataloader.dataset))
+    dataset = model.dataloader.dataset
+    positions = range(len(dataset))
     if None not in wanted:
         positions = sorted(set().union(*wanted))
     dataloader = _in_order(model.dataloader, positions)
@@ -98,15 +99,8 @@ def one_pass(model: TrainedModel, observers: Sequence[Observer]) -> None:
 
                 samples = predict()
                 images = positions[seen : seen + len(samples)]
-                batch = SeenBatch(
-                    samples,
-                    copy.copy(heard),
-                    detector,
-                    model.dataloader.dataset,
-                    raw,
-                    images,
-                    predict,
-                )
+                seen_by = copy.copy(heard), detector, dataset
+                batch = SeenBatch(samples, *seen_by, raw, images, predict)
                 for observer, wants in zip(observers, wanted, strict=True):
                     if wants is None or wants & set(images):
                         observer.see(batch)

@@ -6,10 +6,13 @@ quick. The work is in the module that a declaration names; see `Section`.
 
 import argparse
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
+
+from ..command_line import share
+from .subjects import Models, Runs
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,8 @@ class Option:
         name: Of the argument; its flag has dashes.
         default: As a JSON type.
         help: For the command line; the default is added.
-        type: Turns a word into a value; see `share` and `count`.
-        settings: More for `add_argument`: choices, nargs, metavar.
+        type: Turns a word into a value; see `share` and `count` of `command_line`.
+        nargs, metavar, choices: As of `add_argument`.
         formerly: Name of a flag that still works and is not told.
     """
 
@@ -29,7 +32,9 @@ class Option:
     default: Any
     help: str
     type: Callable[[str], Any] = str
-    settings: tuple[tuple[str, Any], ...] = ()
+    nargs: str | None = None
+    metavar: str | None = None
+    choices: Sequence[str] | None = None
     formerly: str = ''
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
@@ -37,21 +42,20 @@ class Option:
         default = self.default
         if isinstance(default, list):
             default = ' '.join(map(str, default))
-        parser.add_argument(
-            f'--{self.name.replace("_", "-")}',
-            default=self.default,
-            help=self.help if default is None else f'{self.help} ({default})',
-            type=self.type,
-            **dict(self.settings),
-        )
+        help = self.help if default is None else f'{self.help} ({default})'
+        flags = {self.name.replace('_', '-'): (self.default, help)}
         if self.formerly:
+            flags[self.formerly] = (argparse.SUPPRESS, argparse.SUPPRESS)
+        for flag, (default, help) in flags.items():
             parser.add_argument(
-                f'--{self.formerly}',
+                f'--{flag}',
                 dest=self.name,
-                default=argparse.SUPPRESS,
-                help=argparse.SUPPRESS,
+                default=default,
+                help=help,
                 type=self.type,
-                **dict(self.settings),
+                nargs=self.nargs,
+                metavar=self.metavar,
+                choices=self.choices,
             )
 
 
@@ -65,15 +69,11 @@ class Section:
     - `tables(numbers)`: list of `Table`;
     - either `measure(models, **options)`, which returns the numbers and a figure or
       None, or, where a run over the data does,
-      `observe(model, **options)`, which returns an observer (see `one_pass`), and
-      `conclude(models, observers, **options)`, which returns numbers and figure.
-
-    and, where it matters which models come together, `settle(models, **options)`,
-    which looks at all of them before anything is measured and returns the options as
-    they suit them. It may be asked more than once.
+      `observe(models, **options)`, which returns an observer for each (see `one_pass`),
+      and `conclude(models, observers)`, which returns numbers and figure.
 
     A `ConfigError` of these means that the analysis does not apply. Where the subject
-    is runs, `models` are of class `Run`.
+    is `Runs`, `models` are of class `Run`.
 
     Attributes:
         name: Of the tool and of its files.
@@ -82,10 +82,7 @@ class Section:
         shows: What the figure shows, in one sentence; empty without a figure.
         module: Dotted name of the module that does it.
         options: What a user can choose.
-        each: Whether models are looked at one by one.
-        untrained: Whether `none` may stand in place of a checkpoint.
-        subject: What it is about, `'models'` or `'runs'`: trained detectors, or the
-            logs of trainings; see `training_runs`.
+        subject: What it is about: trained detectors, or the logs of trainings.
     """
 
     name: str
@@ -94,9 +91,7 @@ class Section:
     shows: str
     module: str
     options: tuple[Option, ...] = ()
-    each: bool = False
-    untrained: bool = False
-    subject: str = 'models'
+    subject: Models | Runs = Models()
 
     @property
     def work(self) -> ModuleType:
@@ -106,34 +101,6 @@ class Section:
     def choose(self, **chosen: Any) -> dict[str, Any]:
         """Return all options: defaults, but for those that are chosen."""
         return {o.name: chosen.get(o.name, o.default) for o in self.options}
-
-
-def share(text: str) -> float:
-    """Read a number between 0 and 1.
-
-    Raises:
-        argparse.ArgumentTypeError: It is none.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f'must be between 0 and 1, got {text}')
-    return value
-
-
-def count(text: str, least: int = 1) -> int:
-    """Read a whole number from 1, or from `least`.
-
-    Raises:
-        argparse.ArgumentTypeError: It is none.
-    """
-    if not text.isdigit() or int(text) < least:
-        raise argparse.ArgumentTypeError(
-            f'must be a whole number from {least}, got {text}'
-        )
-    return int(text)
 
 
 SCORE_THRESHOLD = 'least score of a prediction that counts'

@@ -1,6 +1,7 @@
 """A trained detector and its data loader, built from a config and a checkpoint."""
 
 import argparse
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +16,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import ConfigError
+from ..records.provenance import hash_file, hash_text
 from ..runtime.building import build_model, build_untrained, explain_mistakes
-from ..runtime.checkpoints import read_checkpoint
-from ..runtime.configs import parse_settings, read_config
-from ..runtime.datasets import check_dataset, leaf_datasets
+from ..runtime.checkpoints import is_remote, read_checkpoint
+from ..runtime.configs import evaluators_of, parse_settings, read_config
 from ..runtime.fit import require_finite, require_same_model
 
 UNTRAINED = 'none'
@@ -44,10 +45,23 @@ class TrainedModel:
 
     @cached_property
     def detector(self) -> nn.Module:
-        """See `load_detector`; with random weights if it is untrained."""
-        if not self.is_untrained:
-            return load_detector(self.cfg, self.checkpoint)
-        return _to_device(revert_sync_batchnorm(build_untrained(self.cfg)))
+        """In eval mode, on the GPU if any; with random weights if it is untrained.
+
+        Raises:
+            ConfigError: The checkpoint is missing, damaged, of another model or of a
+                training that diverged.
+        """
+        if self.is_untrained:
+            detector = build_untrained(self.cfg)
+        else:
+            stored = read_checkpoint(self.checkpoint)
+            detector = build_model(self.cfg)
+            name = str(self.cfg.filename)
+            require_same_model(detector, stored, self.checkpoint, name)
+            load_checkpoint(detector, self.checkpoint, map_location='cpu')
+            require_finite(detector, self.checkpoint)
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        return revert_sync_batchnorm(detector).to(device).eval()
 
     @property
     def is_untrained(self) -> bool:
@@ -56,16 +70,32 @@ class TrainedModel:
 
     @cached_property
     def dataloader(self) -> DataLoader:
-        """See `build_dataloader`; it has at least one image.
+        """Of the config; it has at least one image.
 
         Raises:
-            ConfigError: It has none.
+            ConfigError: The config has none, it cannot be built, its files do not
+                exist, or there is no image.
         """
-        dataloader = build_dataloader(self.cfg, self.split)
+        key = f'{self.split}_dataloader'
+        settings = self.cfg.get(key)
+        if not settings:
+            raise ConfigError(f'{self.cfg.filename} has no {key}; add one.')
+        init_default_scope(self.cfg.get('default_scope', 'mmdet'))
+        try:
+            with explain_mistakes(settings, key):
+                dataloader = Runner.build_dataloader(settings, seed=0)
+        except ConfigError:
+            raise
+        except ValueError as error:
+            raise ConfigError(f'{key} cannot be built: {error}') from error
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f'{key}: {error.filename} does not exist; mend data_root or ann_file '
+                f'(--cfg-options {key}.dataset.data_root=FOLDER).'
+            ) from error
         if len(dataloader.dataset) == 0:
             raise ConfigError(
-                f'{self.split}_dataloader of {self.config} has no images; mend its '
-                'ann_file.'
+                f'{key} of {self.config} has no images; mend its ann_file.'
             )
         return dataloader
 
@@ -74,10 +104,30 @@ class TrainedModel:
         """Names of the classes, by label."""
         return list(self.dataloader.dataset.metainfo['classes'])
 
-    @property
+    @cached_property
     def origin(self) -> dict[str, str]:
-        """What a result records of it."""
-        return dict(name=self.name, config=self.config, checkpoint=self.checkpoint)
+        """What a result records of it, and hashes that tell model and data from others.
+
+        Images are told by what data set and evaluator know of them, not by pixels.
+        """
+        settings = json.dumps(self.cfg.to_dict(), default=str, sort_keys=True)
+        weights = 'none'
+        if not self.is_untrained:
+            path = self.checkpoint
+            weights = 'not here' if is_remote(path) else hash_file(Path(path))
+        dataset = self.dataloader.dataset
+        known = [dataset.get_data_info(image) for image in range(len(dataset))]
+        metrics = evaluators_of(self.cfg, self.split)
+        files = [Path(str(metric.get('ann_file', ''))) for metric in metrics]
+        known += [hash_file(file) for file in files if file.is_file()]
+        return dict(
+            name=self.name,
+            config=self.config,
+            checkpoint=self.checkpoint,
+            config_hash=hash_text(settings),
+            weights_hash=weights,
+            annotations_hash=hash_text(json.dumps(known, default=str)),
+        )
 
 
 def read_models(
@@ -109,64 +159,6 @@ def read_models(
             f'this analysis is of trained models; give a checkpoint, not {UNTRAINED!r}.'
         )
     return models
-
-
-def check_data(cfg: Config, split: str) -> None:
-    """Check annotations and images of the `val` or `test` data loader, if any.
-
-    Raises:
-        ConfigError: A file is missing or unreadable, or the classes disagree.
-    """
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
-    loader = cfg.get(f'{split}_dataloader')
-    if not loader:
-        return
-    num_classes = (cfg.model.get('bbox_head') or {}).get('num_classes')
-    for key, leaf in leaf_datasets(loader.dataset, f'{split}_dataloader.dataset'):
-        check_dataset(leaf, key, num_classes)
-
-
-def load_detector(cfg: Config, checkpoint: str) -> nn.Module:
-    """Build a config's detector with trained weights, in eval mode, on the GPU if any.
-
-    Raises:
-        ConfigError: The checkpoint is missing, damaged, of another model or of a
-            training that diverged.
-    """
-    stored = read_checkpoint(checkpoint)
-    detector = revert_sync_batchnorm(build_model(cfg))
-    require_same_model(detector, stored, checkpoint, str(cfg.filename))
-    load_checkpoint(detector, checkpoint, map_location='cpu')
-    require_finite(detector, checkpoint)
-    return _to_device(detector)
-
-
-def _to_device(detector: nn.Module) -> nn.Module:
-    return detector.to('cuda' if torch.cuda.is_available() else 'cpu').eval()
-
-
-def build_dataloader(cfg: Config, split: str = 'val') -> DataLoader:
-    """Build the config's `val` or `test` data loader.
-
-    Raises:
-        ConfigError: The config has none, it cannot be built, or its files do not exist.
-    """
-    settings = cfg.get(f'{split}_dataloader')
-    if not settings:
-        raise ConfigError(f'{cfg.filename} has no {split}_dataloader; add one.')
-    init_default_scope(cfg.get('default_scope', 'mmdet'))
-    try:
-        with explain_mistakes(settings, f'{split}_dataloader'):
-            return Runner.build_dataloader(settings, seed=0)
-    except ValueError as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f'{split}_dataloader cannot be built: {error}') from error
-    except FileNotFoundError as error:
-        raise ConfigError(
-            f'{split}_dataloader: {error.filename} does not exist; mend data_root or '
-            f'ann_file (--cfg-options {split}_dataloader.dataset.data_root=FOLDER).'
-        ) from error
 
 
 def boxes_follow_resize(dataset: Dataset) -> bool:

@@ -56,15 +56,6 @@ def typed_command() -> str:
     return shlex.join(['python', *sys.argv])
 
 
-def describe_origin(**made_from: Any) -> dict[str, Any]:
-    """Return the environment, and what a result was made from.
-
-    Args:
-        made_from: What was looked at (models, split) and how (options); JSON types.
-    """
-    return dict(made_from, **describe_environment())
-
-
 def is_same_origin(kept: dict[str, Any], wanted: dict[str, Any]) -> bool:
     """Tell whether a kept result has this origin; time and command may differ."""
     return all(
@@ -74,18 +65,18 @@ def is_same_origin(kept: dict[str, Any], wanted: dict[str, Any]) -> bool:
     )
 
 
-def hash_text(text: str) -> str:
+def hash_text(text: str, digits: int = 12) -> str:
     """Return the first digits of the SHA-256 of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hashlib.sha256(text.encode()).hexdigest()[:digits]
 
 
-def hash_file(path: Path) -> str:
+def hash_file(path: Path, digits: int = 12) -> str:
     """Return the first digits of the SHA-256 of a file."""
     total = hashlib.sha256()
     with path.open('rb') as file:
         while block := file.read(1 << 20):
             total.update(block)
-    return total.hexdigest()[:12]
+    return total.hexdigest()[:digits]
 
 
 @functools.cache

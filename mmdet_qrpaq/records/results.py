@@ -50,50 +50,17 @@ def write_json(path: Path, content: dict[str, Any]) -> Path:
     return write_whole(path, json.dumps(content, indent=1, allow_nan=False) + '\n')
 
 
-def write_result(
-    path: Path, tool: str, origin: dict[str, Any], numbers: dict, schema: dict
-) -> Path:
-    """Write an analysis, whole or not at all; return its path.
+def check_writable(path: Path, suffix: str = '') -> None:
+    """Check that a file can be written, without leaving anything behind.
 
     Args:
-        tool: Its name.
-        origin: See `provenance.describe_origin`.
-        numbers: JSON types only.
-        schema: JSON schema of `numbers`.
-
-    Raises:
-        jsonschema.ValidationError: The numbers are not what the tool promises, which
-            is a mistake of the tool.
-    """
-    import jsonschema
-
-    jsonschema.validate(numbers, schema)
-    return write_json(path, dict(tool=tool, origin=origin, numbers=numbers))
-
-
-def read_result(path: Path) -> dict[str, Any]:
-    """Read what `write_result` wrote.
-
-    Raises:
-        ConfigError: The file is missing or is no result.
-    """
-    try:
-        result = json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f'{path} cannot be read as a result ({error}); run the tool that makes it.'
-        ) from error
-    if not isinstance(result, dict) or not {'tool', 'origin', 'numbers'} <= set(result):
-        raise ConfigError(f'{path} is no result of a tool in tools/analysis.')
-    return result
-
-
-def check_writable(path: Path) -> None:
-    """Check that a file can be written, without leaving anything behind.
+        suffix: Which it must have, if any.
 
     Raises:
         ConfigError: It cannot.
     """
+    if suffix and path.suffix != suffix:
+        raise ConfigError(f'--out is {path}, which does not end in {suffix}; add that.')
     try:
         if path.exists():
             path.open('ab').close()

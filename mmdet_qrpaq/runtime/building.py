@@ -1,6 +1,9 @@
 """Builds from configs; an unknown name or setting becomes one sentence."""
 
+import contextlib
 import copy
+import io
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +12,7 @@ from typing import Any
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from torch import nn
 
@@ -51,8 +55,22 @@ def build_untrained(cfg: Config) -> nn.Module:
     cfg.model.backbone.init_cfg = None
     torch.manual_seed(0)
     model = build_model(cfg)
-    model.init_weights()
+    with quietly():  # mmengine tells of every parameter
+        model.init_weights()
     return model
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep what mmengine logs and libraries print off the screen, but for warnings."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Reads a config file; whatever is wrong with it becomes one sentence."""
 
 import argparse
+import copy
 import traceback
 from pathlib import Path
 from typing import Any
@@ -64,17 +65,30 @@ def read_config(name: str, overrides: dict[str, Any] | None = None) -> Config:
         cfg = get_config(name) if package else Config.fromfile(name)
     except Exception as error:  # a config is a program, it can raise anything
         raise ConfigError(f'config {name} cannot be read: {_reason(error)}') from error
-    try:
-        cfg.merge_from_dict(overrides or {})
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(
-            f'--cfg-options do not fit config {name}: {_text(error)}'
-        ) from error
+    override(cfg, overrides or {}, '--cfg-options', name)
     if not isinstance(cfg.get('model'), dict):
         raise ConfigError(
             f'config {name} defines no `model`; give the config of a detector.'
         )
     return cfg
+
+
+def override(cfg: Config, settings: dict[str, Any], what: str, name: str) -> None:
+    """Change settings of a config: dotted keys and their values.
+
+    Raises:
+        ConfigError: `what` do not fit the config of that name.
+    """
+    try:
+        cfg.merge_from_dict(copy.deepcopy(settings))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f'{what} do not fit config {name}: {_text(error)}') from error
+
+
+def evaluators_of(cfg: Config, split: str) -> list[dict]:
+    """Return the metrics of `val` or `test`; a config may have one, several or none."""
+    evaluator = cfg.get(f'{split}_evaluator') or []
+    return [evaluator] if isinstance(evaluator, dict) else evaluator
 
 
 def format_configs_once() -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset
+from mmengine.registry import init_default_scope
 
 from ..errors import ConfigError
 from .annotations import Annotations, read_annotations
@@ -24,6 +26,16 @@ def leaf_datasets(cfg: dict, key: str) -> Iterator[tuple[str, dict]]:
             yield from leaf_datasets(inner, f'{key}.datasets.{index}')
     else:
         yield key, cfg
+
+
+def check_data(cfg: Config, stage: str) -> list[Annotations | None]:
+    """Check the data sets of a config's loader, if it has one; see `check_dataset`."""
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    loader = cfg.get(f'{stage}_dataloader')
+    num_classes = (cfg.model.get('bbox_head') or {}).get('num_classes')
+    key = f'{stage}_dataloader.dataset'
+    leaves = leaf_datasets(loader.dataset, key) if loader else ()
+    return [check_dataset(leaf, key, num_classes) for key, leaf in leaves]
 
 
 def check_dataset(cfg: dict, key: str, num_classes: int | None) -> Annotations | None:

@@ -35,35 +35,26 @@ class Fit:
 
     def __str__(self) -> str:
         """Say what differs, e.g. `3 of 90 parameters missing (first a.weight)`."""
-        parts = []
-        if self.missing:
-            parts.append(
-                f'{len(self.missing)} of {self.total} parameters missing '
-                f'(first {self.missing[0]})'
-            )
-        if self.reshaped:
-            parts.append(
-                f'{len(self.reshaped)} of other shape (first {self.reshaped[0]})'
-            )
-        if self.unexpected:
-            parts.append(
-                f'{len(self.unexpected)} unknown to the model '
-                f'(first {self.unexpected[0]})'
-            )
-        if self.other_line:
-            parts.append(self.other_line)
+        differing = (
+            (self.missing, f'of {self.total} parameters missing'),
+            (self.reshaped, 'of other shape'),
+            (self.unexpected, 'unknown to the model'),
+        )
+        parts = [f'{len(x)} {what} (first {x[0]})' for x, what in differing if x]
+        parts += [self.other_line] * bool(self.other_line)
         return ', '.join(parts) or f'all {self.total} parameters match'
 
 
 def compare(model: nn.Module, checkpoint: dict) -> Fit:
     """Compare names and shapes of a checkpoint's entries with those of a model."""
-    stored = checkpoint.get('state_dict', checkpoint)
-    stored = {key.removeprefix('module.'): value for key, value in stored.items()}
-    wanted = {
-        key: value
-        for key, value in model.state_dict().items()
-        if not key.endswith('num_batches_tracked')
-    }
+    stored, wanted = (
+        {
+            key.removeprefix('module.'): value
+            for key, value in state.items()
+            if not key.endswith('num_batches_tracked')
+        }
+        for state in (checkpoint.get('state_dict', checkpoint), model.state_dict())
+    )
     fit = Fit(total=len(wanted))
     for key, value in wanted.items():
         if key not in stored:
@@ -73,11 +64,7 @@ def compare(model: nn.Module, checkpoint: dict) -> Fit:
             fit.reshaped.append(f'{key}: {shapes}')
             if key.endswith(_BOX_LAYER):
                 fit.other_line = _tell_lines(stored[key], value)
-    fit.unexpected = [
-        key
-        for key in stored
-        if key not in wanted and not key.endswith('num_batches_tracked')
-    ]
+    fit.unexpected = [key for key in stored if key not in wanted]
     return fit
 
 

@@ -15,7 +15,8 @@ from ..errors import ConfigError
 from .annotations import Annotations, read_annotations
 from .building import build_model
 from .checkpoints import is_remote, read_checkpoint
-from .datasets import check_dataset, leaf_datasets, loads_masks
+from .configs import evaluators_of
+from .datasets import check_data, leaf_datasets, loads_masks
 from .fit import require_common_weights, require_same_model, require_training_state
 
 
@@ -67,17 +68,12 @@ def _check_masks(model: nn.Module, cfg: Config, stages: tuple[str, ...]) -> None
                     'give its LoadAnnotations with_mask=True.'
                 )
     for stage in stages:
-        for metric in _metrics(cfg, stage):
+        for metric in evaluators_of(cfg, stage):
             if model.mask_branch is None and 'segm' in (metric.get('metric') or ()):
                 raise ConfigError(
                     f"{stage}_evaluator.metric asks for 'segm' and the model makes no "
                     'masks: set model.mask_branch, or leave segm out.'
                 )
-
-
-def _metrics(cfg: Config, stage: str) -> list[dict]:
-    evaluator = cfg.get(f'{stage}_evaluator') or []
-    return [evaluator] if isinstance(evaluator, dict) else evaluator
 
 
 def _check_data(cfg: Config, stages: tuple[str, ...]) -> None:
@@ -99,24 +95,17 @@ def _check_data(cfg: Config, stages: tuple[str, ...]) -> None:
 
 
 def _check_stage(cfg: Config, stage: str) -> None:
-    loader = cfg.get(f'{stage}_dataloader')
-    if loader is None:
+    if cfg.get(f'{stage}_dataloader') is None:
         return
-    num_classes = (cfg.model.get('bbox_head') or {}).get('num_classes')
-    leaves = leaf_datasets(loader.dataset, f'{stage}_dataloader.dataset')
-    found = [check_dataset(leaf, key, num_classes) for key, leaf in leaves]
-    if stage == 'train' and None not in found:
-        _require_objects(found, f'{stage}_dataloader')
-    for metric in _metrics(cfg, stage):
-        _check_evaluator(metric, f'{stage}_evaluator', found)
-
-
-def _require_objects(found: list[Annotations], key: str) -> None:
-    if not any(annotations.num_objects for annotations in found):
+    found = check_data(cfg, stage)
+    known = None not in found and stage == 'train'
+    if known and not any(annotations.num_objects for annotations in found):
         raise ConfigError(
-            f'{key}: its annotation files contain no object to learn from; choose '
-            'another ann_file.'
+            f'{stage}_dataloader: its annotation files contain no object to learn '
+            'from; choose another ann_file.'
         )
+    for metric in evaluators_of(cfg, stage):
+        _check_evaluator(metric, f'{stage}_evaluator', found)
 
 
 def _check_evaluator(metric: dict, key: str, found: list[Annotations | None]) -> None:

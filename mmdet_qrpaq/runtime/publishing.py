@@ -1,7 +1,5 @@
 """A checkpoint without what only training needs; for `tools/model/publish.py`."""
 
-import os
-import tempfile
 from pathlib import Path
 
 import torch
@@ -40,37 +38,21 @@ def part_of(key: str) -> str:
     return key.removeprefix('module.').partition('.')[0]
 
 
-def write_new(checkpoint: dict, out: Path) -> None:
+def write(checkpoint: dict, out: Path) -> None:
     """Write a file that is either complete or not there.
 
     Raises:
-        ConfigError: If it exists by now, or cannot be written.
+        ConfigError: If it cannot be written.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = None
+    draft = out.with_name(f'{out.name}.tmp')
     try:
-        with tempfile.NamedTemporaryFile(dir=out.parent, delete=False) as file:
-            part = Path(file.name)
+        with draft.open('wb') as file:
             torch.save(checkpoint, file)
-        mask = os.umask(0)
-        os.umask(mask)
-        part.chmod(0o666 & ~mask)  # a temporary file is readable by its owner alone
-        refuse_existing(out)
-        part.replace(out)
+        draft.replace(out)
     except OSError as error:
         raise ConfigError(
             f'{out} cannot be written ({error.strerror}); choose another place.'
         ) from error
     finally:
-        if part is not None:
-            part.unlink(missing_ok=True)
-
-
-def refuse_existing(out: Path) -> None:
-    """Refuse to overwrite anything.
-
-    Raises:
-        ConfigError: If there is something at `out`.
-    """
-    if out.exists():
-        raise ConfigError(f'{out} exists already; remove it or choose another name.')
+        draft.unlink(missing_ok=True)

@@ -1,13 +1,14 @@
 """Point a config to any folder in the COCO format; tell folders apart."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
 from ..errors import ConfigError
+from ..records.provenance import hash_file
 from ..runtime.annotations import read_annotations
+from ..runtime.configs import evaluators_of
 from ..runtime.datasets import leaf_datasets
 
 # A split's annotation file and images: all in one folder, or as docs/data.md has it.
@@ -40,8 +41,7 @@ def use_data(cfg: Config, folder: str) -> None:
             **files,
         )
     _set_num_classes(cfg.model, len(classes))
-    evaluators = cfg.val_evaluator
-    for metric in [evaluators] if isinstance(evaluators, dict) else evaluators:
+    for metric in evaluators_of(cfg, 'val'):
         if metric.type != 'CocoMetric':
             raise ConfigError(
                 'other data needs the COCO metric, and val_evaluator is a '
@@ -68,7 +68,7 @@ def describe_data(cfg: Config) -> dict[str, str]:
                 f'annotation file {path} does not exist in {Path.cwd()}; put the data '
                 'there, or name its folder.'
             )
-        described[split] = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        described[split] = hash_file(path, 16)
     return described
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.progress import Progress, TimeElapsedColumn
 
+from ..command_line import INTERRUPTED
 from ..errors import ConfigError
 from ..records.results import require_writable_folder
 from .executors import LocalExecutor, SlurmExecutor, make_slots
@@ -20,7 +21,6 @@ from .plan import Run
 from .record import read_digest
 from .summary import write_summary
 
-INTERRUPTED = 130
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _A_DAY_S = 86400
 

@@ -71,10 +71,7 @@ class Job:
         self.log = folder / LOG
         self._logged_before = self._log_size()
         self._typed = typed_command()
-        self._train, self._test = (
-            [sys.executable, str(TOOLS / f'{name}.py')] for name in ('train', 'test')
-        )
-        self._measure = [sys.executable, '-m', MEASURE]
+        self._tools, self._measure = TOOLS, MEASURE
         self._process: subprocess.Popen | None = None
         self._stopped = False
 
@@ -102,13 +99,13 @@ class Job:
             self.run.config.dump(config)
         (self.folder / DIGEST).write_text(self.run.digest)
         environment = self._note_environment()
-        to = ['--work-dir', self.folder]
-        peak = self._step([*self._train, config, *to, '--resume'], slot, lock)
+        to = ['--work-dir', self.folder, '--resume']
+        peak = self._step([self._tools / 'train.py', config, *to], slot, lock)
         model = [config, last_checkpoint(self.folder)]
         if not is_validated(self.run, self.folder):
             to = ['--work-dir', self.folder / LAST_VALIDATION]
-            self._step([*self._test, *model, *to], slot, lock)
-        self._step([*self._measure, *model, self.folder / MEASURES], slot, lock)
+            self._step([self._tools / 'test.py', *model, *to], slot, lock)
+        self._step(['-m', self._measure, *model, self.folder / MEASURES], slot, lock)
         write_record(
             self.run,
             self.folder,
@@ -135,7 +132,7 @@ class Job:
         return now
 
     def _step(self, command: list, slot: dict[str, str], lock: TextIO) -> float | None:
-        """Run a command; return its peak of resident memory, MiB, if the system tells.
+        """Run Python; return its peak of resident memory, MiB, if the system tells.
 
         Raises:
             ConfigError: It failed, or the job was stopped.
@@ -144,9 +141,10 @@ class Job:
         with _STARTING, self.log.open('a') as log:
             if self._stopped:
                 raise ConfigError('it was stopped.')
+            command = [sys.executable, *map(str, command)]
             print('$', *command, file=log, flush=True)
             self._process = process = subprocess.Popen(
-                list(map(str, command)),
+                command,
                 env={**os.environ, **package_path(), **slot},
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -5,7 +5,6 @@
 A process of its own, so that it uses the GPU of its run.
 """
 
-import argparse
 from pathlib import Path
 
 from ..analysis.detections.average_precision import build_evaluator
@@ -15,7 +14,7 @@ from ..analysis.one_pass import one_pass
 from ..analysis.queries.section import USAGE
 from ..analysis.queries.usage import observe
 from ..analysis.trained_detector import TrainedModel
-from ..command_line import run
+from ..command_line import new_parser, run
 from ..records.results import write_json
 from ..runtime.checkpoints import read_checkpoint
 from ..runtime.configs import read_config
@@ -23,28 +22,28 @@ from ..runtime.configs import read_config
 
 def main() -> None:
     """Count over the validation set and write the numbers."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint written by training (.pth)')
     parser.add_argument('out', type=Path, help='file to write')
     args = parser.parse_args()
     cfg = read_config(args.config)
     model = TrainedModel('the model', args.config, args.checkpoint, cfg)
-    nms = NmsObserver(build_evaluator(cfg.val_evaluator, model.dataloader))
-    usage = None
+    nms = NmsObserver(build_evaluator(model))
+    usage = []
     if keeps_places(model.detector):
-        usage = observe(model, **USAGE.choose())
-    one_pass(model, [nms, usage] if usage else [nms])
+        usage = observe([model], **USAGE.choose())
+    one_pass(model, [nms, *usage])
     numbers = dict(
         num_queries=model.detector.num_queries,
         gini=None,
         gini_confident=None,
-        AP_with_nms=nms.precision().ap,
+        AP_with_nms=nms.precision(),
         iteration=read_checkpoint(args.checkpoint)['meta']['iter'],
     )
-    write_json(args.out, numbers | (usage.usage().as_dict() if usage else {}))
+    for counted in usage:
+        numbers |= counted.numbers()
+    write_json(args.out, numbers)
 
 
 if __name__ == '__main__':

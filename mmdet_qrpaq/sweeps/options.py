@@ -1,11 +1,16 @@
 """The options that commands over sweeps share. Standard library only."""
 
 import argparse
+from functools import partial
+
+from ..command_line import count
 
 
 def add_sweep_options(parser: argparse.ArgumentParser) -> None:
     """Add seeds, data, budget, and where and how many at a time the runs are done."""
-    parser.add_argument('--seeds', type=_count, nargs='+', default=[0], metavar='N')
+    parser.add_argument(
+        '--seeds', type=partial(count, least=0), nargs='+', default=[0], metavar='N'
+    )
     parser.add_argument(
         '--data',
         metavar='FOLDER',
@@ -14,18 +19,18 @@ def add_sweep_options(parser: argparse.ArgumentParser) -> None:
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
-        '--epochs', type=_positive, help='length of a run; the schedule is stretched'
+        '--epochs', type=count, help='length of a run; the schedule is stretched'
     )
     length.add_argument(
-        '--iterations', type=_positive, help='length of a run, in mini-batches'
+        '--iterations', type=count, help='length of a run, in mini-batches'
     )
     parser.add_argument(
         '--image-size',
-        type=_positive,
+        type=count,
         metavar='PIXELS',
         help='longest side of all images, instead of random sizes and crops',
     )
-    parser.add_argument('--batch-size', type=_positive, metavar='N')
+    parser.add_argument('--batch-size', type=count, metavar='N')
     parser.add_argument(
         '--executor',
         choices=['local', 'slurm'],
@@ -35,13 +40,13 @@ def add_sweep_options(parser: argparse.ArgumentParser) -> None:
     at_a_time = parser.add_mutually_exclusive_group()
     at_a_time.add_argument(
         '--jobs',
-        type=_positive,
+        type=count,
         default=1,
         metavar='N',
         help='runs at a time on this machine, which share out the processor cores (1)',
     )
     at_a_time.add_argument(
-        '--gpus', type=_positive, metavar='N', help='one run at a time on each of N'
+        '--gpus', type=count, metavar='N', help='one run at a time on each of N'
     )
     at_a_time.add_argument(
         '--slurm',
@@ -51,15 +56,3 @@ def add_sweep_options(parser: argparse.ArgumentParser) -> None:
         help='options of sbatch for each run of --executor slurm: time=MINUTES, and '
         'what the cluster wants, e.g. partition=gpu cpus-per-task=8',
     )
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text} is no whole number from 1')
-    return int(text)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f'{text} is no whole number from 0')
-    return int(text)

@@ -1,7 +1,5 @@
 """Which runs a sweep has: leaves or values of one option, each with every seed."""
 
-import copy
-import hashlib
 import inspect
 import json
 import re
@@ -14,7 +12,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..errors import ConfigError
-from ..runtime.configs import parse_settings, read_config
+from ..records.provenance import hash_text
+from ..runtime.configs import override, parse_settings, read_config
 from .data import describe_data, only_dataset, use_data
 from .scale import Scale
 
@@ -75,7 +74,7 @@ class Run:
         if root:
             settings = _without_root(settings, root.rstrip('/'))
         text = json.dumps([settings, self.data], sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hash_text(text, 16)
 
     @property
     def length(self) -> int:
@@ -107,13 +106,8 @@ def plan_run(
     if data is not None:
         use_data(cfg, data.rstrip('/'))
     scale.apply(cfg)
-    try:
-        for setting in (options or {}).items():
-            cfg.merge_from_dict(copy.deepcopy(dict([setting])))
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        raise ConfigError(
-            f'the options {options} do not fit config {leaf}: {error}'
-        ) from error
+    for key, value in (options or {}).items():
+        override(cfg, {key: value}, f'the options {options}', leaf)
     hooks = list(cfg.get('custom_hooks') or [])
     logs_routing = any(hook['type'] == 'QueryRoutingHook' for hook in hooks)
     if cfg.model.get('query_routing') is not None and not logs_routing:

@@ -92,8 +92,8 @@ def write_record(
     resident_mb: float | None,
     at_a_time: int,
     threads: int,
-) -> dict[str, Any]:
-    """Write a finished run's record, whole or not at all; return it.
+) -> None:
+    """Write a finished run's record, whole or not at all.
 
     Args:
         folder: What training and counting left.
@@ -111,7 +111,7 @@ def write_record(
     measured['peak_memory_mb']['resident'] = resident_mb
     settings = dict(
         settings_of(run),
-        iterations=_read_measures(folder)['iteration'],
+        iterations=json.loads((folder / MEASURES).read_text())['iteration'],
         at_a_time=at_a_time,
         threads=threads,
     )
@@ -123,7 +123,6 @@ def write_record(
     )
     jsonschema.validate(json.loads(json.dumps(record)), SCHEMA)
     write_json(path, record)
-    return record
 
 
 def settings_of(run: Run) -> dict[str, Any]:
@@ -162,7 +161,7 @@ def measure(folder: Path, length: int) -> dict[str, Any]:
         raise ConfigError('no AP was logged.')
     if not all(math.isfinite(entry['loss']) for entry in history.train):
         raise ConfigError('the loss is not finite.')
-    measures = _read_measures(folder)
+    measures = json.loads((folder / MEASURES).read_text())
     memory = [entry['memory'] for entry in history.train if 'memory' in entry]
     return dict(
         # COCO's value for 'there is no object of this size' is -1.
@@ -204,10 +203,6 @@ def _read_record(path: Path) -> dict[str, Any]:
             f'{path} is no record of a run ({type(error).__name__}); remove it, and '
             'the run is recorded anew.'
         ) from error
-
-
-def _read_measures(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / MEASURES).read_text())
 
 
 def _last_validation(folder: Path) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -32,18 +31,16 @@ def describe_budget(results: dict[str, dict[int, dict]]) -> str:
     budgets: dict[str, dict[str, None]] = {}
     for variant, by_seed in results.items():
         for record in by_seed.values():
-            budgets.setdefault(_budget(record['settings']), {})[variant] = None
+            settings = record['settings']
+            budget = (
+                f'{settings["data"]["folder"]}, {settings["iterations"]} iterations of '
+                f'{settings["batch_size"]} images of {settings["image_size"]} pixels '
+                '(longest side)'
+            )
+            budgets.setdefault(budget, {})[variant] = None
     if len(budgets) == 1:
         return next(iter(budgets))
     return '; '.join(f'{", ".join(names)}: {text}' for text, names in budgets.items())
-
-
-def _budget(settings: dict[str, Any]) -> str:
-    folder, size = settings['data']['folder'], settings['image_size']
-    return (
-        f'{folder}, {settings["iterations"]} iterations of {settings["batch_size"]} '
-        f'images of {size} pixels (longest side)'
-    )
 
 
 def draw_curves(

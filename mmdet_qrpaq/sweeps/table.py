@@ -68,24 +68,23 @@ def comparison(
     for heading, suffix in () if brief else ROUTING:
         columns[heading] = lambda by_seed, suffix=suffix: routing_share(by_seed, suffix)
     rows = {
-        variant: [cell(results[variant]) for cell in columns.values()]
+        variant: {name: cell(results[variant]) for name, cell in columns.items()}
         for variant in variants
         if variant in results
     }
     used = [
-        any(set(row[i]) - set('-/ ') for row in rows.values())
-        for i in range(len(columns))
+        name
+        for name in columns
+        if any(set(row[name]) - set('-/ ') for row in rows.values())
     ]
     more = more or {}
-    head = ['', *(name for name, use in zip(columns, used, strict=True) if use), *more]
     lines = []
     for variant in variants:
-        cells = ['not run', *['-'] * (sum(used) - 1)]
-        if variant in rows:
-            cells = [c for c, use in zip(rows[variant], used, strict=True) if use]
+        row = rows.get(variant) or dict.fromkeys(used, '-') | {'seeds': 'not run'}
+        cells = [row[name] for name in used]
         cells += [cells_of.get(variant, '-') for cells_of in more.values()]
         lines.append([variant, *cells])
-    return markdown(head, lines)
+    return markdown(['', *used, *more], lines)
 
 
 def _measured(by_seed: dict[int, dict], key: str) -> list[Any]:

@@ -5,7 +5,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from mmdet_qrpaq.analysis.detections import precision
+from mmdet_qrpaq.analysis.detections import duplicates, precision
 from mmdet_qrpaq.analysis.detections.average_precision import (
     build_evaluator,
     copy_evaluator,
@@ -29,7 +29,7 @@ def detections(*rows: tuple) -> DetDataSample:
     return sample
 
 
-def test_by_hand():
+def test_by_hand(monkeypatch):
     box, shifted, far = [0, 0, 10, 10], [0, 1, 10, 10], [20, 20, 30, 30]
     # IoU of the first two is 0.9; the half overlaps the box by 0.5, no duplicate yet.
     half = [0, 5, 10, 10]
@@ -40,7 +40,8 @@ def test_by_hand():
     assert left.pred_instances.scores.tolist() == pytest.approx([0.9, 0.7, 0.6, 0.1])
     assert left.pred_instances.labels.tolist() == [0, 1, 0, 0]
     assert len(sample.pred_instances) == 5  # theirs is not touched
-    (fewer,) = suppress_duplicates([sample], iou_threshold=0.4)
+    monkeypatch.setattr(duplicates, 'NMS_IOU', 0.4)
+    (fewer,) = suppress_duplicates([sample])
     assert fewer.pred_instances.scores.tolist() == pytest.approx([0.9, 0.7, 0.1])
 
 
@@ -69,12 +70,12 @@ def test_a_model_that_only_repeats_itself_is_perfect_with_nms(tmp_path):
     config.write_text(CONFIG.format(classes=CLASSES, root=str(tmp_path)))
     cfg = read_config(str(config))
     model = TrainedModel('host', str(config), 'none', cfg)
-    evaluator = build_evaluator(cfg.val_evaluator, model.dataloader)
-    alone, both = NmsObserver(copy_evaluator(evaluator)), precision.observe(model)
+    evaluator = build_evaluator(model)
+    alone, (both,) = NmsObserver(copy_evaluator(evaluator)), precision.observe([model])
     for raw in model.dataloader:
         seen = SeenBatch(finds_thrice(raw), Heard(), None, None, raw)
         alone.see(seen)
         both.see(seen)
-    assert alone.precision().ap == 1
+    assert alone.precision() == 1
     found = both.numbers()
     assert found['AP_with_nms'] == 1 and found['AP']['AP'] < 0.8

@@ -12,7 +12,7 @@ import torch
 from mmdet_qrpaq.analysis.command_line import main, parse_args
 from mmdet_qrpaq.analysis.cost.complexity import Complexity
 from mmdet_qrpaq.analysis.cost.efficiency import SCHEMA, measure, tables
-from mmdet_qrpaq.analysis.cost.model_cost import BatchCost, ModelCost
+from mmdet_qrpaq.analysis.cost.model_cost import BatchCost, describe, ratios
 from mmdet_qrpaq.analysis.cost.section import EFFICIENCY
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.records.provenance import device_name
@@ -52,19 +52,20 @@ def cost(params: int, flops: list[int], peak: int, seconds: list[list[float]]):
     ]
     stages = [dict(backbone=a, decoder=b) for a, b in seconds]
     batch = BatchCost(batch_size=2, peak_bytes=peak, stages=stages)
-    return ModelCost('m', 'DINO', counted, 4 * params, [batch])
+    return describe('m', torch.nn.Linear(2, 3), counted, [batch])
 
 
 def test_ratios_by_hand():
     host = cost(100, [999, 1999], 50, [[1, 1], [2, 2], [1, 3]])
     ours = cost(110, [1499, 1499], 100, [[2, 1], [1, 1], [2, 4]])
     # Seconds 2, 4, 4 and 3, 2, 6, pair by pair: 1.5, 0.5, 1.5.
-    assert ours.ratios(host) == dict(
+    assert ratios(ours, host) == dict(
         params=1.1,
         flops=1.0,
         batches=[dict(peak_bytes=2.0, seconds=dict(median=1.5, quartiles=[1.0, 1.5]))],
     )
-    numbers = [host.as_dict(host), ours.as_dict(host)]
+    numbers = [host, ours]
+    assert host['weight_bytes'] == 4 * (2 * 3 + 3)
     assert numbers[0]['flops'] == dict(mean=1500, std=500)
     assert numbers[1]['flops'] == dict(mean=1500, std=0)
     assert numbers[0]['flops_by_stage']['decoder'] == dict(mean=1, std=0)
@@ -72,10 +73,8 @@ def test_ratios_by_hand():
     assert batch['stages'] == dict(backbone=2, decoder=1)
     assert (batch['p50'], batch['seconds']) == (3, [3, 2, 6])
     assert batch['p95'] == pytest.approx(3 + 0.9 * 3)
-    assert (
-        host.ratios(cost(100, [999], 0, [[1, 1]] * 3))['batches'][0]['peak_bytes']
-        is None
-    )
+    nothing = ratios(host, cost(100, [999], 0, [[1, 1]] * 3))
+    assert nothing['batches'][0]['peak_bytes'] is None
 
 
 @pytest.fixture(scope='module')

@@ -1,14 +1,14 @@
 """Routing by class and size of the queries' objects, by hand and against a loop."""
 
+import jsonschema
 import numpy as np
 import pytest
 import torch
 
 from mmdet_qrpaq.analysis.matching import MatchedBatch
 from mmdet_qrpaq.analysis.object_sizes import BOUNDS, SIZES, object_counts
-from mmdet_qrpaq.analysis.routing.decisions import LayerRouting, describe_layers
+from mmdet_qrpaq.analysis.routing.decisions import describe_layer, describe_layers
 from mmdet_qrpaq.analysis.routing.objects import OBJECTS, ObjectRouting, draw
-from mmdet_qrpaq.records.results import write_result
 
 
 def batch_of(matched, labels, areas):
@@ -85,7 +85,7 @@ def test_shares_equal_a_loop(tmp_path):
         for row, (queries, entered) in zip(rows, wanted, strict=True):
             assert row['queries'] == queries
             assert row['entered'] == pytest.approx(entered)
-    write_result(tmp_path / 'objects.json', 'routing', {}, numbers, OBJECTS)
+    jsonschema.validate(numbers, OBJECTS)
 
 
 def test_figure_shows_the_shares():
@@ -93,7 +93,7 @@ def test_figure_shows_the_shares():
     decisions = [[[True, False, True]], [[False, True, True]]]
     objects = count(['a', 'b'], [(batch, decisions)])
     layers = [
-        LayerRouting(index, 'layer', np.array([0, 0, 1, 0]), np.array([1, 0, 1]))
+        describe_layer(index, 'layer', np.array([0, 0, 1, 0]), np.array([1, 0, 1]))
         for index in range(2)
     ]
     shares, *_ = draw(dict(describe_layers(layers), objects=objects)).subfigs[1].axes

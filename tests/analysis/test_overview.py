@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from mmengine.structures import InstanceData
 
 from mmdet_qrpaq.analysis import command_line
 from mmdet_qrpaq.analysis.detections import overview, precision
@@ -36,7 +38,7 @@ def model(host):
 def test_there_is_no_ap_of_some_of_the_evaluators_images(model):
     model.cfg.val_dataloader.dataset.indices = 2
     with pytest.raises(ConfigError, match='knows 3 images and the data loader 2'):
-        precision.observe(model)
+        precision.observe([model])
 
 
 def test_a_class_that_never_occurs_is_named_and_has_no_ap(model, tmp_path):
@@ -53,6 +55,35 @@ def test_a_class_that_never_occurs_is_named_and_has_no_ap(model, tmp_path):
     assert row['AP']['APm'] is None and row['AP']['APs'] is not None
     _, data = overview.tables(overview.measure([model])[0])
     assert data.caption == 'Data of host: 3 objects in 3 images; never there: disc'
+
+
+def test_a_model_that_finds_nothing_has_no_precision_where_there_are_objects(host):
+    """The other model's numbers stay, and what does not occur has none."""
+    silent, other = (
+        TrainedModel(
+            n, str(host), str(host.with_suffix('.pth')), read_config(str(host))
+        )
+        for n in ('silent', 'other')
+    )
+    silent.detector.predict = predict_nothing
+    numbers, _ = measure(PRECISION, [silent, other], {})
+    first, second = numbers['models']
+    nothing = dict(AP=0, AP50=0, AP75=0, APs=0, APm=None, APl=None)
+    assert first['AP'] == nothing and first['AP_with_nms'] == 0
+    assert first['classes'] == dict(square=0, disc=0)
+    # COCO has none of the same.
+    empty = [key for key, value in second['AP'].items() if value is None]
+    assert empty == ['APm', 'APl']
+
+
+def predict_nothing(inputs, samples, rescale=True):
+    for sample in samples:
+        sample.pred_instances = InstanceData(
+            bboxes=torch.zeros(0, 4),
+            scores=torch.zeros(0),
+            labels=torch.zeros(0, dtype=torch.long),
+        )
+    return samples
 
 
 def test_an_evaluator_without_ap_of_boxes_is_told(model):

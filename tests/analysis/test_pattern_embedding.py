@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import sys
 from types import SimpleNamespace
 
 import jsonschema
@@ -19,6 +18,7 @@ from torch.utils.data import DataLoader
 from mmdet_qrpaq.analysis.one_pass import one_pass
 from mmdet_qrpaq.analysis.patterns.embedding import (
     SCHEMA,
+    EmbeddingObserver,
     chance_agreement,
     conclude,
     neighbour_agreement,
@@ -101,7 +101,7 @@ def collect(detector, points, num_images=3, batch_size=2, **thresholds):
     """Points, and W^D of each image as its generator gives it."""
     options = EMBEDDING.choose(points=points, num_images=num_images, **thresholds)
     model, weights = model_of(detector, batch_size), []
-    observer = observe(model, **options)
+    (observer,) = observe([model], **options)
     generator = detector.pattern_query_generator.weight_generator
     handle = generator.register_forward_hook(lambda *args: weights.append(args[2]))
     one_pass(model, [observer])
@@ -165,8 +165,17 @@ def points(rows, labels):
 
 def lay_out(found, num_images=50, groups=NAMES, **options):
     """Numbers and figure of points that were found."""
-    observer = SimpleNamespace(found=found, images=range(num_images), groups=groups)
-    return conclude([None], [observer], **EMBEDDING.choose(**options))
+    chosen = EMBEDDING.choose(**options)
+    observer = EmbeddingObserver(
+        images=range(num_images),
+        points=chosen['points'],
+        by=chosen['by'],
+        groups=groups,
+        thresholds=(chosen['score_threshold'], chosen['iou_threshold']),
+        seed=chosen['seed'],
+        found=found,
+    )
+    return conclude([None], [observer])
 
 
 def clusters(size=12):
@@ -190,7 +199,9 @@ def test_clusters_stay_apart_and_seeds_repeat():
     assert numbers['perplexity'] == pytest.approx(23 / 3)
     assert lay_out(clusters(), seed=3)[0] == numbers
     assert (numbers['num_images'], numbers['num_without_points']) == (50, 26)
-    labels = figure.legends[0].get_texts()
+    (legend,) = figure.legends
+    assert legend.get_title().get_text() == 'class that covers most'
+    labels = legend.get_texts()
     assert [text.get_text() for text in labels] == ['cat (12)', 'dog (12)']
     (table,) = tables(numbers)
     assert table.rows == [['images', '24', '100.0', '47.8']]
@@ -217,17 +228,11 @@ def test_what_gives_no_figure(found, options, words):
 
 def test_models_that_have_no_such_points():
     with pytest.raises(ConfigError, match='has no patterns'):
-        observe(model_of(build_upstream('dino')), **EMBEDDING.choose())
+        observe([model_of(build_upstream('dino'))], **EMBEDDING.choose())
     detector = build_host('dino', 'p')
     del detector.bbox_head.assigner
     with pytest.raises(ConfigError, match='keep train_cfg'):
-        observe(model_of(detector), **EMBEDDING.choose(points='detections'))
-
-
-def test_scikit_learn_is_asked_for_in_one_sentence(detector, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'sklearn.manifold', None)
-    with pytest.raises(ConfigError, match=r"pip install 'mmdet_qrpaq\[analysis\]'"):
-        observe(model_of(detector), **EMBEDDING.choose())
+        observe([model_of(detector)], **EMBEDDING.choose(points='detections'))
 
 
 def test_supercategories_come_from_the_file(tmp_path):

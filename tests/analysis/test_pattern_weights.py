@@ -127,15 +127,15 @@ def measured():
         options = dict(classes=None, score_threshold=0.5, iou_threshold=0.7) | options
         detector, weights = build_host('dino', 'p').eval(), []
         model = SimpleNamespace(detector=detector, classes=list(NAMES))
-        observer = observe(model, **options)
+        (observer,) = observe([model], **options)
         generator = detector.pattern_query_generator.weight_generator
         handle = generator.register_forward_hook(lambda *args: weights.append(args[2]))
         with torch.no_grad():
             for batch in batches(detector, good):
                 observer.see(batch)
         handle.remove()
-        numbers, _ = conclude([model], [observer], **options)
-        rows = observer.rows_of(model.classes, options['classes'])
+        numbers, _ = conclude([model], [observer])
+        rows = observer.rows_of(model.classes)
         return numbers, rows, torch.stack(weights).numpy(), detector
 
     return run
@@ -181,7 +181,7 @@ def test_thresholds_and_chosen_classes(measured):
 @pytest.mark.parametrize('build', [build_upstream, build_host])
 def test_models_without_patterns_are_refused(build):
     with pytest.raises(ConfigError, match='has no patterns: set model.pattern_query'):
-        observe(SimpleNamespace(detector=build('dino')), None, 0.5, 0.7)
+        observe([SimpleNamespace(detector=build('dino'))], None, 0.5, 0.7)
 
 
 def test_no_hook_is_left_behind(measured):
@@ -256,8 +256,11 @@ def test_few_images_are_refused(run, flag):
     ('words', 'sentence'),
     [
         (['--num-images', 0], 'must be a whole number from 1, got 0'),
-        (['--seed', -1], 'must be a whole number from 0, got -1'),
-        (['--seed', 2**32], 'must be below 4294967296, got 4294967296'),
+        (['--seed', -1], 'must be a whole number from 0 to 4294967295, got -1'),
+        (
+            ['--seed', 2**32],
+            'must be a whole number from 0 to 4294967295, got 4294967296',
+        ),
         (['--points', 'images'], "invalid choice: 'images'"),
         (['--iou-threshold', 2], 'must be between 0 and 1, got 2'),
     ],

@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from mmdet_qrpaq.analysis.command_line import main
-from mmdet_qrpaq.analysis.detections.average_precision import Precision, evaluate
+from mmdet_qrpaq.analysis.detections.average_precision import evaluate
 from mmdet_qrpaq.analysis.measuring import measure
 from mmdet_qrpaq.analysis.one_pass import _decoding_alone_again
 from mmdet_qrpaq.analysis.queries.ablation import SCHEMA, draw, observe, tables
 from mmdet_qrpaq.analysis.queries.fewer_queries import keep_queries
 from mmdet_qrpaq.analysis.queries.section import ABLATION
 from mmdet_qrpaq.analysis.queries.sublayers import only_sublayers
-from mmdet_qrpaq.analysis.trained_detector import TrainedModel, build_dataloader
+from mmdet_qrpaq.analysis.trained_detector import TrainedModel
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.records.tables import print_table
 from mmdet_qrpaq.runtime.configs import read_config
@@ -178,7 +178,7 @@ def test_ap_is_read_by_its_name():
         zip(('bbox_mAP', 'bbox_mAP_50', 'bbox_mAP_75'), (0.3, 0.5, 0.4), strict=True)
     )
     metrics = Metrics(**{f'coco/{name}': value for name, value in names.items()})
-    assert evaluate(metrics, 1) == Precision(0.3, 0.5, 0.4)
+    assert evaluate(metrics, 1) == dict(ap=0.3, ap50=0.5, ap75=0.4)
     for values, words in (
         ({}, 'no AP of boxes'),
         ({'pascal_voc/mAP': 0.3}, 'no AP of boxes'),
@@ -241,7 +241,8 @@ def run(tmp_path_factory):
     config, checkpoint = root / 'tiny.py', root / 'tiny.pth'
     config.write_text(CONFIG.format(classes=CLASSES, root=str(dataset)))
     detector = save_untrained(config, checkpoint)
-    loader = build_dataloader(read_config(str(config)))
+    cfg = read_config(str(config))
+    loader = TrainedModel('tiny', str(config), 'none', cfg).dataloader
     annotations = json.loads((dataset / 'val.json').read_text())
     annotations['annotations'] = []
     for sample in (sample for batch in loader for sample in detector.test_step(batch)):
@@ -342,7 +343,7 @@ def test_no_queries_are_refused(run, capsys):
     config, checkpoint = map(str, run)
     model = TrainedModel('tiny', config, checkpoint, read_config(config))
     with pytest.raises(ConfigError, match='0 queries cannot be kept'):
-        observe(model, queries=[0, 5])
+        observe([model], queries=[0, 5], keep='first')
 
 
 def test_predictions_of_a_test_are_not_replaced(run, tmp_path):

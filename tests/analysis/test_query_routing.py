@@ -16,9 +16,8 @@ from mmdet_qrpaq.analysis.command_line import main
 from mmdet_qrpaq.analysis.listening import listening
 from mmdet_qrpaq.analysis.routing import decisions as query_routing
 from mmdet_qrpaq.analysis.routing.decisions import (
-    LayerRouting,
     RoutingStatistics,
-    average_sites,
+    describe_layer,
     describe_layers,
     draw_layers,
     warn_of_collapse,
@@ -80,8 +79,8 @@ def observe(decisions: list[list[torch.Tensor]], sites=SITES) -> RoutingStatisti
     return statistics
 
 
-def count(decisions, sites=SITES) -> list[LayerRouting]:
-    return observe(decisions, sites).layers()
+def count(decisions, sites=SITES) -> list[dict]:
+    return observe(decisions, sites).numbers()['layers']
 
 
 def test_statistics_equal_a_loop():
@@ -93,19 +92,17 @@ def test_statistics_equal_a_loop():
     for i, layer in enumerate(counted):
         rows = [row for batch in decisions for row in batch[i]]
         numbers = [int(row.sum()) for row in rows]
-        assert layer.num_images == 8
-        assert layer.histogram.tolist() == [
-            numbers.count(k) for k in range(num_queries + 1)
-        ]
-        assert layer.entries.tolist() == [
+        assert sum(layer['histogram']) == 8
+        assert layer['histogram'] == [numbers.count(k) for k in range(num_queries + 1)]
+        assert layer['entries'] == [
             sum(int(row[q]) for row in rows) for q in range(num_queries)
         ]
-        assert layer.entered == pytest.approx(np.mean(numbers))
-        assert layer.entered_std == pytest.approx(np.std(numbers))
-        assert layer.share == pytest.approx(np.mean(rows))
-        assert layer.query_spread == pytest.approx(np.std(np.mean(rows, 0)))
+        assert layer['entered'] == pytest.approx(np.mean(numbers))
+        assert layer['entered_std'] == pytest.approx(np.std(numbers))
+        assert layer['share'] == pytest.approx(np.mean(rows))
+        assert layer['query_spread'] == pytest.approx(np.std(np.mean(rows, 0)))
         pairs = [np.mean(a != b) for a in rows for b in rows]
-        assert layer.differing == pytest.approx(np.mean(pairs))
+        assert layer['differing'] == pytest.approx(np.mean(pairs))
 
 
 def test_processes_are_summed_and_own_counts_kept(monkeypatch):
@@ -114,12 +111,12 @@ def test_processes_are_summed_and_own_counts_kept(monkeypatch):
     theirs = observe([[torch.tensor([[True, False, False]])]], ['layer'])
     monkeypatch.setattr(query_routing, 'all_reduce', lambda c: c.add_(theirs._counts))
     for _ in range(2):
-        (layer,) = mine.layers(reduce=True)
-        assert layer.histogram.tolist() == [0, 1, 1, 0]
-        assert layer.entries.tolist() == [2, 1, 0]
-    assert mine.layers()[0].entries.tolist() == [1, 1, 0]
+        (layer,) = mine.numbers(reduce=True)['layers']
+        assert layer['histogram'] == [0, 1, 1, 0]
+        assert layer['entries'] == [2, 1, 0]
+    assert mine.numbers()['layers'][0]['entries'] == [1, 1, 0]
     mine.reset()
-    assert mine.layers()[0].num_images == 0
+    assert not mine._counts.any()
 
 
 @pytest.mark.parametrize(
@@ -131,10 +128,10 @@ def test_collapse_by_hand(entering, collapsed, verb):
     enter = torch.zeros(100, dtype=torch.bool)
     enter[:entering] = True
     (layer,) = count([[enter.view(10, 10)]], sites=['self_attn'])
-    assert layer.collapsed is collapsed
+    assert layer['collapsed'] is collapsed
     if collapsed:
         start = "Query routing has collapsed in decoder layer 0 at 'self_attn': 99.0 % "
-        sentence = warn_of_collapse(layer.name, layer.share)
+        sentence = warn_of_collapse(layer)
         assert sentence.startswith(f'{start}of the queries {verb} (')
 
 
@@ -142,15 +139,15 @@ def test_the_same_queries_in_every_image_differ_in_none():
     """Half of the decisions enter, none depends on the image."""
     enter = torch.tensor([True, True, False, False]).expand(6, 4)
     (layer,) = count([[enter]], sites=['layer'])
-    assert (layer.share, layer.differing, layer.query_spread) == (0.5, 0, 0.5)
-    assert not layer.collapsed
+    assert (layer['share'], layer['differing'], layer['query_spread']) == (0.5, 0, 0.5)
+    assert not layer['collapsed']
 
 
 def test_a_sites_row_is_the_mean_of_its_layers():
     """Two layers that always answer, each the other way, differ in no decision."""
     yes, no = torch.ones(3, 4, dtype=torch.bool), torch.zeros(3, 4, dtype=torch.bool)
     counted = count([[yes, no, yes]], sites=['layer', 'self_attn', 'self_attn'])
-    means = average_sites(counted)
+    means = describe_layers(counted)['sites']
     assert list(means) == ['layer', 'self_attn']
     assert means['self_attn']['entered'] == 2
     assert means['self_attn']['differing'] == 0
@@ -159,7 +156,7 @@ def test_a_sites_row_is_the_mean_of_its_layers():
 def test_drawn_bars_hold_every_image():
     histogram = np.zeros(301, int)
     histogram[[0, 4, 5, 299, 300]] = [1, 2, 3, 1, 1]
-    layer = LayerRouting(2, 'cross_attn', histogram, np.full(300, 5))
+    layer = describe_layer(2, 'cross_attn', histogram, np.full(300, 5))
     # 301 numbers of entering queries in bars of six: every image is in one of them.
     heights, edges, _ = (
         draw_layers(describe_layers([layer])).axes[0].patches[0].get_data()
@@ -346,5 +343,5 @@ def test_a_collapsed_layer_is_warned_of_below_the_table():
         ['mean', 'self_attn', '2.0', '0.0', '50.0', '0.0', ''],
     ]
     _, warning = decisions.notes
-    assert warning == f'warning: {warn_of_collapse("d0.layer", 1.0)}'
+    assert warning == f'warning: {warn_of_collapse(layers[0])}'
     assert by_object.rows == [['background', '12', '100.0', '50.0', '75.0']]

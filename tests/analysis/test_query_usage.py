@@ -1,5 +1,7 @@
+import json
 from types import SimpleNamespace
 
+import jsonschema
 import numpy as np
 import pytest
 import torch
@@ -17,8 +19,9 @@ from mmdet_qrpaq.analysis.one_pass import one_pass
 from mmdet_qrpaq.analysis.queries.section import USAGE
 from mmdet_qrpaq.analysis.queries.usage import (
     SCHEMA,
-    QueryUsage,
-    count_hits,
+    UsageObserver,
+    conclude,
+    describe,
     draw,
     gini,
     lorenz_curve,
@@ -26,7 +29,6 @@ from mmdet_qrpaq.analysis.queries.usage import (
     tables,
 )
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.records.results import read_result, write_result
 from mmdet_qrpaq.records.tables import print_table
 from tiny_runs import CLASSES, CONFIG, save_untrained, write_dataset
 
@@ -129,7 +131,10 @@ def hits(logits, boxes, samples, head=None, score_threshold=0.3, iou_threshold=0
     logits = logits.expand(len(samples), *logits.shape)
     boxes = boxes.expand(len(samples), *boxes.shape)
     batch = match(head or sigmoid_head(), logits, boxes, samples, resized=True)
-    return count_hits(batch, score_threshold, iou_threshold).tolist()
+    observer = UsageObserver(score_threshold, iou_threshold)
+    observer.see(SimpleNamespace(matched=batch))
+    numbers = observer.numbers()
+    return [numbers['hits'], numbers['confident_hits']]
 
 
 @pytest.mark.parametrize(
@@ -251,9 +256,9 @@ def echo_model(scores, transforms, boxes, num_batches=1):
 
 
 def count(model):
-    observer = observe(model, score_threshold=0.3, iou_threshold=0.5)
+    (observer,) = observe([model], score_threshold=0.3, iou_threshold=0.5)
     one_pass(model, [observer])
-    return observer.usage()
+    return observer.numbers()
 
 
 @pytest.mark.parametrize(
@@ -268,8 +273,8 @@ def count(model):
 def test_boxes_are_brought_to_the_networks_scale(transforms, boxes):
     scores = dict(q0=(0.05, 0.9), q1=(0.8, 0.05))
     usage = count(echo_model(scores, transforms, boxes))
-    assert usage.hits.tolist() == [2, 2, 0, 0]
-    assert usage.confident_hits.tolist() == [2, 2, 0, 0]
+    assert usage['hits'] == [2, 2, 0, 0]
+    assert usage['confident_hits'] == [2, 2, 0, 0]
 
 
 def test_pipeline_without_ground_truth_is_refused():
@@ -288,14 +293,14 @@ def test_empty_data_set_is_refused():
 
 
 def numbers_of(**usages):
-    rows = [dict(name=name, **usage.as_dict()) for name, usage in usages.items()]
+    rows = [dict(name=name, **usage) for name, usage in usages.items()]
     return dict(score_threshold=0.3, iou_threshold=0.5, models=rows)
 
 
-def test_result_is_what_the_schema_promises(tmp_path):
-    usage = QueryUsage(np.array([3, 0, 1]), np.array([0, 0, 0]), 2, 4)
+def test_result_is_what_the_schema_promises():
+    usage = describe(np.array([3, 0, 1]), np.array([0, 0, 0]), 2, 4)
     numbers = numbers_of(host=usage)
-    write_result(tmp_path / 'usage.json', 'query_usage', {}, numbers, SCHEMA)
+    jsonschema.validate(numbers, SCHEMA)
     (row,) = numbers['models']
     assert row['hits'] == [3, 0, 1]
     assert row['gini'] == pytest.approx(0.5)
@@ -305,12 +310,27 @@ def test_result_is_what_the_schema_promises(tmp_path):
     assert table.rows == [['host', '0.500', '–', '1 of 3']]
 
 
+def test_images_without_any_object_show_nothing():
+    none = SimpleNamespace(
+        matched=torch.zeros(1, 4, dtype=torch.bool),
+        boxes=BOXES[None],
+        num_objects=0,
+        scores=torch.full((1, 4, 2), 0.9),
+        labels=torch.zeros(1, 4).long(),
+        truth=torch.zeros(1, 4, 4),
+    )
+    observer = UsageObserver(0.3, 0.5)
+    observer.see(SimpleNamespace(matched=none))
+    with pytest.raises(ConfigError, match='there is no object in these images'):
+        conclude([SimpleNamespace(name='host')], [observer])
+
+
 def lines(axes):
     return {line.get_label(): line.get_ydata() for line in axes.lines}
 
 
 def test_figure_of_one_model_shows_both_kinds_of_hits():
-    usage = QueryUsage(np.array([3, 0, 1]), np.array([0, 0, 1]), 2, 4)
+    usage = describe(np.array([3, 0, 1]), np.array([0, 0, 1]), 2, 4)
     bars, lorenz = draw(numbers_of(host=usage)).axes
     assert bars.patches[0].get_data().values.tolist() == [3, 1, 0]
     drawn = lines(lorenz)
@@ -320,8 +340,8 @@ def test_figure_of_one_model_shows_both_kinds_of_hits():
 
 def test_figure_of_several_models_compares_their_confident_hits():
     usages = dict(
-        host=QueryUsage(np.array([9, 9, 9]), np.array([3, 0, 1]), 2, 8),
-        ours=QueryUsage(np.array([9, 9]), np.array([2, 2]), 2, 8),
+        host=describe(np.array([9, 9, 9]), np.array([3, 0, 1]), 2, 8),
+        ours=describe(np.array([9, 9]), np.array([2, 2]), 2, 8),
     )
     bars, lorenz = draw(numbers_of(**usages)).axes
     shares = [patch.get_data().values.tolist() for patch in bars.patches]
@@ -337,7 +357,9 @@ def test_the_script_prints_the_tables_of_what_it_wrote(tmp_path, capsys):
     save_untrained(config, tmp_path / 'tiny.pth')
     main(USAGE, 'x', [str(config), str(tmp_path / 'tiny.pth')])
     printed = capsys.readouterr().out
-    for table in tables(read_result(tmp_path / 'query_usage.json')['numbers']):
+    for table in tables(
+        json.loads((tmp_path / 'query_usage.json').read_text())['numbers']
+    ):
         print_table(table)
     assert capsys.readouterr().out in printed
     assert (tmp_path / 'query_usage.png').stat().st_size > 10_000

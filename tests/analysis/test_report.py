@@ -1,5 +1,6 @@
 """The report: which parts it makes, keeps and leaves out, and what its page holds."""
 
+import dataclasses
 import json
 import shutil
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from mmdet_qrpaq.analysis.report import parts as report
 from mmdet_qrpaq.analysis.report.page import render_page
 from mmdet_qrpaq.analysis.report.parts import make_parts
 from mmdet_qrpaq.analysis.section import Section
+from mmdet_qrpaq.analysis.subjects import Models
 from mmdet_qrpaq.analysis.trained_detector import TrainedModel
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.records.schema import COUNT, fields
@@ -91,9 +93,12 @@ class Watching(Fake):
         super().__init__(outcome)
         self.fails_at = fails_at
 
-    def observe(self, model, **options):
+    def observe(self, models, **options):
         if self.outcome is not None:
             raise self.outcome
+        return [self.watch(model) for model in models]
+
+    def watch(self, model):
         self.calls.append(model.name)
         seen = []
 
@@ -104,19 +109,19 @@ class Watching(Fake):
 
         return SimpleNamespace(images=None, see=see, seen=seen)
 
-    def conclude(self, models, observers, **options):
+    def conclude(self, models, observers):
         return dict(answer=sum(map(len, (o.seen for o in observers)))), None
 
 
 def parts_of(sections, models, folder):
-    return list(make_parts(sections, models, folder, announce=lambda _: None))
+    return list(make_parts(sections, models, folder))
 
 
 def test_one_that_fails_or_does_not_apply_leaves_the_others_alone(models, tmp_path):
     good, bad, none = Fake(), Fake(KeyError('hm')), Fake(ConfigError('no patterns.'))
     sections = [
         bad.section('bad'),
-        none.section('none', each=True),
+        none.section('none', subject=Models(each=True)),
         good.section('good'),
     ]
     parts = parts_of(sections, models, tmp_path / 'files')
@@ -152,7 +157,8 @@ def test_results_are_kept_while_their_origin_is_the_same(models, tmp_path):
 
     def run(section=None):
         fake.calls.clear()
-        (part,) = parts_of([section or fake.section()], models[:1], tmp_path)
+        model = dataclasses.replace(models[0])
+        (part,) = parts_of([section or fake.section()], [model], tmp_path)
         return part.status, len(fake.calls)
 
     assert run() == (report.MADE, 1)
@@ -184,7 +190,7 @@ def test_sections_that_look_on_share_one_run_and_fail_alone(models, tmp_path):
         one.section('one', shows=''),
         bad.section('bad', shows=''),
         late.section('late', shows=''),
-        alone.section('alone', each=True, shows=''),
+        alone.section('alone', subject=Models(each=True), shows=''),
     ]
     parts = parts_of(sections, models, tmp_path)
     assert [(part.section.name, part.status) for part in parts] == [
@@ -305,7 +311,7 @@ def test_an_image_that_cannot_be_read_costs_what_looks_at_images_alone(
 
 def test_what_was_measured_before_an_interruption_is_kept(models, tmp_path):
     looking = Watching()
-    sections = [looking.section('each', each=True, shows='')]
+    sections = [looking.section('each', subject=Models(each=True), shows='')]
 
     def interrupt(*_, **__):
         raise KeyboardInterrupt
@@ -320,7 +326,7 @@ def test_what_was_measured_before_an_interruption_is_kept(models, tmp_path):
 
 def test_models_whose_names_make_one_file_name_are_kept_apart(models, tmp_path):
     models[0].name, models[1].name = 'a b', 'a/b'
-    parts = parts_of([Fake().section(each=True)], models, tmp_path)
+    parts = parts_of([Fake().section(subject=Models(each=True))], models, tmp_path)
     assert [part.file.name for part in parts] == ['fake-1-a_b.json', 'fake-2-a_b.json']
     page = check_page(render_page('t', 'c', parts))
     assert len(page.images) == 2

@@ -2,24 +2,29 @@
 
 import importlib.metadata
 import json
+from types import SimpleNamespace
 
 import jsonschema
 import pytest
 
-from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.records.provenance import describe_origin
-from mmdet_qrpaq.records.results import read_result, write_result
+from mmdet_qrpaq.analysis.measuring import write_measured
+from mmdet_qrpaq.records.provenance import describe_environment
 from mmdet_qrpaq.records.schema import COUNT, NUMBER, fields, list_of, or_none
 from mmdet_qrpaq.version import __version__
 
 SCHEMA = fields(hits=list_of(COUNT), gini=or_none(NUMBER))
 
 
+def write(path, numbers, origin=None):
+    section = SimpleNamespace(name='usage', work=SimpleNamespace(SCHEMA=SCHEMA))
+    write_measured(path, section, origin or {}, numbers, figure=None)
+
+
 def test_round_trip(tmp_path):
     path = tmp_path / 'new' / 'usage.json'
     numbers = dict(hits=[3, 0], gini=None)
-    write_result(path, 'usage', describe_origin(config='a.py'), numbers, SCHEMA)
-    result = read_result(path)
+    write(path, numbers, dict(describe_environment(), config='a.py'))
+    result = json.loads(path.read_text())
     assert result['tool'] == 'usage'
     assert result['numbers'] == numbers
     assert result['origin']['config'] == 'a.py'
@@ -44,21 +49,12 @@ def test_what_the_schema_forbids_is_not_written(numbers, tmp_path):
     path = tmp_path / 'usage.json'
     path.write_text('old')
     with pytest.raises(jsonschema.ValidationError):
-        write_result(path, 'usage', {}, numbers, SCHEMA)
+        write(path, numbers)
     assert path.read_text() == 'old'
 
 
 def test_not_a_number_is_not_written(tmp_path):
     with pytest.raises(ValueError, match='not JSON compliant'):
         numbers = dict(hits=[], gini=float('nan'))
-        write_result(tmp_path / 'usage.json', 'usage', {}, numbers, SCHEMA)
+        write(tmp_path / 'usage.json', numbers)
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize('content', [None, '{', '[]', json.dumps(dict(tool='usage'))])
-def test_no_result_is_one_sentence(content, tmp_path):
-    path = tmp_path / 'usage.json'
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(ConfigError, match=r'usage\.json'):
-        read_result(path)

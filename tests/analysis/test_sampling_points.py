@@ -231,7 +231,7 @@ def test_what_has_no_sampling_points_is_told(tmp_path):
     with pytest.raises(ConfigError, match="regroup='concat'"):
         require_deformable(routed)
     with pytest.raises(ConfigError, match="regroup='concat'"):
-        observe(SimpleNamespace(detector=routed), 0.3, 0.5)
+        observe([SimpleNamespace(detector=routed)], 0.3, 0.5)
     detector, dataset = build_upstream('deformable').eval(), Images(tmp_path)
     for queries in ([12], [0, -1]):
         with pytest.raises(ConfigError, match='queries 0 to 11'):

@@ -46,7 +46,8 @@ class Kitchen:
 
 def test_time_belongs_to_the_innermost_stage():
     kitchen = Kitchen()
-    clock = StageClock('cpu', mark=lambda: kitchen.now)
+    clock = StageClock('cpu')
+    clock.mark = lambda: kitchen.now
     seams = [Seam(kitchen, 'cook', 'stove'), Seam(kitchen, 'chop', 'board')]
     with clock.watch(seams):
         assert clock.time(kitchen.dinner) == {REST: 0.75, 'stove': 5, 'board': 20}
@@ -59,7 +60,8 @@ def test_time_belongs_to_the_innermost_stage():
 def test_a_stage_that_fails_ends():
     kitchen = Kitchen()
     kitchen.burn = lambda: 1 / 0
-    clock = StageClock('cpu', mark=lambda: kitchen.now)
+    clock = StageClock('cpu')
+    clock.mark = lambda: kitchen.now
     with (
         pytest.raises(ZeroDivisionError),
         clock.watch([Seam(kitchen, 'burn', 'stove')]),
@@ -73,7 +75,8 @@ def test_every_stage_of_a_prediction_is_met_once(host, method):
     detector = build_host(host, method).eval()
     ticks = count()
     # Each mark is one second later, so a stage takes as long as it has marks.
-    clock = StageClock('cpu', mark=lambda: next(ticks))
+    clock = StageClock('cpu')
+    clock.mark = lambda: next(ticks)
     names = dict(vars(detector))
     with torch.no_grad(), clock.watch(prediction_seams(detector)):
         batch = make_batch([0, 0])
@@ -91,7 +94,8 @@ def test_every_stage_of_a_training_step_is_met(method):
     detector = build_host('dino', method).train()
     batch = make_batch([2, 0])
     ticks = count()
-    clock = StageClock('cpu', mark=lambda: next(ticks))
+    clock = StageClock('cpu')
+    clock.mark = lambda: next(ticks)
     with torch.no_grad(), clock.watch(training_seams(detector)):
         stages = clock.time(lambda: detector.loss(**batch_of(batch)))
     expected = set(STAGES) - {'preprocessing', 'backward'}

@@ -18,7 +18,6 @@ from mmdet_qrpaq.analysis.training.curves import (
 )
 from mmdet_qrpaq.analysis.training.section import CURVES
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.records.results import write_result
 from mmdet_qrpaq.records.tables import print_table
 from tiny_runs import run_script
 
@@ -131,11 +130,13 @@ def test_figure_of_two_runs_compares_total_and_ap():
 def test_mean_and_range_by_hand():
     """Step 3 is missing in one run, so a mean there would be of other runs."""
     curves = [([1, 2, 3], [0.1, 0.2, 0.9]), ([1, 2], [0.3, 0.4]), ([2, 1], [0.6, 0.5])]
-    steps, mean, low, high = mean_and_range(curves)
+    curves = [dict(step=steps, value=values) for steps, values in curves]
+    steps, mean, low, high = mean_and_range(curves).values()
     assert steps == [1, 2]
     assert mean == pytest.approx([0.3, 0.4])
     assert (low, high) == ([0.1, 0.2], [0.5, 0.6])
-    assert mean_and_range([([1], [0.1]), ([], [])]) == ([], [], [], [])
+    apart = [dict(step=[1], value=[0.1]), dict(step=[], value=[])]
+    assert mean_and_range(apart) == dict(step=[], mean=[], low=[], high=[])
 
 
 SEEDS = [
@@ -159,7 +160,7 @@ def test_runs_of_one_name_are_drawn_as_mean_and_range():
 
 def test_result_has_the_curves_of_each_run_and_name(tmp_path):
     numbers = describe(SEEDS, [tmp_path / str(n) for n in range(3)])
-    write_result(tmp_path / 'curves.json', 'curves', {}, numbers, SCHEMA)
+    jsonschema.validate(numbers, SCHEMA)
     assert [run['AP']['value'] for run in numbers['runs']] == [
         [0.1, 0.2],
         [0.4],
@@ -220,18 +221,22 @@ def test_runs_of_models_are_the_logs_beside_their_checkpoints(tmp_path):
     models = [
         SimpleNamespace(name=n, checkpoint=str(tmp_path / n / 'x.pth')) for n in names
     ]
-    assert observers_of(CURVES, models, {}) == []
+    runs = CURVES.subject.of(models)
+    assert observers_of(CURVES, runs, {}) == []
     with pytest.raises(ConfigError, match='there is no training log'):
-        conclude(CURVES, models, {}, [])
+        conclude(CURVES, runs, {}, [])
     write(tmp_path / 'ours', '20260101_000000', FIRST)
-    numbers, _ = conclude(CURVES, models, {}, [])
+    numbers, _ = conclude(CURVES, runs, {}, [])
     (row,) = numbers['runs']
+    (note,) = tables(numbers)[0].notes
+    assert note.startswith('host: left out, there is no training log')
     assert (row['name'], row['work_dir']) == ('ours', str(tmp_path / 'ours'))
 
 
 def test_a_training_that_went_on_is_another_origin(tmp_path):
     models = [SimpleNamespace(name='host', checkpoint=str(tmp_path / 'epoch_4.pth'))]
-    assert origin_of(CURVES, models, {})['work_dirs'] == []
+    models = CURVES.subject.of(models)
+    assert origin_of(CURVES, models, {})['log_sizes'] == [0]
     write(tmp_path, '20300101_000000', FIRST[:1])
     before = origin_of(CURVES, models, {})
     assert before['work_dirs'] == [str(tmp_path)]

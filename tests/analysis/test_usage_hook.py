@@ -10,11 +10,7 @@ from mmdet_qrpaq.analysis.measuring import measure
 from mmdet_qrpaq.analysis.patterns.capture import effective_patterns
 from mmdet_qrpaq.analysis.queries.section import USAGE
 from mmdet_qrpaq.analysis.queries.usage_hook import QueryUsageHook
-from mmdet_qrpaq.analysis.trained_detector import (
-    TrainedModel,
-    build_dataloader,
-    load_detector,
-)
+from mmdet_qrpaq.analysis.trained_detector import TrainedModel
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.configs import read_config
 from tiny_runs import CLASSES, CONFIG, run_tool, save_untrained, write_dataset
@@ -76,8 +72,9 @@ def test_nothing_listens_after_a_validation(folder, tmp_path):
     config.write_text(text + f'{PATTERNS}custom_hooks = [{HOOK}]\n')
     hook, cfg = QueryUsageHook(), read_config(str(config))
     save_untrained(config, tmp_path / 'checkpoint.pth')
-    detector = load_detector(cfg, str(tmp_path / 'checkpoint.pth'))
-    loader = build_dataloader(cfg)
+    weights = str(tmp_path / 'checkpoint.pth')
+    trained = TrainedModel('tiny', str(config), weights, cfg)
+    detector, loader = trained.detector, trained.dataloader
 
     class Runner:
         model, val_dataloader = detector, loader
@@ -86,7 +83,7 @@ def test_nothing_listens_after_a_validation(folder, tmp_path):
         hook.before_val_epoch(Runner)
     listeners = [len(module._forward_hooks) for module in detector.modules()]
     assert sum(listeners) == 2
-    hook._report(Runner, 'val')
+    hook.after_val_epoch(Runner)
     assert not any(len(module._forward_hooks) for module in detector.modules())
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from benchmarks.speed import masks
 from benchmarks.speed import masks_timing as benchmark
 from mmdet_qrpaq.errors import ConfigError
 from tiny_hosts import MASKS, host_config
@@ -38,6 +39,24 @@ def test_a_config_without_masks_is_refused(tmp_path):
     path.write_text("model = dict(type='DINO')")
     with pytest.raises(ConfigError, match='plain.py has no model.mask_branch'):
         benchmark.build_pair(Config.fromfile(path), 'cpu')
+
+
+@pytest.mark.parametrize('option', ['--size', '--batches', '--objects'])
+def test_numbers_below_one_are_refused(option, capsys):
+    with pytest.raises(SystemExit):
+        masks.main([option, '0', '9'])
+    assert f'{option}: must be a whole number from 1' in capsys.readouterr().err
+
+
+def test_an_image_too_small_for_the_queries_is_one_sentence(tmp_path):
+    """Four levels of it have 4 + 1 + 1 + 1 positions."""
+    path = tmp_path / 'tiny.py'
+    model = host_config('deformable_two_stage', mask_branch=MASKS)
+    Config(dict(model=model)).dump(path)
+    out = ['--repeats', '2', '--out', str(tmp_path / 'x.json')]
+    told = 'an image of 16 x 16 has fewer positions than 12 queries; give a larger'
+    with pytest.raises(ConfigError, match=told):
+        masks.main([str(path), '--size', '16', '16', *out])
 
 
 def test_memory_grows_with_the_objects_at_once_and_no_further():

@@ -23,7 +23,7 @@ SETTINGS = dict(
 
 
 def build(out, **changes):
-    return digit_dataset.make_dataset(out, SETTINGS | changes, quiet=True)
+    return digit_dataset.make_dataset(out, SETTINGS | changes)
 
 
 def checksums(folder):
@@ -189,7 +189,7 @@ def test_different_set_is_refused_unless_forced(tmp_path):
         build(out, seed=5)
     assert checksums(out) == before
     settings = SETTINGS | dict(seed=5)
-    assert digit_dataset.make_dataset(out, settings, force=True, quiet=True)
+    assert digit_dataset.make_dataset(out, settings, force=True)
     assert checksums(out) != before
     assert not out.with_name('digits.partial').exists()
 
@@ -205,12 +205,12 @@ def test_damaged_set_is_noticed(tmp_path):
 def test_foreign_folder_is_never_deleted(tmp_path):
     (tmp_path / 'thesis.tex').write_text('years of work')
     with pytest.raises(DatasetError, match='did not make'):
-        digit_dataset.make_dataset(tmp_path, SETTINGS, force=True, quiet=True)
+        digit_dataset.make_dataset(tmp_path, SETTINGS, force=True)
     assert (tmp_path / 'thesis.tex').read_text() == 'years of work'
     for card in ('{"name": "mine"}', '[1]', '{"generator": "x", "settings": 1}'):
         (tmp_path / 'dataset.json').write_text(card)
         with pytest.raises(DatasetError, match='did not make'):
-            digit_dataset.make_dataset(tmp_path, SETTINGS, force=True, quiet=True)
+            digit_dataset.make_dataset(tmp_path, SETTINGS, force=True)
         assert (tmp_path / 'thesis.tex').exists()
 
 

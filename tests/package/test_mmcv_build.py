@@ -13,6 +13,7 @@ import tarfile
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -113,16 +114,15 @@ class Bench:
             archive.add(tree, stem)
 
     def installer(self):
-        state = {'python': '3.11.0', 'torch': {'version': '2.6.0', 'cuda': False}}
-        return mmcv_wheel.MmcvInstaller(
-            Path(sys.executable),
-            state,
-            self.pip,
-            lambda: '',
-            self.folder / 'logs',
-            self.name,
-            self.version,
+        torch = {'version': '2.6.0', 'cuda': False}
+        env = SimpleNamespace(
+            python=Path(sys.executable),
+            state={'python': '3.11.0', 'torch': torch, 'versions': {}},
+            pip=self.pip,
+            ops_error=lambda: '',
+            notes=self.folder,
         )
+        return mmcv_wheel.MmcvInstaller(env, self.name, self.version)
 
     def install(self):
         self.installer().install()

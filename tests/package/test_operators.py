@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -283,18 +284,19 @@ def test_what_the_compiled_package_replaces_goes_first(tmp_path):
     # Afterwards, pip would delete files that both list.
     called = []
     torch_state = {'version': '2.13.0+cpu', 'cuda': False}
-    installer = MmcvInstaller(
-        Path(sys.executable),
-        {
+    env = SimpleNamespace(
+        python=Path(sys.executable),
+        state={
             'torch': torch_state,
             'python': '3.11.7',
             'versions': {'mmcv-lite': '2.1.0', standin_wheel.NAME: '1'},
         },
         pip=lambda args, what: called.append(args) or '',
         ops_error=lambda: '',
-        log_dir=tmp_path,
-        replaced=['mmcv-lite', standin_wheel.NAME, 'never-there'],
+        notes=tmp_path,
     )
+    replaced = ['mmcv-lite', standin_wheel.NAME, 'never-there']
+    installer = MmcvInstaller(env, 'mmcv', '2.1.0', replaced)
     for _ in range(2):
         assert installer._try(tmp_path / 'mmcv.whl', 'the cache')
     assert called[0] == ['uninstall', '-y', 'mmcv-lite', standin_wheel.NAME]

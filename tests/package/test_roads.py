@@ -59,8 +59,8 @@ def compiler(monkeypatch):
 
     def prepare(outcome, nvcc=True):
         class Installer:
-            def __init__(self, python, state, pip, *args, replaced, **kwargs):
-                self.pip, self.replaced = pip, replaced
+            def __init__(self, env, name, version, replaced):
+                self.pip, self.replaced = env.pip, replaced
 
             def install(self):
                 self.pip(['uninstall', '-y', *self.replaced], 'removing')

@@ -13,7 +13,7 @@ import pytest
 import torch
 from mmdet.apis import DetInferencer
 
-from mmdet_qrpaq.analysis.trained_detector import load_detector
+from mmdet_qrpaq.analysis.trained_detector import TrainedModel
 from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
 from mmdet_qrpaq.runtime.configs import read_config
 from tiny_runs import TOOLS, run_tool
@@ -122,5 +122,7 @@ def test_weights_of_a_wrapped_model(
     weights = {k: v for k, v in weights.items() if 'num_batches_tracked' not in k}
     path = tmp_path / 'wrapped.pth'
     torch.save({f'module.{key}': value for key, value in weights.items()}, path)
-    loaded = load_detector(read_config(str(tiny_config)), str(path)).state_dict()
+    cfg = read_config(str(tiny_config))
+    model = TrainedModel('tiny', str(tiny_config), str(path), cfg)
+    loaded = model.detector.state_dict()
     assert all(torch.equal(loaded[key].cpu(), weights[key]) for key in weights)

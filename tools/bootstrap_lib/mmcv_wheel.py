@@ -17,6 +17,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .compiling import (
     build_environment,
@@ -28,6 +29,9 @@ from .compiling import (
 )
 from .running import SetupError, exclusive, run_logged
 from .unity import group_sources, is_grouped
+
+if TYPE_CHECKING:
+    from .environment import Environment
 
 MMCV_VERSION = '2.1.0'
 
@@ -99,11 +103,7 @@ class MmcvInstaller:
     """Installs mmcv into an environment by the cheapest way that works there.
 
     Args:
-        python: The environment's interpreter.
-        state: What `probe.py` says about it.
-        pip: Runs pip with arguments and a description, raising `SetupError`.
-        ops_error: Asks the environment anew why mmcv cannot be used ('' if it can).
-        log_dir: Folder of the logs.
+        env: What is installed into.
         name: Distribution to install.
         version: Its version.
         replaced: Distributions whose files lie where its own will, or that stand in
@@ -114,22 +114,13 @@ class MmcvInstaller:
     """
 
     def __init__(
-        self,
-        python: Path,
-        state: dict,
-        pip: Callable[[list[str], str], str],
-        ops_error: Callable[[], str],
-        log_dir: Path,
-        name: str = 'mmcv',
-        version: str = MMCV_VERSION,
-        replaced: Sequence[str] = (),
+        self, env: Environment, name: str, version: str, replaced: Sequence[str] = ()
     ) -> None:
-        self.python, self.torch, self.log_dir = python, state['torch'], log_dir
-        self.pip, self.ops_error = pip, ops_error
-        self.replaced = [x for x in replaced if x in state['versions']]
+        self.env, self.pip, self.torch = env, env.pip, env.state['torch']
+        self.replaced = [x for x in replaced if x in env.state['versions']]
         self.name, self.version, self.stem = name, version, file_stem(name, version)
-        cards = cuda_cards(python, self.torch)
-        self.key = cache_key(self.stem, self.torch, state['python'], cards)
+        cards = cuda_cards(env.python, self.torch)
+        self.key = cache_key(self.stem, self.torch, env.state['python'], cards)
         self.wheel_dir = cache_root() / 'wheels' / self.key
 
     def install(self) -> None:
@@ -148,7 +139,7 @@ class MmcvInstaller:
             self.replaced = []
         args = ['install', '--no-deps', '--force-reinstall', str(wheel)]
         self.pip(args, f'installing {self.name} from {origin}')
-        error = self.ops_error()
+        error = self.env.ops_error()
         if error:
             print(f'      the wheel from {origin} is no use here: {error}')
             self.pip(['uninstall', '-y', self.name], f'removing that {self.name}')
@@ -179,7 +170,7 @@ class MmcvInstaller:
         return False
 
     def _build(self, lock_fd: int) -> None:
-        check_compiler(self.python)
+        check_compiler(self.env.python)
         work = cache_root() / 'build' / self.key
         source, grouped = work / self.stem, True
         while True:
@@ -189,7 +180,8 @@ class MmcvInstaller:
                 grouped = is_grouped(source)
             else:
                 unpack(self.pip, self.name, self.version, work, grouped)
-            log = self.log_dir / f'mmcv-build{"" if grouped else "-by-file"}.log'
+            stem = 'mmcv-build' if grouped else 'mmcv-build-by-file'
+            log = self.env.notes / 'logs' / f'{stem}.log'
             try:
                 wheel = self._compile(source, grouped, log, lock_fd)
                 break
@@ -225,10 +217,10 @@ class MmcvInstaller:
         out = source.parent / 'out'
         shutil.rmtree(out, ignore_errors=True)
         run_logged(
-            wheel_command(self.python, source, out),
+            wheel_command(self.env.python, source, out),
             log,
             f'compiling {self.name}',
-            env=build_environment(self.python, jobs),
+            env=build_environment(self.env.python, jobs),
             describe=describe_build,
             keep_fds=(lock_fd,),
         )

@@ -77,17 +77,8 @@ def compile_operators(env: Environment) -> None:
         SetupError: They cannot be had; a stand-in that was there is there again.
     """
     had_standin = env.state['standin']
-    name, version = SOURCES[env.line]
-    installer = MmcvInstaller(
-        env.python,
-        env.state,
-        env.pip,
-        env.ops_error,
-        env.notes / 'logs',
-        name=name,
-        version=version,
-        replaced=['mmcv-lite', standin_wheel.NAME],
-    )
+    replaced = ['mmcv-lite', standin_wheel.NAME]
+    installer = MmcvInstaller(env, *SOURCES[env.line], replaced)
     try:
         installer.install()
     finally:

@@ -27,9 +27,7 @@ SPLITS = ('train', 'val')
 SMALLEST_DIGIT = 12  # pixels
 
 
-def make_dataset(
-    out: Path, settings: dict, *, force: bool = False, quiet: bool = False
-) -> bool:
+def make_dataset(out: Path, settings: dict, *, force: bool = False) -> bool:
     """Make the data set unless `out` already holds exactly this one.
 
     It is drawn into a folder beside `out` and renamed when complete, so `out` never
@@ -39,7 +37,6 @@ def make_dataset(
         settings: `num_train`, `num_val`, `size` (pixels), `objects` (fewest, most),
             `digit_size` (smallest, largest; pixels) and `seed`.
         force: Replace a different data set made by this tool.
-        quiet: Show no progress bar.
 
     Returns:
         Whether anything was made.
@@ -55,9 +52,9 @@ def make_dataset(
             raise DatasetError(
                 f'{out} holds files that this tool did not make; choose another --out.'
             )
-        if found.get('generator') == GENERATOR and found.get('settings') == settings:
-            if _is_intact(out, found):
-                return False
+        same = found['generator'] == GENERATOR and found['settings'] == settings
+        if same and _is_intact(out, found):
+            return False
         if not force:
             raise DatasetError(
                 f'{out} holds a different or damaged data set; choose another --out '
@@ -67,7 +64,7 @@ def make_dataset(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     for split in SPLITS:
-        write_split(partial, split, settings, quiet)
+        write_split(partial, split, settings)
     card = dict(
         generator=GENERATOR,
         settings=settings,
@@ -109,13 +106,13 @@ def check_settings(settings: dict) -> None:
         raise DatasetError(f'--seed must not be negative, got {settings["seed"]}.')
 
 
-def write_split(folder: Path, split: str, settings: dict, quiet: bool = False) -> None:
+def write_split(folder: Path, split: str, settings: dict) -> None:
     """Draw one split into `folder/<split>` and write its annotation file."""
     photographs, digits = read_photographs(split), digit_rows(split)
     (folder / split).mkdir()
     images, annotations = [], []
     numbers = range(settings[f'num_{split}'])
-    for number in track(numbers, f'drawing {split:5}', disable=quiet):
+    for number in track(numbers, f'drawing {split:5}'):
         seed = [settings['seed'], SPLITS.index(split), number]
         pixels, photograph, objects = compose(
             np.random.default_rng(seed), photographs, digits, settings
@@ -160,24 +157,18 @@ def _read_card(folder: Path) -> dict | None:
     """Return the data set's own description, or None if the folder is not ours."""
     try:
         card = json.loads((folder / 'dataset.json').read_text())
-    except (OSError, ValueError):
+        kind = card['generator'].rstrip('0123456789')
+        ours = {'settings', 'sha256'} <= card.keys()
+    except (AttributeError, KeyError, OSError, TypeError, ValueError):
         return None
-    if not isinstance(card, dict) or not {'settings', 'sha256'} <= card.keys():
-        return None
-    ours = str(card.get('generator')).startswith(GENERATOR.rstrip('0123456789'))
-    return card if ours else None
+    return card if ours and kind == GENERATOR.rstrip('0123456789') else None
 
 
 def _is_intact(folder: Path, card: dict) -> bool:
     """Tell whether annotations and the number of images are as they were made."""
-    for split in SPLITS:
-        annotations = _annotation_file(folder, split)
-        images = list((folder / split).glob('*.png'))
-        if (
-            not annotations.is_file()
-            or _checksum(folder, split) != card['sha256'][split]
-        ):
-            return False
-        if len(images) != card['settings'][f'num_{split}']:
-            return False
-    return True
+    return all(
+        _annotation_file(folder, split).is_file()
+        and _checksum(folder, split) == card['sha256'][split]
+        and len([*(folder / split).glob('*.png')]) == card['settings'][f'num_{split}']
+        for split in SPLITS
+    )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from mmdet_qrpaq.command_line import add_config_options, load_package, run
+from mmdet_qrpaq.command_line import add_config_options, load_package, new_parser, run
 from mmdet_qrpaq.records.tables import Table, print_table
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ CONVENTION = (
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument(
         'config', help='config file, or package::path such as mmdet::dino/NAME.py'
     )
@@ -75,14 +73,10 @@ def tabulate(caption: str, models: 'list[Complexity]') -> Table:
                 cells.append('-' if percent is None else f'{percent:+.2f}')
         return cells
 
-    rows = [
-        row(
-            stage,
-            [m.params.get(stage, 0) for m in models],
-            [m.flops.get(stage, 0) for m in models],
-        )
-        for stage in dict.fromkeys(s for m in models for s in [*m.params, *m.flops])
-    ]
+    rows = []
+    for stage in dict.fromkeys(s for m in models for s in [*m.params, *m.flops]):
+        counts = ([m.params.get(stage, 0), m.flops.get(stage, 0)] for m in models)
+        rows.append(row(stage, *map(list, zip(*counts, strict=True))))
     params = [model.total_params for model in models]
     flops = [model.total_flops for model in models]
     macs = ', '.join(f'{total / 2e9:.2f}' for total in flops)
@@ -98,14 +92,11 @@ def main() -> None:
     from rich.progress import track
 
     from mmdet_qrpaq.analysis.cost.complexity import detector_complexity
-    from mmdet_qrpaq.errors import ConfigError
     from mmdet_qrpaq.records.results import check_writable, write_json
     from mmdet_qrpaq.runtime.configs import parse_settings, read_config
 
     if args.out:
-        if args.out.suffix != '.json':
-            raise ConfigError(f'--out {args.out} does not end in .json; add that.')
-        check_writable(args.out)
+        check_writable(args.out, '.json')
     # Read both first: a wrong name of the second is told before the first runs.
     configs = [read_config(args.config, parse_settings(args.cfg_options))]
     caption = f'{args.config} at {args.shape[0]} x {args.shape[1]}'
@@ -125,12 +116,13 @@ def main() -> None:
     report['model'] = {'config': args.config, **ours.as_dict()}
     if args.baseline:
         report['baseline'] = {'config': args.baseline, **base.as_dict()}
-        report['difference'] = {
-            'params': ours.total_params - base.total_params,
-            'params_percent': relative(ours.total_params, base.total_params),
-            'flops': ours.total_flops - base.total_flops,
-            'flops_percent': relative(ours.total_flops, base.total_flops),
-        }
+        report['difference'] = {}
+        for key in ('params', 'flops'):
+            pair = report['model'][key], report['baseline'][key]
+            report['difference'] |= {
+                key: pair[0] - pair[1],
+                f'{key}_percent': relative(*pair),
+            }
     print(f'written: {write_json(args.out, report)}')
 
 

@@ -17,14 +17,12 @@ from pathlib import Path
 
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from mmdet_qrpaq.command_line import load_package, run
+from mmdet_qrpaq.command_line import load_package, new_parser, run
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument('checkpoint', help='checkpoint written by training (.pth)')
     parser.add_argument('out', type=Path, help='file to write; must not exist')
     return parser.parse_args(argv)
@@ -43,22 +41,18 @@ def main(argv: list[str] | None = None) -> None:
     from mmdet_qrpaq.errors import ConfigError
     from mmdet_qrpaq.records.results import require_writable_folder
     from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
-    from mmdet_qrpaq.runtime.publishing import (
-        part_of,
-        refuse_existing,
-        strip,
-        write_new,
-    )
+    from mmdet_qrpaq.runtime.publishing import part_of, strip, write
 
     if args.out.suffix != '.pth':
         raise ConfigError(f'OUT is {args.out}, which does not end in .pth; add that.')
-    refuse_existing(args.out)
+    if args.out.exists():
+        raise ConfigError(f'{args.out} exists already; remove it or give another name.')
     require_writable_folder(str(args.out.parent), 'OUT')
     checkpoint = read_checkpoint(args.checkpoint)
     if 'state_dict' not in checkpoint:  # bare weights
         checkpoint = dict(state_dict=checkpoint)
     published, unused = strip(checkpoint, args.checkpoint)
-    write_new(published, args.out)
+    write(published, args.out)
     dropped = sorted(checkpoint.keys() - published.keys())
     for part, number in Counter(map(part_of, unused)).items():
         dropped.append(f'{part} ({number} {"entry" if number == 1 else "entries"})')

@@ -133,16 +133,11 @@ def stage_hooks(
     with ExitStack() as stack:
         for name, module in model.named_modules():
             stage = name.partition('.')[0] or OWN_STAGE
-            handles = [
-                module.register_forward_pre_hook(partial(enter, stage)),
-                module.register_forward_hook(partial(leave, stage), always_call=True),
-            ]
+            left, add = partial(leave, stage), module.register_forward_hook
+            stack.enter_context(module.register_forward_pre_hook(partial(enter, stage)))
+            stack.enter_context(add(left, always_call=True))
             if isinstance(module, MultiScaleDeformableAttention):
-                handles.append(
-                    module.register_forward_hook(partial(weighted_sum, stage))
-                )
-            for handle in handles:
-                stack.callback(handle.remove)
+                stack.enter_context(add(partial(weighted_sum, stage)))
         yield
         charge()
 
@@ -256,15 +251,9 @@ def detector_complexity(config: Config, shape: tuple[int, int]) -> Complexity:
             f'{config.filename} builds a {type(model).__name__}, which is no DETR, and '
             'what others do is not counted; give the config of a DETR.'
         )
-    sample = DetDataSample(
-        metainfo=dict(
-            img_shape=shape,
-            ori_shape=shape,
-            pad_shape=shape,
-            batch_input_shape=shape,
-            scale_factor=(1.0, 1.0),
-        )
-    )
+    sizes = ('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape')
+    meta = dict.fromkeys(sizes, shape) | dict(scale_factor=(1.0, 1.0))
+    sample = DetDataSample(metainfo=meta)
     image = torch.rand(1, 3, *shape, generator=torch.Generator().manual_seed(0))
     fixed = [part for name, part in model.named_children() if name in FIXED_STAGES]
     try:

@@ -21,7 +21,6 @@ from matplotlib.figure import Figure
 from mmdet.models import DetectionTransformer
 from mmengine.dataset import pseudo_collate
 from rich.progress import track
-from torch import nn
 
 from ...errors import ConfigError
 from ...records.provenance import device_name
@@ -31,7 +30,7 @@ from ..one_pass import spread
 from ..trained_detector import TrainedModel
 from .complexity import Complexity, complexity_of
 from .efficiency_figure import draw
-from .model_cost import BatchCost, ModelCost
+from .model_cost import BatchCost, describe, ratios
 from .timing import (
     MEMORY_CONVENTION,
     StageClock,
@@ -117,14 +116,8 @@ def measure(
     counted = [_count(model, images) for model in models]
     timed = [_time(models, images, size, repeats, device) for size in batch_sizes]
     costs = [
-        ModelCost(
-            model.name,
-            type(model.detector).__name__,
-            counted[place],
-            _weight_bytes(model.detector),
-            [costs[place] for costs in timed],
-        )
-        for place, model in enumerate(models)
+        describe(model.name, model.detector, counts, batches)
+        for model, counts, *batches in zip(models, counted, *timed, strict=True)
     ]
     numbers = dict(
         protocol=dict(
@@ -137,14 +130,9 @@ def measure(
             repeats=repeats,
             memory=MEMORY_CONVENTION[device.type],
         ),
-        models=[cost.as_dict(costs[0]) for cost in costs],
+        models=[dict(cost, ratios=ratios(cost, costs[0])) for cost in costs],
     )
     return numbers, draw(numbers)
-
-
-def _weight_bytes(detector: nn.Module) -> int:
-    tensors = (*detector.parameters(), *detector.buffers())
-    return sum(tensor.nbytes for tensor in tensors)
 
 
 def _describe(image: dict) -> dict[str, Any]:
@@ -209,16 +197,16 @@ def tables(numbers: dict) -> list[Table]:
     """Return costs, a row a model and batch size, with ratios to the first model."""
     rows = []
     for model in numbers['models']:
-        flops, ratios = model['flops'], model['ratios']
-        for batch, ratio in zip(model['batches'], ratios['batches'], strict=True):
+        flops, over = model['flops'], model['ratios']
+        for batch, ratio in zip(model['batches'], over['batches'], strict=True):
             times, memory = ratio['seconds'], ratio['peak_bytes']
             low, high = times['quartiles']
             rows.append(
                 [
                     model['name'],
-                    f'{model["params"] / 1e6:.2f} ({ratios["params"]:.3f})',
+                    f'{model["params"] / 1e6:.2f} ({over["params"]:.3f})',
                     f'{flops["mean"] / 1e9:.4g} ± {flops["std"] / 1e9:.2g} '
-                    f'({ratios["flops"]:.3f})',
+                    f'({over["flops"]:.3f})',
                     str(batch['batch_size']),
                     f'{batch["peak_bytes"] / 1e6:.1f}'
                     + ('' if memory is None else f' ({memory:.3f})'),

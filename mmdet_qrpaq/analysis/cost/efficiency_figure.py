@@ -71,30 +71,21 @@ def _draw_sizes(figure: SubFigure, models: Sequence[dict]) -> None:
     flops = [model['flops'] for model in models]
     peaks = [model['batches'][largest]['peak_bytes'] for model in models]
     ratios = [model['ratios'] for model in models]
-    panels = figure.subplots(1, 3, sharey=True)
-    for axes, label, values, spread, relative in (
+    params = [model['params'] / 1e6 for model in models]
+    means, spreads = ([work[key] / 1e9 for work in flops] for key in ('mean', 'std'))
+    memory = [peak / 1e6 for peak in peaks]
+    held = f'memory beside weights\n(MB), batch {sizes[largest]}'
+    drawn = (
+        ('parameters (M)', params, None, [ratio['params'] for ratio in ratios]),
         (
-            panels[0],
-            'parameters (M)',
-            [model['params'] / 1e6 for model in models],
-            None,
-            [ratio['params'] for ratio in ratios],
-        ),
-        (
-            panels[1],
             'GFLOPs,\nmean ± std over images',
-            [work['mean'] / 1e9 for work in flops],
-            [work['std'] / 1e9 for work in flops],
+            *(means, spreads),
             [ratio['flops'] for ratio in ratios],
         ),
-        (
-            panels[2],
-            f'memory beside weights\n(MB), batch {sizes[largest]}',
-            [peak / 1e6 for peak in peaks],
-            None,
-            [ratio['batches'][largest]['peak_bytes'] for ratio in ratios],
-        ),
-    ):
+        (held, memory, None, [r['batches'][largest]['peak_bytes'] for r in ratios]),
+    )
+    panels = figure.subplots(1, 3, sharey=True)
+    for axes, (label, values, spread, relative) in zip(panels, drawn, strict=True):
         rows = np.arange(len(values))
         axes.barh(rows, values, 0.6, xerr=spread, color=MODEL_COLOUR, capsize=3)
         ends = np.add(values, spread or 0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from .complexity import Complexity
 from .timing import STAGES, summary
@@ -32,88 +33,77 @@ class BatchCost:
         """Of a whole batch, for each repetition."""
         return [sum(stages.values()) for stages in self.stages]
 
-    @property
-    def stage_medians(self) -> dict[str, float]:
-        """Median seconds of each stage, in the order they run in."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return JSON types; stages as medians, in the order they run in."""
         names = {name for stages in self.stages for name in stages}
-        return {
+        medians = {
             name: float(np.median([stages.get(name, 0.0) for stages in self.stages]))
             for name in STAGES
             if name in names
         }
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return JSON types; stages as medians."""
         p50, p95 = np.percentile(self.seconds, [50, 95]).tolist()
         return dict(
             batch_size=self.batch_size,
             peak_bytes=self.peak_bytes,
             p50=p50,
             p95=p95,
-            stages=self.stage_medians,
+            stages=medians,
             seconds=self.seconds,
         )
 
 
-@dataclass(frozen=True)
-class ModelCost:
-    """What one model costs.
+def describe(
+    name: str,
+    detector: nn.Module,
+    counted: Sequence[Complexity],
+    batches: Sequence[BatchCost],
+) -> dict[str, Any]:
+    """Return what one model costs, as JSON types, but for the ratios.
 
-    Attributes:
+    Args:
         name: In tables and legends.
-        detector: Name of its class.
         counted: Parameters and FLOPs, for each image.
-        weight_bytes: Parameters and buffers.
         batches: For each batch size.
     """
+    totals = [one.total_flops for one in counted]
+    stages = dict.fromkeys(stage for one in counted for stage in one.flops)
+    tensors = (*detector.parameters(), *detector.buffers())
+    return dict(
+        name=name,
+        detector=type(detector).__name__,
+        params=counted[0].total_params,
+        training_params=counted[0].training_params,
+        flops=_mean_and_spread(totals),
+        flops_by_stage={
+            stage: _mean_and_spread([one.flops.get(stage, 0) for one in counted])
+            for stage in stages
+        },
+        flops_by_picture=totals,
+        weight_bytes=sum(tensor.nbytes for tensor in tensors),
+        batches=[batch.as_dict() for batch in batches],
+    )
 
-    name: str
-    detector: str
-    counted: Sequence[Complexity]
-    weight_bytes: int
-    batches: Sequence[BatchCost]
 
-    @property
-    def flops(self) -> dict[str, float]:
-        """Mean and standard deviation over the images."""
-        return _mean_and_spread([one.total_flops for one in self.counted])
+def ratios(model: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """Return a model's numbers over those of another, of the same run.
 
-    def ratios(self, base: 'ModelCost') -> dict[str, Any]:
-        """Return this model's numbers over those of another, of the same run."""
-        batches = []
-        for ours, theirs in zip(self.batches, base.batches, strict=True):
-            pairs = zip(ours.seconds, theirs.seconds, strict=True)
-            # A tiny run on a GPU may need nothing beside the weights.
-            memory = ours.peak_bytes / theirs.peak_bytes if theirs.peak_bytes else None
-            batches.append(
-                dict(peak_bytes=memory, seconds=summary([a / b for a, b in pairs]))
-            )
-        return dict(
-            params=self.counted[0].total_params / base.counted[0].total_params,
-            flops=self.flops['mean'] / base.flops['mean'],
-            batches=batches,
+    Args:
+        model: As of `describe`, like the other.
+    """
+    batches = []
+    for ours, theirs in zip(model['batches'], base['batches'], strict=True):
+        pairs = zip(ours['seconds'], theirs['seconds'], strict=True)
+        peaks = ours['peak_bytes'], theirs['peak_bytes']
+        # A tiny run on a GPU may need nothing beside the weights.
+        memory = peaks[0] / peaks[1] if peaks[1] else None
+        batches.append(
+            dict(peak_bytes=memory, seconds=summary([a / b for a, b in pairs]))
         )
-
-    def as_dict(self, base: 'ModelCost') -> dict[str, Any]:
-        """Return JSON types, with the ratios to another model."""
-        stages = dict.fromkeys(stage for one in self.counted for stage in one.flops)
-        return dict(
-            name=self.name,
-            detector=self.detector,
-            params=self.counted[0].total_params,
-            training_params=self.counted[0].training_params,
-            flops=self.flops,
-            flops_by_stage={
-                stage: _mean_and_spread(
-                    [one.flops.get(stage, 0) for one in self.counted]
-                )
-                for stage in stages
-            },
-            flops_by_picture=[one.total_flops for one in self.counted],
-            weight_bytes=self.weight_bytes,
-            batches=[batch.as_dict() for batch in self.batches],
-            ratios=self.ratios(base),
-        )
+    return dict(
+        params=model['params'] / base['params'],
+        flops=model['flops']['mean'] / base['flops']['mean'],
+        batches=batches,
+    )
 
 
 def _mean_and_spread(values: Sequence[float]) -> dict[str, float]:

@@ -2,7 +2,9 @@
 
 from functools import partial
 
-from ..section import Option, Section, count
+from ...command_line import count
+from ..section import Option, Section
+from ..subjects import Models
 
 EFFICIENCY = Section(
     name='efficiency',
@@ -26,7 +28,8 @@ EFFICIENCY = Section(
             [1],
             'images in a batch whose time is taken',
             count,
-            (('nargs', '+'), ('metavar', 'N')),
+            nargs='+',
+            metavar='N',
         ),
         Option(
             'repeats',
@@ -35,5 +38,5 @@ EFFICIENCY = Section(
             partial(count, least=2),
         ),
     ),
-    untrained=True,
+    subject=Models(untrained=True),
 )

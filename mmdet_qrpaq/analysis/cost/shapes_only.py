@@ -30,11 +30,9 @@ class _ShapesOnly(TorchDispatchMode):
             return func(*args, **kwargs)
         if func._schema.name.endswith('_') and args[0].is_floating_point():
             return args[0]  # in place
+        call = tree_map_only(Tensor, lambda tensor: tensor.to('meta'), (args, kwargs))
         try:
-            outputs = func(
-                *tree_map_only(Tensor, lambda tensor: tensor.to('meta'), args),
-                **tree_map_only(Tensor, lambda tensor: tensor.to('meta'), kwargs),
-            )
+            outputs = func(*call[0], **call[1])
         except (NotImplementedError, RuntimeError):  # depends on values
             return func(*args, **kwargs)
         shapes = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
@@ -60,10 +58,8 @@ def shapes_only(*modules: nn.Module) -> Iterator[None]:
 
     with ExitStack() as stack:
         for module in modules:
-            for handle in (
-                module.register_forward_pre_hook(enter),
-                module.register_forward_hook(leave, always_call=True),
-            ):
-                stack.callback(handle.remove)
+            stack.enter_context(module.register_forward_pre_hook(enter))
+            hook = module.register_forward_hook(leave, always_call=True)
+            stack.enter_context(hook)
         stack.enter_context(mode)
         yield

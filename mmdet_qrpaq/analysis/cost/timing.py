@@ -1,9 +1,8 @@
 """Time and memory of a detector, whole and by stage, on CPU and CUDA.
 
 A stage is a seam of mmdet's DETRs, i.e. a method; the box branches that a decoder calls
-belong to the decoder here. `torch.utils.benchmark.Timer` serves for none of it: each of
-its measurements runs the statement twice more, just before, which undoes the
-interleaving; it drops what the call returns, and knows neither stages nor memory.
+belong to the decoder here. Why not `torch.utils.benchmark.Timer`:
+docs/decisions/0005-one-house.md.
 """
 
 import os
@@ -19,6 +18,8 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.benchmark import timer
+
+from ...temporary_attribute import temporary_attribute
 
 # Time that belongs to no stage that is watched: masks, positions, flattening.
 REST = 'rest'
@@ -101,20 +102,19 @@ class StageClock:
 
     Args:
         device: Where the work is done.
-        mark: Gives a point in time; only tests need their own.
-        elapsed: Seconds between two of them.
+
+    Attributes:
+        mark: Gives a point in time.
+        elapsed: Gives the seconds between two of them.
     """
 
-    def __init__(
-        self,
-        device: torch.device | str,
-        mark: Callable[[], Any] | None = None,
-        elapsed: Callable[[Any, Any], float] = lambda start, end: end - start,
-    ) -> None:
-        self.mark, self.elapsed = mark or time.perf_counter, elapsed
+    def __init__(self, device: torch.device | str) -> None:
+        self.mark: Callable[[], Any] = time.perf_counter
+        self.elapsed = lambda start, end: end - start
         self.synchronise = lambda: None
-        if torch.device(device).type == 'cuda' and mark is None:
-            self.mark, self.elapsed = _record_event, _seconds_between
+        if torch.device(device).type == 'cuda':
+            self.mark = _record_event
+            self.elapsed = lambda start, end: start.elapsed_time(end) / 1000
             self.synchronise = torch.cuda.synchronize
         self._running = [REST]
         self._marks: list[tuple[Any, str]] = []
@@ -147,9 +147,8 @@ class StageClock:
 
         with ExitStack() as stack:
             for owner, name, stage in seams:
-                # On the instance, where it hides the method of its class.
-                setattr(owner, name, timed(getattr(owner, name), stage))
-                stack.callback(delattr, owner, name)
+                method = timed(getattr(owner, name), stage)
+                stack.enter_context(temporary_attribute(owner, name, method))
             yield
 
     def time(self, run: Callable[[], object]) -> dict[str, float]:
@@ -173,10 +172,6 @@ def _record_event() -> torch.cuda.Event:
     event = torch.cuda.Event(enable_timing=True)
     event.record()
     return event
-
-
-def _seconds_between(start: torch.cuda.Event, end: torch.cuda.Event) -> float:
-    return start.elapsed_time(end) / 1000
 
 
 def stopwatch(function: Callable, *args, **kwargs) -> tuple[float, object]:

@@ -1,57 +1,45 @@
 """AP of predictions, measured by a config's own evaluator."""
 
-import contextlib
 import copy
-import io
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 
 from mmengine.evaluator import Evaluator
-from mmengine.logging import MMLogger
-from torch.utils.data import DataLoader
 
 from ...errors import ConfigError
 from ...records.metrics import AP_NAMES
 from ...records.schema import SHARE, fields
+from ...runtime.building import quietly
+from ...runtime.configs import evaluators_of
+from ..trained_detector import TrainedModel
 
+# Average precision of boxes: COCO's mean over IoU thresholds, at 0.5, at 0.75.
 PRECISION = fields(ap=SHARE, ap50=SHARE, ap75=SHARE)
 
-# mmdet's metric says nothing at all where nothing was detected.
 NO_AP = (
     'the evaluator gives no AP of boxes: it is no CocoMetric with metric="bbox", or '
     'nothing was detected.'
 )
 
 
-@dataclass(frozen=True)
-class Precision:
-    """Average precision of boxes: COCO's mean over IoU thresholds, at 0.5, at 0.75."""
-
-    ap: float
-    ap50: float
-    ap75: float
-
-
-def build_evaluator(
-    settings: dict | list[dict] | None, dataloader: DataLoader
-) -> Evaluator:
-    """Build a config's `val_evaluator` or `test_evaluator`, for a loader's classes.
+def build_evaluator(model: TrainedModel, classwise: bool = False) -> Evaluator:
+    """Build the evaluator of a model's config, for its data loader's classes.
 
     It writes no predictions: those of a test may lie where the config puts them.
+
+    Args:
+        classwise: Whether COCO's metric tells the AP of each class, too.
 
     Raises:
         ConfigError: There is none, it measures nothing, its annotation file does not
             exist, or tells of other images.
     """
+    settings = evaluators_of(model.cfg, model.split)
     if not settings:
         raise ConfigError('the config has no evaluator for these images; add one.')
-    settings = [settings] if isinstance(settings, dict) else settings
-    settings = [
-        {key: value for key, value in metric.items() if key != 'outfile_prefix'}
-        for metric in settings
-    ]
+    settings = [dict(metric) for metric in settings]
+    for metric in settings:
+        metric.pop('outfile_prefix', None)
+        if classwise and metric['type'] == 'CocoMetric':
+            metric['classwise'] = True
     if any(metric.get('format_only') for metric in settings):
         raise ConfigError('an evaluator with format_only gives no AP; take that away.')
     try:
@@ -61,7 +49,7 @@ def build_evaluator(
         raise ConfigError(
             f"the evaluator's {error.filename} does not exist; mend its ann_file."
         ) from error
-    num_images = len(dataloader.dataset)
+    num_images = len(model.dataloader.dataset)
     for metric in evaluator.metrics:
         limits = list(getattr(metric, 'proposal_nums', [100]))
         if 100 not in limits:  # pycocotools then gives -1 for AP, and AP50 beside it
@@ -77,7 +65,7 @@ def build_evaluator(
                 f'{num_images}, so there is no AP of these; give both the same '
                 'ann_file.'
             )
-    evaluator.dataset_meta = dataloader.dataset.metainfo
+    evaluator.dataset_meta = model.dataloader.dataset.metainfo
     return evaluator
 
 
@@ -89,8 +77,8 @@ def copy_evaluator(evaluator: Evaluator) -> Evaluator:
     return Evaluator(metrics)
 
 
-def evaluate(evaluator: Evaluator, num_images: int) -> Precision:
-    """Return the AP of what an evaluator has been shown.
+def evaluate(evaluator: Evaluator, num_images: int) -> dict[str, float]:
+    """Return what `PRECISION` describes, of what an evaluator has been shown.
 
     Raises:
         ConfigError: There are no images, no objects, or no AP of boxes.
@@ -100,22 +88,9 @@ def evaluate(evaluator: Evaluator, num_images: int) -> Precision:
     with quietly():
         metrics = evaluator.evaluate(num_images)
     values = {name.rpartition('/')[2]: value for name, value in metrics.items()}
-    names = [AP_NAMES[name] for name in ('AP', 'AP50', 'AP75')]
-    if not set(names) <= set(values):
+    found = {n.lower(): values.get(AP_NAMES[n]) for n in ('AP', 'AP50', 'AP75')}
+    if None in found.values():
         raise ConfigError(NO_AP)
-    if min(values[name] for name in names) < 0:
+    if min(found.values()) < 0:
         raise ConfigError('there is no object to find in these images, so no AP.')
-    return Precision(*(values[name] for name in names))
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Keep the tables that pycocotools prints, once a setting, off the screen."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)
+    return found

@@ -65,7 +65,9 @@ def draw_side_by_side(
         axes.imshow(strip)
         side = strip.shape[1] / panels
         heads = [f'truth: {len(scene.truth)}']
-        heads += map(_head, names, scene.outcomes)
+        for name, counts in zip(names, scene.counts, strict=True):
+            told = '{correct} right, {wrong} wrong, {missed} missed'
+            heads.append(f'{name}\n{told.format(**counts)}')
         for number, head in enumerate(heads):
             if number:
                 axes.axvline(number * side - 0.5, color='white', linewidth=2)
@@ -81,14 +83,6 @@ def draw_side_by_side(
     least = f'{score_threshold:g}' + f' ({reason})' * bool(reason)
     figure.suptitle(_title(len(names), least, iou_threshold), fontsize=10)
     return figure
-
-
-def _head(name: str, outcome: Outcome) -> str:
-    numbers = outcome.numbers()
-    return (
-        f'{name}\n{numbers["correct"]} right, {numbers["wrong"]} wrong, '
-        f'{numbers["missed"]} missed'
-    )
 
 
 def _title(num_models: int, score_threshold: str, iou_threshold: float) -> str:
@@ -129,23 +123,15 @@ def _panel(
 
     A query's second guess shares its box and would hide it.
     """
-    names = []
-    for label, score, correct, differs in zip(
-        outcome.found.labels.tolist(),
-        outcome.found.scores.tolist(),
-        outcome.correct.tolist(),
-        outcome.differs.tolist(),
-        strict=True,
-    ):
-        marks = ('' if correct else f'{WRONG} ', f' {DIFFERS}' if differs else '')
-        names.append(f'{marks[0]}{classes[label]} {score:.2f}{marks[1]}')
-    order = torch.arange(len(names)).flip(0)
-    return (
-        outcome.found[order],
-        names[::-1],
-        ~outcome.correct[order],
-        outcome.differs[order],
+    order = torch.arange(len(outcome.found)).flip(0)
+    found, correct, differs = (
+        part[order] for part in (outcome.found, outcome.correct, outcome.differs)
     )
+    names = []
+    for n, label in enumerate(found.labels.tolist()):
+        marks = ('' if correct[n] else f'{WRONG} ', f' {DIFFERS}' if differs[n] else '')
+        names.append(f'{marks[0]}{classes[label]} {found.scores[n]:.2f}{marks[1]}')
+    return found, names, ~correct, differs
 
 
 def _draw_boxes(

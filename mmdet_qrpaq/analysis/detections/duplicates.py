@@ -12,21 +12,18 @@ from mmdet.structures import DetDataSample
 from mmengine.evaluator import Evaluator
 
 from ..one_pass import SeenBatch
-from .average_precision import Precision, evaluate
+from .average_precision import evaluate
 
 NMS_IOU = 0.6
 
 
-def suppress_duplicates(
-    samples: Sequence[DetDataSample], iou_threshold: float = NMS_IOU
-) -> list[DetDataSample]:
+def suppress_duplicates(samples: Sequence[DetDataSample]) -> list[DetDataSample]:
     """Return the samples without detections that overlap a surer one of their class.
 
     Args:
         samples: With `pred_instances`; they stay as they are.
-        iou_threshold: From which on a detection goes.
     """
-    nms = dict(type='nms', iou_threshold=iou_threshold)
+    nms = dict(type='nms', iou_threshold=NMS_IOU)
     suppressed = []
     for sample in samples:
         found = sample.pred_instances
@@ -56,10 +53,10 @@ class NmsObserver:
         self._evaluator.process(suppress_duplicates(batch.samples), batch.raw)
         self._num_images += len(batch.samples)
 
-    def precision(self) -> Precision:
+    def precision(self) -> float:
         """Return the AP of all that was seen.
 
         Raises:
             ConfigError: The evaluator gives no AP of boxes for these images.
         """
-        return evaluate(self._evaluator, self._num_images)
+        return evaluate(self._evaluator, self._num_images)['ap']

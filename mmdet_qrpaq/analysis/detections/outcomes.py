@@ -15,6 +15,8 @@ from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+THRESHOLDS = [hundredth / 100 for hundredth in range(100)]
+
 
 @dataclass
 class Outcome:
@@ -87,7 +89,10 @@ def judge_detections(
     pairs = []
     for number, found in enumerate(founds):
         correct, missed = _pair(found, truth, iou_threshold)
-        counts = correct | ~_in_a_crowd(found, crowds, iou_threshold)
+        counts = torch.ones_like(correct)
+        if crowds is not None and len(crowds):
+            shares = _ious(found, crowds, mode='iof')
+            counts = correct | ~(shares >= iou_threshold).any(1)
         founds[number] = found[counts]
         pairs.append((correct[counts], missed))
     outcomes = []
@@ -115,16 +120,36 @@ def _pair(
     return correct, free
 
 
-def _in_a_crowd(
-    found: InstanceData, crowds: InstanceData | None, threshold: float
-) -> Tensor:
-    """Return which detections have at least that share of their box in a crowd."""
-    if crowds is None or not len(crowds):
-        return torch.zeros(len(found), dtype=torch.bool)
-    return (_ious(found, crowds, mode='iof') >= threshold).any(1)
-
-
 def _ious(one: InstanceData, other: InstanceData, mode: str = 'iou') -> Tensor:
     """Return the IoUs of two sets of boxes; -1 between classes."""
     ious = bbox_overlaps(one.bboxes, other.bboxes, mode=mode)
     return torch.where(one.labels[:, None] == other.labels, ious, -1.0)
+
+
+def best_score_threshold(
+    scores: Tensor, correct: Tensor, num_objects: int
+) -> tuple[float, float]:
+    """Return the threshold, in hundredths, with the best F1, and that F1.
+
+    From it on a detection is worth showing. Scores depend on the loss: 0.5 may leave
+    out much of what a detector trained with a varifocal loss has found.
+
+    F1 is 2 correct / (detections + objects). Whether a detection is correct depends on
+    none with a lower score, so that one judgement serves all thresholds. Of equally
+    good thresholds the highest is taken; where nothing is correct, 0.5.
+
+    Args:
+        scores: Of all detections in all images.
+        correct: Whether each is paired with an object, bool.
+        num_objects: Of all images.
+
+    Shapes:
+        scores, correct: (n,).
+    """
+    found = []
+    for threshold in THRESHOLDS:
+        counts = scores >= threshold
+        total = int(counts.sum()) + num_objects
+        found.append((2 * int((correct & counts).sum()) / max(total, 1), threshold))
+    f1, threshold = max(found)
+    return (threshold, f1) if f1 else (0.5, 0.0)

@@ -1,8 +1,7 @@
 """The first table of a report: its models, and the data they are run on."""
 
+import json
 from collections.abc import Sequence
-
-from torch import nn
 
 from ...records.schema import COUNT, TEXT, fields, list_of, or_none, table_of
 from ...records.tables import Table, plain
@@ -40,16 +39,13 @@ _METHODS = dict(
 
 def measure(models: Sequence[TrainedModel]) -> tuple[dict, None]:
     """Return what `SCHEMA` describes; models with equal data share an entry of it."""
-    data = []
+    data: dict[str, dict] = {}
     for model in models:
         entry = object_counts(model.dataloader.dataset)
-        for known in data:
-            if {k: v for k, v in known.items() if k != 'models'} == entry:
-                known['models'].append(model.name)
-                break
-        else:
-            data.append(dict(models=[model.name], **entry))
-    return dict(models=[_describe(model) for model in models], data=data), None
+        same = data.setdefault(json.dumps(entry), dict(models=[], **entry))
+        same['models'].append(model.name)
+    rows = [_describe(model) for model in models]
+    return dict(models=rows, data=list(data.values())), None
 
 
 def tables(numbers: dict) -> list[Table]:
@@ -98,12 +94,8 @@ def _describe(model: TrainedModel) -> dict:
     return dict(
         name=model.name,
         type=type(detector).__name__,
-        parameters=_count(detector),
+        parameters=sum(p.numel() for p in detector.parameters()),
         num_queries=getattr(detector, 'num_queries', None),
         num_layers=None if layers is None else len(layers),
         methods=methods,
     )
-
-
-def _count(detector: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in detector.parameters())

@@ -10,10 +10,12 @@ from ...errors import ConfigError
 from ...records.metrics import AP_NAMES
 from ...records.schema import COUNT, NUMBER, TEXT, fields, list_of, or_none, table_of
 from ...records.tables import Table, percent
+from ...runtime.building import quietly
 from ..class_axis import name_columns
+from ..object_sizes import object_counts
 from ..one_pass import SeenBatch
 from ..trained_detector import TrainedModel
-from .average_precision import NO_AP, build_evaluator, copy_evaluator, quietly
+from .average_precision import NO_AP, build_evaluator, copy_evaluator
 from .duplicates import NmsObserver
 
 SCHEMA = fields(
@@ -42,17 +44,16 @@ class PrecisionObserver:
     images = None
 
     def __init__(self, model: TrainedModel) -> None:
-        settings = model.cfg.get(f'{model.split}_evaluator')
-        if isinstance(settings, dict) and settings.get('type') == 'CocoMetric':
-            settings = dict(settings, classwise=True)
         self._model = model
-        self._evaluator = build_evaluator(settings, model.dataloader)
+        self._evaluator = build_evaluator(model, classwise=True)
         self._without_duplicates = NmsObserver(copy_evaluator(self._evaluator))
+        self._found = 0
 
     def see(self, batch: SeenBatch) -> None:
         """Take note of a batch."""
         self._evaluator.process(batch.samples, batch.raw)
         self._without_duplicates.see(batch)
+        self._found += sum(len(sample.pred_instances) for sample in batch.samples)
 
     def numbers(self) -> dict:
         """Return the model's entry in what `SCHEMA` describes.
@@ -61,6 +62,8 @@ class PrecisionObserver:
             ConfigError: The evaluator gives no AP of boxes.
         """
         model = self._model
+        if not self._found:
+            return _nothing_found(model)
         num_images = len(model.dataloader.dataset)
         with quietly():
             found = self._evaluator.evaluate(num_images)
@@ -72,14 +75,29 @@ class PrecisionObserver:
             name=model.name,
             num_images=num_images,
             AP={name: found.get(key) for name, key in AP_NAMES.items()},
-            AP_with_nms=self._without_duplicates.precision().ap,
+            AP_with_nms=self._without_duplicates.precision(),
             classes={name: found.get(f'{name}_precision') for name in model.classes},
         )
 
 
-def observe(model: TrainedModel) -> PrecisionObserver:
-    """Return a `PrecisionObserver` of the model."""
-    return PrecisionObserver(model)
+def _nothing_found(model: TrainedModel) -> dict:
+    """Return zeros where there are objects; mmdet's metric then says nothing at all."""
+    data = object_counts(model.dataloader.dataset)
+    whole = 0.0 if data['num_objects'] else None
+    sizes = [0.0 if count else None for count in data['sizes'].values()]
+    names = data['classes'].items()
+    return dict(
+        name=model.name,
+        num_images=data['num_images'],
+        AP=dict(zip(AP_NAMES, [whole] * 3 + sizes, strict=True)),
+        AP_with_nms=0.0,
+        classes={name: 0.0 if count else None for name, count in names},
+    )
+
+
+def observe(models: Sequence[TrainedModel]) -> list[PrecisionObserver]:
+    """Return observers that show detections to the evaluators."""
+    return list(map(PrecisionObserver, models))
 
 
 def conclude(

@@ -1,6 +1,7 @@
 """The analyses of what models detect, declared."""
 
-from ..section import IOU_THRESHOLD, SCORE_THRESHOLD, Option, Section, count, share
+from ...command_line import count, share
+from ..section import IOU_THRESHOLD, SCORE_THRESHOLD, Option, Section
 
 BEST = 'best'
 SELECT = ('differing', 'spread')
@@ -51,7 +52,7 @@ SIDE_BY_SIDE = Section(
             f'{SCORE_THRESHOLD}; or {BEST!r}: from which on F1 is {BEST}, for which '
             'all images are looked at',
             share_or_best,
-            (('metavar', f'NUMBER|{BEST}'),),
+            metavar=f'NUMBER|{BEST}',
         ),
         Option('iou_threshold', 0.5, IOU_THRESHOLD, share),
         Option('num_images', 12, 'images to draw', count, formerly='num-pictures'),
@@ -61,7 +62,7 @@ SIDE_BY_SIDE = Section(
             'draw the images in which the models differ most (of one model: with the '
             'most mistakes), or images spread evenly over the data (differing with '
             'several models, else spread)',
-            settings=(('choices', SELECT),),
+            choices=SELECT,
         ),
     ),
 )

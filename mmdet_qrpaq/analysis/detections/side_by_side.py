@@ -4,7 +4,8 @@ What makes a detection correct, wrong or differing is told by `outcomes`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -17,8 +18,7 @@ from ...records.tables import Table, percent
 from ..one_pass import SeenBatch, one_pass, spread
 from ..trained_detector import TrainedModel, box_scale, boxes_follow_resize
 from .drawing import draw_side_by_side
-from .outcomes import Scene, judge_detections
-from .score_threshold import best_score_threshold
+from .outcomes import Scene, best_score_threshold, judge_detections
 from .section import BEST, SELECT
 
 _COUNTS = dict(correct=COUNT, wrong=COUNT, missed=COUNT, differing=COUNT)
@@ -52,23 +52,25 @@ class Look:
     found: InstanceData
 
 
+@dataclass
 class DetectionsObserver:
     """Keeps what is found, and what is there, in the images that it wants.
 
-    Args:
+    Attributes:
         model: Who finds it.
         images: Positions in the data set; None for all.
+        chosen: The options, `select` as it suits the number of models.
         masks: Whether to keep masks: those of many images would fill the memory.
+        looks: By position.
+        has_masks: Whether there are any.
     """
 
-    def __init__(
-        self, model: TrainedModel, images: Sequence[int] | None, masks: bool = False
-    ) -> None:
-        self.images = images
-        self.looks: dict[int, Look] = {}
-        self.has_masks = False
-        self._keys = ('bboxes', 'labels', 'scores') + ('masks',) * masks
-        self._resized = boxes_follow_resize(model.dataloader.dataset)
+    model: TrainedModel
+    images: Sequence[int] | None
+    chosen: dict[str, Any] = field(default_factory=dict)
+    masks: bool = False
+    looks: dict[int, Look] = field(default_factory=dict)
+    has_masks: bool = False
 
     def see(self, batch: SeenBatch) -> None:
         """Take note of a batch."""
@@ -77,31 +79,62 @@ class DetectionsObserver:
                 self.looks[image] = self._look(sample)
 
     def _look(self, sample: DetDataSample) -> Look:
+        keys = ('bboxes', 'labels', 'scores') + ('masks',) * self.masks
         found, truth = sample.pred_instances, sample.gt_instances
         self.has_masks |= 'masks' in found or 'masks' in truth
         found, truth, crowds = (
-            InstanceData(**{k: part[k] for k in self._keys if k in part}).cpu()
+            InstanceData(**{k: part[k] for k in keys if k in part}).cpu()
             for part in (found, truth, sample.get('ignored_instances', truth[:0]))
         )
-        if self._resized:
+        if boxes_follow_resize(self.model.dataloader.dataset):
             for objects in (truth, crowds):
                 objects.bboxes = objects.bboxes / box_scale(sample, objects.bboxes)
         return Look(sample.img_path, truth, crowds, found)
 
 
-def settle(
+def observe(
     models: Sequence[TrainedModel],
-    num_images: int,
     score_threshold: float | str,
     iou_threshold: float,
+    num_images: int,
     select: str | None,
-) -> dict:
-    """Return the options, with `select` as it suits the number of models.
+) -> list[DetectionsObserver]:
+    """Return observers of the images that are needed, without their masks.
+
+    Args:
+        models: Their data loaders name the same images in the same order; each model
+            sees them in the size that its own config asks for.
+        score_threshold: Detections below it do not count; in [0, 1], or `BEST`.
+        iou_threshold: In [0, 1].
+        num_images: Drawn at most.
+        select: `'spread'` evenly over the data set, or the most `'differing'`; None:
+            the latter of several models.
 
     Raises:
         ConfigError: The models see other images, or know other classes.
     """
+    require_same_images(models)
     select = select or ('differing' if len(models) > 1 else 'spread')
+    images = None
+    if select == 'spread' and score_threshold != BEST:
+        images = spread(num_images, len(models[0].dataloader.dataset))
+    chosen = dict(
+        score_threshold=score_threshold,
+        iou_threshold=iou_threshold,
+        num_images=num_images,
+        select=select,
+    )
+    for model in models:
+        boxes_follow_resize(model.dataloader.dataset)
+    return [DetectionsObserver(model, images, chosen) for model in models]
+
+
+def require_same_images(models: Sequence[TrainedModel]) -> None:
+    """Refuse models that cannot be compared image by image.
+
+    Raises:
+        ConfigError: They see other images, or know other classes.
+    """
     datasets = [model.dataloader.dataset for model in models]
     for model, dataset in zip(models, datasets, strict=True):
         if dataset.metainfo['classes'] != datasets[0].metainfo['classes']:
@@ -124,61 +157,28 @@ def settle(
                 f'{image + 1} is {" and ".join(paths)}; give the configs the same '
                 'ann_file.'
             )
-    return dict(
-        num_images=num_images,
-        score_threshold=score_threshold,
-        iou_threshold=iou_threshold,
-        select=select,
-    )
-
-
-def observe(
-    model: TrainedModel,
-    num_images: int,
-    score_threshold: float | str,
-    iou_threshold: float,
-    select: str,
-) -> DetectionsObserver:
-    """Return an observer of the images that are needed, without their masks."""
-    if select == 'differing' or score_threshold == BEST:
-        return DetectionsObserver(model, None)
-    return DetectionsObserver(model, spread(num_images, len(model.dataloader.dataset)))
 
 
 def conclude(
-    models: Sequence[TrainedModel],
-    observers: Sequence[DetectionsObserver],
-    num_images: int,
-    score_threshold: float | str,
-    iou_threshold: float,
-    select: str,
+    models: Sequence[TrainedModel], observers: Sequence[DetectionsObserver]
 ) -> tuple[dict, Figure]:
-    """Return what `SCHEMA` describes, and the figure.
-
-    Args:
-        models: Their data loaders name the same images in the same order; each model
-            sees them in the size that its own config asks for.
-        observers: One a model.
-        num_images: Drawn at most.
-        score_threshold: Detections below it do not count; in [0, 1], or `BEST`.
-        iou_threshold: In [0, 1].
-        select: `'spread'` evenly over the data set, or the most `'differing'`.
-    """
-    reason, images = '', list(observers[0].looks)
-    if score_threshold == BEST:
-        score_threshold, f1 = best_threshold(observers, iou_threshold)
+    """Return what `SCHEMA` describes, and the figure."""
+    chosen, images = dict(observers[0].chosen), list(observers[0].looks)
+    num_images, select = chosen.pop('num_images'), chosen['select']
+    iou_threshold, reason = chosen['iou_threshold'], ''
+    if chosen['score_threshold'] == BEST:
+        chosen['score_threshold'], f1 = best_threshold(observers, iou_threshold)
         reason = f'best F1 on {models[0].split}: {f1:.2f}'
     if select == 'spread':
         images = spread(num_images, len(models[0].dataloader.dataset))
-    thresholds = dict(score_threshold=score_threshold, iou_threshold=iou_threshold)
-    scenes = scenes_of(observers, images, **thresholds)
+    thresholds = chosen['score_threshold'], iou_threshold
+    scenes = scenes_of(observers, images, *thresholds)
     drawn = images
     if len(images) > num_images:
         order = sorted(images, key=lambda image: -scenes[image].disagreement)
         drawn = order[:num_images]
     numbers = dict(
-        **thresholds,
-        select=select,
+        **chosen,
         num_images=len(scenes),
         num_objects=sum(len(scene.truth) for scene in scenes.values()),
         models=[
@@ -194,13 +194,13 @@ def conclude(
         observers = [DetectionsObserver(model, drawn, masks=True) for model in models]
         for model, observer in zip(models, observers, strict=True):
             one_pass(model, [observer])
-        scenes = scenes_of(observers, drawn, **thresholds)
+        scenes = scenes_of(observers, drawn, *thresholds)
     figure = draw_side_by_side(
         [scenes[image] for image in drawn],
         [model.name for model in models],
         models[0].dataloader.dataset.metainfo,
-        **thresholds,
-        reason=reason,
+        *thresholds,
+        reason,
     )
     return numbers, figure
 

@@ -14,12 +14,14 @@ nearest neighbour in W^D are of one class, against two points drawn at random.
 
 from collections import Counter
 from collections.abc import Sequence
-from types import ModuleType
+from dataclasses import dataclass, field
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from sklearn.manifold import TSNE
+from sklearn.neighbors import NearestNeighbors
 
 from ...errors import ConfigError
 from ...records.schema import COUNT, NUMBER, SHARE, TEXT, fields, list_of
@@ -29,7 +31,7 @@ from ..one_pass import SeenBatch, spread
 from ..trained_detector import TrainedModel, boxes_follow_resize
 from .capture import require_patterns
 from .points import Point, detections, supercategories, whole_images
-from .section import POINTS
+from .section import BY, POINTS
 
 WORDS = dict(pictures='images', detections='detections')
 FEWEST = 10  # points that make a figure
@@ -38,6 +40,7 @@ ROOM = (0.08, 0.09)  # share of the figure that a thumbnail takes
 COLOURED = 10  # groups with a colour of their own
 SCHEMA = fields(
     points={'enum': list(POINTS)},
+    by={'enum': list(BY)},
     num_images=COUNT,
     num_without_points=COUNT,
     perplexity=NUMBER,
@@ -48,56 +51,61 @@ SCHEMA = fields(
 )
 
 
+@dataclass
 class EmbeddingObserver:
     """Collects points.
 
-    Args:
+    Attributes:
         images: Positions of those to look at.
+        points: What a point is.
+        by: What a group is.
         groups: Of each class, by label.
-        thresholds: Least score and IoU of a detection; None: points are images.
+        thresholds: Least score and IoU of a detection.
+        seed: Of the t-SNE.
+        found: The points.
     """
 
-    def __init__(
-        self,
-        images: Sequence[int],
-        groups: Sequence[str],
-        thresholds: tuple[float, float] | None,
-    ) -> None:
-        self.images, self.groups = images, groups
-        self._thresholds = thresholds
-        self.found: list[Point] = []
+    images: Sequence[int]
+    points: str
+    by: str
+    groups: Sequence[str]
+    thresholds: tuple[float, float]
+    seed: int
+    found: list[Point] = field(default_factory=list)
 
     def see(self, batch: SeenBatch) -> None:
         """Collect the points of a batch."""
-        if self._thresholds is None:
+        if self.points == 'pictures':
             found = whole_images(batch)
         else:
-            found = detections(batch, *self._thresholds)
+            found = detections(batch, *self.thresholds)
         wanted = set(self.images)
         self.found += [point for point in found if point.image in wanted]
 
 
 def observe(
-    model: TrainedModel,
+    models: Sequence[TrainedModel],
     points: str,
     by: str,
     num_images: int,
     score_threshold: float,
     iou_threshold: float,
     seed: int,
-) -> EmbeddingObserver:
+) -> list[EmbeddingObserver]:
     """Return an observer that collects points of images spread over the data set.
 
     Args:
+        models: One.
         points: `'pictures'` or `'detections'`.
         by: What the groups are, `'class'` or `'supercategory'`.
         num_images: Images to look at; fewer if there are fewer.
+        seed: Of the t-SNE.
 
     Raises:
-        ConfigError: scikit-learn is missing, the model has no patterns, or for
-            detections no assigner, or there is no ground truth or super-class.
+        ConfigError: The model has no patterns, or for detections no assigner, or there
+            is no ground truth or super-class.
     """
-    _sklearn()
+    (model,) = models
     require_patterns(model.detector)
     dataset = model.dataloader.dataset
     boxes_follow_resize(dataset)
@@ -107,48 +115,46 @@ def observe(
     if by == 'supercategory':
         found = supercategories(dataset)
         groups = [found[name] for name in groups]
-    thresholds = (score_threshold, iou_threshold) if points == 'detections' else None
-    return EmbeddingObserver(spread(num_images, len(dataset)), groups, thresholds)
+    images = spread(num_images, len(dataset))
+    thresholds = (score_threshold, iou_threshold)
+    return [EmbeddingObserver(images, points, by, groups, thresholds, seed)]
 
 
 def conclude(
-    models: Sequence[TrainedModel],
-    observers: Sequence[EmbeddingObserver],
-    points: str,
-    by: str,
-    num_images: int,
-    score_threshold: float,
-    iou_threshold: float,
-    seed: int,
+    models: Sequence[TrainedModel], observers: Sequence[EmbeddingObserver]
 ) -> tuple[dict, Figure]:
     """Return what `SCHEMA` describes, and the figure.
-
-    Args:
-        seed: Of the t-SNE.
 
     Raises:
         ConfigError: There are fewer than 10 points, or all have the same W^D.
     """
-    (observer,) = observers
-    found, num_images = observer.found, len(observer.images)
+    (seen,) = observers
+    found, num_images = seen.found, len(seen.images)
     if len(found) < FEWEST:
-        told = f'(score >= {score_threshold:g}, IoU >= {iou_threshold:g})'
-        told = 'with objects' if points == 'pictures' else told
+        told = '(score >= {:g}, IoU >= {:g})'.format(*seen.thresholds)
+        told = 'with objects' if seen.points == 'pictures' else told
         raise ConfigError(
-            f't-SNE needs at least {FEWEST} {WORDS[points]}, and there are '
+            f't-SNE needs at least {FEWEST} {WORDS[seen.points]}, and there are '
             f'{len(found)} {told} in {num_images} images; take more images or lower '
             'the thresholds.'
         )
-    groups = [observer.groups[point.label] for point in found]
+    groups = [seen.groups[point.label] for point in found]
     rows = np.stack([point.weights for point in found])
     perplexity = min(30.0, (len(rows) - 1) / 3)
-    positions = _lay_out(rows, perplexity, seed)
+    if np.ptp(rows, axis=0).max() == 0:
+        raise ConfigError(
+            'all points have the same W^D, so there is nothing to lay out: this model '
+            'does not look at the image.'
+        )
+    layout = TSNE(perplexity=perplexity, init='pca', random_state=seen.seed)
+    positions = layout.fit_transform(rows)
     numbers = dict(
-        points=points,
+        points=seen.points,
+        by=seen.by,
         num_images=num_images,
         num_without_points=num_images - len({point.image for point in found}),
         perplexity=perplexity,
-        seed=seed,
+        seed=seen.seed,
         neighbour_agreement=neighbour_agreement(rows, groups),
         chance_agreement=chance_agreement(groups),
         embedding=[
@@ -159,22 +165,6 @@ def conclude(
     return numbers, draw(numbers, [point.thumbnail for point in found])
 
 
-def _sklearn() -> ModuleType:
-    """Return scikit-learn, imported when first needed.
-
-    Raises:
-        ConfigError: It is missing.
-    """
-    try:
-        import sklearn.manifold
-        import sklearn.neighbors
-    except ImportError as error:
-        raise ConfigError(
-            "t-SNE needs scikit-learn; pip install 'mmdet_qrpaq[analysis]'."
-        ) from error
-    return sklearn
-
-
 def neighbour_agreement(rows: np.ndarray, groups: list[str]) -> float:
     """Return the share of rows whose nearest other row is of the same group.
 
@@ -182,12 +172,8 @@ def neighbour_agreement(rows: np.ndarray, groups: list[str]) -> float:
         rows: (n, dim), n >= 2.
     """
     # Without X a row is not its own neighbour.
-    nearest = (
-        _sklearn()
-        .neighbors.NearestNeighbors(n_neighbors=1)
-        .fit(rows)
-        .kneighbors()[1][:, 0]
-    )
+    found = NearestNeighbors(n_neighbors=1).fit(rows).kneighbors()
+    nearest = found[1][:, 0]
     groups = np.asarray(groups)
     return float((groups == groups[nearest]).mean())
 
@@ -198,24 +184,12 @@ def chance_agreement(groups: list[str]) -> float:
     return sum(count * (count - 1) for count in counts) / (n * (n - 1))
 
 
-def _lay_out(rows: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
-    if np.ptp(rows, axis=0).max() == 0:
-        raise ConfigError(
-            'all points have the same W^D, so there is nothing to lay out: this model '
-            'does not look at the image.'
-        )
-    layout = _sklearn().manifold.TSNE(
-        perplexity=perplexity, init='pca', random_state=seed
-    )
-    return layout.fit_transform(rows)
-
-
 def tables(numbers: dict) -> list[Table]:
     """Tabulate how well the groups part."""
     columns = (
         'points',
         'number',
-        'nearest neighbour of the same group, %',
+        f'nearest neighbour of the same {numbers["by"]}, %',
         'by chance, %',
     )
     row = [
@@ -262,12 +236,12 @@ def draw(numbers: dict, thumbnails: Sequence[np.ndarray]) -> Figure:
         axes.update_datalim([low - room, high + room])
         axes.autoscale_view()
         axes.set(xticks=[], yticks=[], xlabel='t-SNE 1', ylabel='t-SNE 2')
-    what, group = 'row of W$^D$', 'group'
+    what, whose = 'row of W$^D$', 'of the object'
     seen = f'{len(shown)} detections in {numbers["num_images"]} images'
     if numbers['points'] == 'pictures':
-        what, group, seen = 'W$^D$', 'main group', f'{len(shown)} images'
+        what, whose, seen = 'W$^D$', 'that covers most', f'{len(shown)} images'
     panels[0].set_title(
-        f'nearest neighbour of the same {group}: '
+        f'nearest neighbour of the same {numbers["by"]}: '
         f'{100 * numbers["neighbour_agreement"]:.0f} % '
         f'(by chance {100 * numbers["chance_agreement"]:.0f} %)',
         fontsize=10,
@@ -275,7 +249,8 @@ def draw(numbers: dict, thumbnails: Sequence[np.ndarray]) -> Figure:
     panels[1].set_title('some of them', fontsize=10)
     perplexity = f'perplexity {numbers["perplexity"]:.0f}, seed {numbers["seed"]}'
     figure.suptitle(f'{what} of {seen}; t-SNE, {perplexity}', fontsize=11)
-    figure.legend(loc='outside right upper', frameon=False, fontsize=8, title=group)
+    title = f'{numbers["by"]} {whose}'
+    figure.legend(loc='outside right upper', frameon=False, fontsize=8, title=title)
     return figure
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from mmengine.structures import InstanceData
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -44,7 +43,8 @@ def whole_images(batch: SeenBatch) -> Iterator[Point]:
     for i, sample in enumerate(batch.samples):
         truth = sample.gt_instances
         if len(truth):
-            label = _main_class(truth)
+            areas = (truth.bboxes[:, 2:] - truth.bboxes[:, :2]).prod(1)
+            label = int(torch.bincount(truth.labels, areas).argmax())
             yield Point(weights[i], label, batch.images[i], _shrink(_image(batch, i)))
 
 
@@ -58,12 +58,6 @@ def detections(
         row = batch.heard.weights[i, query].cpu().numpy()
         thumbnail = _shrink(_crop(_image(batch, i), matched.boxes[i, query].tolist()))
         yield Point(row, int(matched.labels[i, query]), batch.images[i], thumbnail)
-
-
-def _main_class(truth: InstanceData) -> int:
-    """Return the class that covers the largest area."""
-    sides = truth.bboxes[:, 2:] - truth.bboxes[:, :2]
-    return int(torch.bincount(truth.labels, sides.prod(1)).argmax())
 
 
 def _image(batch: SeenBatch, index: int) -> np.ndarray:

@@ -1,21 +1,13 @@
 """The analyses of patterns, declared."""
 
-import argparse
+from functools import partial
 
-from ..section import Option, Section, count, thresholds
+from ...command_line import count
+from ..section import Option, Section, thresholds
+from ..subjects import Models
 
+BY = ('class', 'supercategory')
 POINTS = ('pictures', 'detections')
-
-
-def seed(text: str) -> int:
-    """Read a seed as NumPy takes it.
-
-    Raises:
-        argparse.ArgumentTypeError: It is none.
-    """
-    if (value := count(text, least=0)) >= 2**32:
-        raise argparse.ArgumentTypeError(f'must be below {2**32}, got {text}')
-    return value
 
 
 WEIGHTS = Section(
@@ -32,11 +24,12 @@ WEIGHTS = Section(
             'classes',
             None,
             'classes to show (the four most often detected)',
-            settings=(('nargs', '+'), ('metavar', 'NAME')),
+            nargs='+',
+            metavar='NAME',
         ),
         *thresholds(0.5, 0.7),
     ),
-    each=True,
+    subject=Models(each=True),
 )
 EMBEDDING = Section(
     name='pattern_embedding',
@@ -51,13 +44,13 @@ EMBEDDING = Section(
             'pictures',
             'what a point is: all of W^D of an image, as in the paper (pictures), or '
             'the row of a successful detection; the thresholds are for the latter',
-            settings=(('choices', POINTS),),
+            choices=POINTS,
         ),
         Option(
             'by',
             'class',
             'what the colours are',
-            settings=(('choices', ('class', 'supercategory')),),
+            choices=BY,
         ),
         Option(
             'num_images',
@@ -67,7 +60,7 @@ EMBEDDING = Section(
             formerly='pictures',
         ),
         *thresholds(0.5, 0.7),
-        Option('seed', 0, 'of the t-SNE', seed),
+        Option('seed', 0, 'of the t-SNE', partial(count, least=0, most=2**32 - 1)),
     ),
-    each=True,
+    subject=Models(each=True),
 )

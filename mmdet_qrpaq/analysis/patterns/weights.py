@@ -1,10 +1,8 @@
 """Which patterns make the queries that find something (PaQ-DETR Fig. 5).
 
-Only models with patterns have the weights W^D (Eq. 5). As in the paper, the rows of W^D
-are those of successful detections: a query that the head's own assigner gives to an
-object, whose best class is the object's, with a score of at least 0.5 and an IoU of at
-least 0.7. Its number of *effective patterns* is the exponential of the entropy of its
-row: 1 for a single pattern, m for m equal ones.
+Only models with patterns have the weights W^D (Eq. 5). Rows are those of successful
+detections, as in the paper; see `section.WEIGHTS`. *Effective patterns* are 1 for a
+single pattern, m for m equal ones.
 """
 
 from collections.abc import Sequence
@@ -50,14 +48,16 @@ class WeightsObserver:
     """Collects rows of W^D of successful detections.
 
     Args:
-        score_threshold: Least score of a successful detection, in [0, 1].
-        iou_threshold: Its least IoU, in [0, 1].
+        classes: Names of those that count; None are the four most often found.
+        thresholds: Least score and IoU of a successful detection, in [0, 1].
     """
 
     images = None
 
-    def __init__(self, score_threshold: float, iou_threshold: float) -> None:
-        self._thresholds = (score_threshold, iou_threshold)
+    def __init__(
+        self, classes: Sequence[str] | None, thresholds: dict[str, float]
+    ) -> None:
+        self._chosen, self.thresholds = classes, thresholds
         self._rows: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._total: Tensor | int = 0
@@ -67,7 +67,7 @@ class WeightsObserver:
     def see(self, batch: SeenBatch) -> None:
         """Collect the rows of a batch."""
         weights = batch.heard.weights
-        good = confident_and_correct(batch.matched, *self._thresholds)
+        good = confident_and_correct(batch.matched, **self.thresholds)
         self._rows.append(weights[good].cpu())
         self._labels.append(batch.matched.labels[good].cpu())
         self._total = self._total + weights.sum((0, 1))
@@ -75,26 +75,24 @@ class WeightsObserver:
         self.num_images += len(weights)
         self.num_queries = weights.shape[1]
 
-    def rows_of(
-        self, names: Sequence[str], chosen: Sequence[str] | None
-    ) -> dict[str, np.ndarray]:
+    def rows_of(self, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Return rows of W^D by class, (number of detections, num_patterns) each.
 
         Args:
-            names: Of the classes, by label.
-            chosen: Of those that count; None are the four most often found.
+            names: Of all classes, by label.
 
         Raises:
             ConfigError: A class is never found.
         """
         rows, labels = torch.cat(self._rows).numpy(), torch.cat(self._labels).numpy()
         counts = np.bincount(labels, minlength=len(names))
-        least = 'score >= {:g}, IoU >= {:g}'.format(*self._thresholds)
+        least = 'score >= {:g}, IoU >= {:g}'.format(*self.thresholds.values())
         if not counts.any():
             raise ConfigError(
                 f'nothing is detected successfully ({least}) in {self.num_images} '
                 'images; lower the thresholds.'
             )
+        chosen = self._chosen
         if chosen is None:
             order = np.argsort(-counts, kind='stable')[:NUM_SHOWN]
             chosen = [names[label] for label in order if counts[label]]
@@ -116,19 +114,21 @@ class WeightsObserver:
 
 
 def observe(
-    model: TrainedModel,
+    models: Sequence[TrainedModel],
     classes: Sequence[str] | None,
     score_threshold: float,
     iou_threshold: float,
-) -> WeightsObserver:
+) -> list[WeightsObserver]:
     """Return an observer that collects rows of W^D.
 
     Args:
+        models: One.
         classes: Names of those to show; None are the four most often found.
 
     Raises:
         ConfigError: The model has no patterns or no assigner, or a class is unknown.
     """
+    (model,) = models
     require_patterns(model.detector)
     require_matching(model.detector, 'collecting weights')
     names = model.classes
@@ -136,15 +136,12 @@ def observe(
         raise ConfigError(
             f'there is no class {unknown[0]!r}; the data set has {", ".join(names)}.'
         )
-    return WeightsObserver(score_threshold, iou_threshold)
+    thresholds = dict(score_threshold=score_threshold, iou_threshold=iou_threshold)
+    return [WeightsObserver(classes, thresholds)]
 
 
 def conclude(
-    models: Sequence[TrainedModel],
-    observers: Sequence[WeightsObserver],
-    classes: Sequence[str] | None,
-    score_threshold: float,
-    iou_threshold: float,
+    models: Sequence[TrainedModel], observers: Sequence[WeightsObserver]
 ) -> tuple[dict, Figure]:
     """Return what `SCHEMA` describes, and the figure.
 
@@ -152,7 +149,7 @@ def conclude(
         ConfigError: A class is never found.
     """
     (model,), (observer,) = models, observers
-    rows = observer.rows_of(model.classes, classes)
+    rows = observer.rows_of(model.classes)
     patterns = require_patterns(model.detector).patterns.weight.detach()
     patterns = nn.functional.normalize(patterns, dim=1)
     numbers = describe(
@@ -160,9 +157,8 @@ def conclude(
         (patterns @ patterns.T).cpu().numpy(),
         num_images=observer.num_images,
         num_queries=observer.num_queries,
-        score_threshold=score_threshold,
-        iou_threshold=iou_threshold,
         all_queries=observer.all_queries(),
+        **observer.thresholds,
     )
     return numbers, draw(numbers, rows)
 

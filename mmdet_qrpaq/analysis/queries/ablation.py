@@ -11,7 +11,6 @@ assigner matches most often on these very images, which flatters them.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -81,6 +80,7 @@ class AblationObserver:
         model: Its detector is unchanged afterwards.
         counts: Numbers of queries to keep, all of them or fewer.
         order: Queries, those first that are kept the longest, (num_queries,).
+        keep: What the order is.
 
     Raises:
         ConfigError: The layers of the decoder have not both attentions, or the
@@ -90,15 +90,14 @@ class AblationObserver:
     images = None
 
     def __init__(
-        self, model: TrainedModel, counts: Sequence[int], order: np.ndarray
+        self, model: TrainedModel, counts: Sequence[int], order: np.ndarray, keep: str
     ) -> None:
         decoder_layers(model.detector)
+        self._model, self._keep = model, keep
         self.order, self._counts = order, counts
         settings = [(kept, len(order)) for kept in SETTINGS]
         settings += [('both', count) for count in counts if count != len(order)]
-        whole = build_evaluator(
-            model.cfg.get(f'{model.split}_evaluator'), model.dataloader
-        )
+        whole = build_evaluator(model)
         self._evaluators = {setting: copy_evaluator(whole) for setting in settings}
         self._entered: dict[tuple[str, int], Tensor] = {}
         self._num_images = 0
@@ -122,14 +121,14 @@ class AblationObserver:
         self._num_images += len(batch.samples)
 
     def numbers(self) -> dict:
-        """Return AP and, of a routed model, the mean numbers of entering queries.
+        """Return the model's entry in what `SCHEMA` describes.
 
         Raises:
             ConfigError: There are no objects, or there is no AP of boxes.
         """
         total, num_images = len(self.order), self._num_images
         precision = {
-            setting: asdict(evaluate(evaluator, num_images))
+            setting: evaluate(evaluator, num_images)
             for setting, evaluator in track(self._evaluators.items(), 'evaluating')
         }
         rows = []
@@ -139,27 +138,37 @@ class AblationObserver:
                 entered = (entered.double() / num_images).tolist()
             row = dict(precision=precision['both', count], entered=entered)
             rows.append(dict(num_queries=count, **row))
+        model = self._model
         return dict(
+            name=model.name,
             num_images=num_images,
             num_queries=total,
+            two_stage=bool(getattr(model.detector, 'as_two_stage', False)),
+            keep=self._keep,
             sublayers={kept: precision[kept, total] for kept in SETTINGS},
             fewer_queries=rows,
         )
 
 
 def observe(
-    model: TrainedModel, queries: Sequence[int] | None = None, keep: str = 'first'
-) -> AblationObserver:
-    """Return an observer that tries each setting; 'used' takes a run of its own before.
+    models: Sequence[TrainedModel], queries: Sequence[int] | None, keep: str
+) -> list[AblationObserver]:
+    """Return observers that try each setting; 'used' takes a run of its own before.
 
     Args:
         queries: Numbers of them to keep; None are 1, 5/6, 2/3, 1/2, 1/3 and 1/6 of all.
         keep: `'first'` or `'used'`.
 
     Raises:
-        ConfigError: The detector is no DETR, a number is none of its queries, or the
+        ConfigError: A detector is no DETR, a number is none of its queries, or an
             evaluator does not fit.
     """
+    return [_observe(model, queries, keep) for model in models]
+
+
+def _observe(
+    model: TrainedModel, queries: Sequence[int] | None, keep: str
+) -> AblationObserver:
     require_detr(model.detector)
     # DAB-DETR may repeat each of its anchors.
     repeats = max(1, getattr(model.detector, 'num_patterns', 0))
@@ -171,35 +180,25 @@ def observe(
                 f'{count} queries cannot be kept: the model has {total}; give numbers '
                 f'from 1 to {total}.'
             )
-    observer = AblationObserver(model, sorted(counts)[::-1], np.arange(total))
+    observer = AblationObserver(model, sorted(counts)[::-1], np.arange(total), keep)
     if keep == 'used':
-        hits = usage.observe(model, score_threshold=0, iou_threshold=0)
+        (hits,) = usage.observe([model], score_threshold=0, iou_threshold=0)
         one_pass(model, [hits])
-        observer.order = np.argsort(-hits.usage().hits, kind='stable')
+        order = np.argsort(-np.array(hits.numbers()['hits']), kind='stable')
+        observer.order = order
     return observer
 
 
 def conclude(
-    models: Sequence[TrainedModel],
-    observers: Sequence[AblationObserver],
-    queries: Sequence[int] | None = None,
-    keep: str = 'first',
+    models: Sequence[TrainedModel], observers: Sequence[AblationObserver]
 ) -> tuple[dict, Figure]:
     """Return what `SCHEMA` describes, and the figure.
 
     Raises:
         ConfigError: There are no objects, or there is no AP of boxes.
     """
-    rows = [
-        dict(
-            name=model.name,
-            two_stage=bool(getattr(model.detector, 'as_two_stage', False)),
-            keep=keep,
-            **observer.numbers(),
-        )
-        for model, observer in zip(models, observers, strict=True)
-    ]
-    return dict(models=rows), draw(dict(models=rows))
+    numbers = dict(models=[observer.numbers() for observer in observers])
+    return numbers, draw(numbers)
 
 
 def tables(numbers: dict) -> list[Table]:

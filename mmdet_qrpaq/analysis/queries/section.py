@@ -1,6 +1,7 @@
 """The analyses of queries, declared."""
 
-from ..section import Option, Section, count, thresholds
+from ...command_line import count
+from ..section import Option, Section, thresholds
 
 USAGE = Section(
     name='query_usage',
@@ -32,14 +33,15 @@ ABLATION = Section(
             None,
             'numbers of queries to keep (1, 5/6, 2/3, 1/2, 1/3 and 1/6 of them)',
             count,
-            (('nargs', '+'), ('metavar', 'N')),
+            nargs='+',
+            metavar='N',
         ),
         Option(
             'keep',
             'first',
             'which queries: the first ones, on two-stage models the best proposals; or '
             'those matched most often on these images, which flatters them',
-            settings=(('choices', KEEP),),
+            choices=KEEP,
         ),
     ),
 )

@@ -36,8 +36,8 @@ def only_sublayers(detector: nn.Module, kept: str) -> Iterator[None]:
         for name in SETTINGS[kept]:
             for layer in layers:
                 attention = getattr(layer, name)
-                handle = attention.register_forward_hook(_hand_on, with_kwargs=True)
-                stack.callback(handle.remove)
+                hook = attention.register_forward_hook(_hand_on, with_kwargs=True)
+                stack.enter_context(hook)
         yield
 
 

@@ -1,16 +1,10 @@
 """How evenly a detector uses its queries: hits per query, Gini, Lorenz curve.
 
-PaQ-DETR Fig. 1 and the column Gini of Table 6. The paper does not define 'activation'.
-Here a *hit* of query i is an object that the head's own one-to-one assigner gives to
-query i on the last decoder layer, counted over a whole data set. A hit is *confident
-and correct* if in addition the query's best class is the object's, its score is at
-least `score_threshold` and its box has at least `iou_threshold` with the object's. On
-two-stage hosts (DINO) a query's index is the rank of its encoder proposal, so hits
-gather on the first queries by construction.
+PaQ-DETR Fig. 1 and the column Gini of Table 6. The paper does not define 'activation';
+what counts here as a hit, and which are confident and correct, `section.USAGE` tells.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,9 +12,10 @@ from matplotlib.figure import Figure
 from mmengine.dist import all_reduce
 from torch import Tensor
 
+from ...errors import ConfigError
 from ...records.schema import COUNT, SHARE, TEXT, fields, list_of, or_none
 from ...records.tables import Table, plain
-from ..matching import MatchedBatch, confident_and_correct, require_matching
+from ..matching import confident_and_correct, require_matching
 from ..one_pass import SeenBatch
 from ..trained_detector import TrainedModel
 
@@ -83,44 +78,6 @@ def _gini_or_none(counts: np.ndarray) -> float | None:
     return gini(counts) if counts.any() else None
 
 
-def count_hits(
-    batch: MatchedBatch, score_threshold: float, iou_threshold: float
-) -> Tensor:
-    """Return the hits, and the confident and correct ones, of each query: (2, nq)."""
-    good = confident_and_correct(batch, score_threshold, iou_threshold)
-    return torch.stack([batch.matched, good]).sum(1)
-
-
-@dataclass
-class QueryUsage:
-    """Hits per query over a data set.
-
-    Attributes:
-        hits: Matches per query, (num_queries,), int.
-        confident_hits: Those of them that are confident and correct, same shape.
-        num_images: Images looked at.
-        num_objects: Ground truths in them.
-    """
-
-    hits: np.ndarray
-    confident_hits: np.ndarray
-    num_images: int = 0
-    num_objects: int = 0
-
-    def as_dict(self) -> dict:
-        """Return all, with the Gini coefficients, as JSON types."""
-        return dict(
-            num_queries=len(self.hits),
-            num_images=self.num_images,
-            num_objects=self.num_objects,
-            gini=_gini_or_none(self.hits),
-            gini_confident=_gini_or_none(self.confident_hits),
-            unused_queries=int((self.hits == 0).sum()),
-            hits=self.hits.tolist(),
-            confident_hits=self.confident_hits.tolist(),
-        )
-
-
 class UsageObserver:
     """Counts which query finds which object while a detector runs.
 
@@ -134,57 +91,83 @@ class UsageObserver:
     images = None
 
     def __init__(self, score_threshold: float, iou_threshold: float) -> None:
-        self._thresholds = (score_threshold, iou_threshold)
+        self.thresholds = dict(
+            score_threshold=score_threshold, iou_threshold=iou_threshold
+        )
         self._hits: Tensor | int = 0
         self.num_images = self.num_objects = 0
 
     def see(self, batch: SeenBatch) -> None:
         """Count a batch."""
         matched = batch.matched
-        good = confident_and_correct(matched, *self._thresholds)
+        good = confident_and_correct(matched, **self.thresholds)
         self._hits = self._hits + torch.stack([matched.matched, good]).sum(1)
         self.num_images += len(matched.boxes)
         self.num_objects += matched.num_objects
 
-    def usage(self, reduce: bool = False) -> QueryUsage:
-        """Return what was counted.
+    def numbers(self, reduce: bool = False) -> dict:
+        """Return hits, Gini coefficients and what was seen, as JSON types.
 
         Args:
             reduce: Sum hits over all processes, which must all call this.
         """
-        hits = self._hits
         if reduce:
-            all_reduce(hits)
-        return QueryUsage(*hits.cpu().numpy(), self.num_images, self.num_objects)
+            all_reduce(self._hits)
+        counts = self._hits.cpu().numpy()
+        return describe(*counts, self.num_images, self.num_objects)
+
+
+def describe(
+    hits: np.ndarray, confident_hits: np.ndarray, num_images: int, num_objects: int
+) -> dict:
+    """Return a model's entry in what `SCHEMA` describes, but for its name.
+
+    Shapes:
+        hits, confident_hits: (num_queries,), int.
+    """
+    return dict(
+        num_queries=len(hits),
+        num_images=num_images,
+        num_objects=num_objects,
+        gini=_gini_or_none(hits),
+        gini_confident=_gini_or_none(confident_hits),
+        unused_queries=int((hits == 0).sum()),
+        hits=hits.tolist(),
+        confident_hits=confident_hits.tolist(),
+    )
 
 
 def observe(
-    model: TrainedModel, score_threshold: float, iou_threshold: float
-) -> UsageObserver:
-    """Return an observer that counts hits.
+    models: Sequence[TrainedModel], score_threshold: float, iou_threshold: float
+) -> list[UsageObserver]:
+    """Return observers that count hits.
 
     Raises:
-        ConfigError: The detector is no DETR, or has no assigner.
+        ConfigError: A detector is no DETR, or has no assigner.
     """
-    require_matching(model.detector, 'counting query hits')
-    return UsageObserver(score_threshold, iou_threshold)
+    for model in models:
+        require_matching(model.detector, 'counting query hits')
+    return [UsageObserver(score_threshold, iou_threshold) for _ in models]
 
 
 def conclude(
-    models: Sequence[TrainedModel],
-    observers: Sequence[UsageObserver],
-    score_threshold: float,
-    iou_threshold: float,
+    models: Sequence[TrainedModel], observers: Sequence[UsageObserver]
 ) -> tuple[dict, Figure]:
-    """Return what `SCHEMA` describes, and the figure."""
-    numbers = dict(
-        score_threshold=score_threshold,
-        iou_threshold=iou_threshold,
-        models=[
-            dict(name=model.name, **observer.usage().as_dict())
-            for model, observer in zip(models, observers, strict=True)
-        ],
-    )
+    """Return what `SCHEMA` describes, and the figure.
+
+    Raises:
+        ConfigError: There is no object in the images.
+    """
+    rows = [
+        dict(name=model.name, **observer.numbers())
+        for model, observer in zip(models, observers, strict=True)
+    ]
+    if not any(row['num_objects'] for row in rows):
+        raise ConfigError(
+            'there is no object in these images that a query could find; choose '
+            'another ann_file.'
+        )
+    numbers = dict(observers[0].thresholds, models=rows)
     return numbers, draw(numbers)
 
 
@@ -258,9 +241,8 @@ def _draw_one(bars, lorenz, numbers: dict) -> None:
     for name, hits, colour in series:
         counts = np.array(hits)
         bars.stairs(counts[order], ranks, fill=True, color=colour, label=name)
-        if counts.any():
-            label = f'{name.partition(" (")[0]}: Gini {gini(counts):.2f}'
-            lorenz.plot(*lorenz_curve(counts), color=colour, linewidth=2.2, label=label)
+        style = dict(color=colour, linewidth=2.2)
+        _draw_lorenz(lorenz, name.partition(' (')[0], counts, style)
     bars.set(
         xlabel=f'queries, most used first ({len(order)})',
         ylabel='hits',
@@ -277,11 +259,8 @@ def _draw_several(bars, lorenz, numbers: dict) -> None:
         counts = np.array(model['confident_hits'])
         style = dict(color=f'C{number}', linestyle=styles[number % 4], linewidth=2)
         share = 100 * np.sort(counts)[::-1] / max(model['num_objects'], 1)
-        ranks = np.arange(len(counts) + 1)
-        bars.stairs(share, ranks, label=model['name'], **style)
-        if counts.any():
-            label = f'{model["name"]}: Gini {gini(counts):.2f}'
-            lorenz.plot(*lorenz_curve(counts), label=label, **style)
+        bars.stairs(share, np.arange(len(counts) + 1), label=model['name'], **style)
+        _draw_lorenz(lorenz, model['name'], counts, style)
     title = _confident(numbers)
     seen = {(model['num_objects'], model['num_images']) for model in models}
     if len(seen) == 1:
@@ -293,3 +272,9 @@ def _draw_several(bars, lorenz, numbers: dict) -> None:
         xlim=(0, max(len(model['hits']) for model in models)),
         ylim=(0, None),
     )
+
+
+def _draw_lorenz(axes, name: str, counts: np.ndarray, style: dict) -> None:
+    if counts.any():
+        label = f'{name}: Gini {gini(counts):.2f}'
+        axes.plot(*lorenz_curve(counts), label=label, **style)

@@ -11,13 +11,11 @@ from mmdet.registry import HOOKS
 from mmdet.structures import SampleList
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from ...errors import check_number
-from ..listening import listening
+from ..listening import bare_model, listening
 from ..matching import require_matching
 from ..one_pass import SeenBatch
 from ..patterns.capture import effective_patterns
@@ -30,7 +28,7 @@ class QueryUsageHook(Hook):
     """Logs how evenly any DETR uses its queries (PaQ-DETR Fig. 1, Table 6).
 
     After a validation or test, over all processes: `queries/gini` and
-    `queries/gini_confident` (see `QueryUsage`; left out without a hit),
+    `queries/gini_confident` (see `usage`; left out without a hit),
     `queries/unused` (queries never matched) and, with patterns,
     `queries/effective_patterns` (exp of the entropy of W^D's rows, mean over queries
     and images). It reads what the detector says anyhow: no second forward.
@@ -56,43 +54,12 @@ class QueryUsageHook(Hook):
         self.thresholds = thresholds
         self._listening = ExitStack()
 
-    def before_val_epoch(self, runner: Runner) -> None:
+    def _before_epoch(self, runner: Runner, mode: str = 'train') -> None:
         """Start to listen to the head."""
-        self._start(runner, runner.val_dataloader.dataset)
-
-    def before_test_epoch(self, runner: Runner) -> None:
-        """Begin as before a validation."""
-        self._start(runner, runner.test_dataloader.dataset)
-
-    def after_val_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: SampleList | None = None,
-    ) -> None:
-        """Match a batch's queries with its objects."""
-        seen = SeenBatch(outputs, self._heard, self._model, self._dataset)
-        self._observer.see(seen)
-        if self._heard.weights is not None:
-            effective = effective_patterns(self._heard.weights)
-            sums = [effective.sum(), effective.new_tensor(effective.numel())]
-            self._effective = self._effective + torch.stack(sums)
-
-    def after_test_iter(self, *args, **kwargs) -> None:
-        """Match as in a validation."""
-        self.after_val_iter(*args, **kwargs)
-
-    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Log what was counted."""
-        self._report(runner, 'val')
-
-    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Log as after a validation."""
-        self._report(runner, 'test')
-
-    def _start(self, runner: Runner, dataset: Dataset) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if mode == 'train':
+            return
+        dataset = getattr(runner, f'{mode}_dataloader').dataset
+        model = bare_model(runner)
         require_matching(model, 'a QueryUsageHook in custom_hooks')
         boxes_follow_resize(dataset)
         self._model, self._dataset = model, dataset
@@ -102,11 +69,32 @@ class QueryUsageHook(Hook):
         self._listening.close()
         self._heard = self._listening.enter_context(listening(model))
 
-    def _report(self, runner: Runner, mode: str) -> None:
+    def _after_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: SampleList | None = None,
+        mode: str = 'train',
+    ) -> None:
+        """Match a batch's queries with its objects."""
+        if mode == 'train':
+            return
+        seen = SeenBatch(outputs, self._heard, self._model, self._dataset)
+        self._observer.see(seen)
+        if self._heard.weights is not None:
+            effective = effective_patterns(self._heard.weights)
+            sums = [effective.sum(), effective.new_tensor(effective.numel())]
+            self._effective = self._effective + torch.stack(sums)
+
+    def _after_epoch(self, runner: Runner, mode: str = 'train') -> None:
+        """Log what was counted."""
+        if mode == 'train':
+            return
         self._listening.close()
         if not self._observer.num_images:
             return  # the evaluator says so
-        numbers = self._observer.usage(reduce=True).as_dict()
+        numbers = self._observer.numbers(reduce=True)
         found = dict(
             gini=numbers['gini'],
             gini_confident=numbers['gini_confident'],

@@ -5,31 +5,36 @@ import sys
 from pathlib import Path
 
 from ... import command_line
-from ...errors import ConfigError
+from ...command_line import count, share
 from ...records.provenance import typed_command
 from ...records.results import check_writable, require_writable_folder, write_whole
-from ..command_line import folder_beside
 from ..cost.section import EFFICIENCY
-from ..section import IOU_THRESHOLD, SCORE_THRESHOLD, Option, count, share
-from .sections import SECTIONS, SHORTER
+from ..detections.section import OVERVIEW, PRECISION, SIDE_BY_SIDE
+from ..patterns.section import EMBEDDING, WEIGHTS
+from ..queries.section import ABLATION, USAGE
+from ..routing.section import ROUTING
+from ..sampling.section import SAMPLING
+from ..section import IOU_THRESHOLD, SCORE_THRESHOLD, Option
+from ..subjects import Models
+from ..training.section import CURVES
 
+# In the order of the page.
+SECTIONS = (
+    *(OVERVIEW, PRECISION, USAGE, ROUTING, ABLATION, WEIGHTS, EMBEDDING, CURVES),
+    *(EFFICIENCY, SAMPLING, SIDE_BY_SIDE),
+)
+EVERYWHERE = "in every section that has one (each section's own)"
 OPTIONS = (
-    Option(
-        'num_images',
-        SHORTER['side_by_side']['num_images'],
-        'images side by side',
-        count,
-        formerly='num-pictures',
-    ),
+    Option('score_threshold', None, f'{SCORE_THRESHOLD}, {EVERYWHERE}', share),
+    Option('iou_threshold', None, f'{IOU_THRESHOLD}, {EVERYWHERE}', share),
+    Option('num_images', 6, 'images side by side', count, formerly='num-pictures'),
     *(option for option in EFFICIENCY.options if option.name == 'repeats'),
 )
 
 
 def parse_args(description: str, argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line.new_parser(description)
     command_line.add_model_arguments(parser)
     names = [section.name for section in SECTIONS]
     parser.add_argument(
@@ -39,12 +44,6 @@ def parse_args(description: str, argv: list[str] | None = None) -> argparse.Name
         metavar='SECTION',
         help=f'only these: {", ".join(names)}',
     )
-    for name, what in (('score', SCORE_THRESHOLD), ('iou', IOU_THRESHOLD)):
-        parser.add_argument(
-            f'--{name}-threshold',
-            type=share,
-            help=f"{what}, in every section that has one (each section's own)",
-        )
     for option in OPTIONS:
         option.add_to(parser)
     parser.add_argument('--title', help='heading of the page (the names of the models)')
@@ -60,40 +59,32 @@ def parse_args(description: str, argv: list[str] | None = None) -> argparse.Name
 def main(description: str, argv: list[str] | None = None) -> None:
     """Measure what applies, write the page and say where.
 
-    Args:
-        description: For `--help`.
-        argv: Words of the command line; None are those of this process.
-
     Raises:
         ConfigError: An option, config, checkpoint or data cannot work.
         SystemExit: An analysis failed; the page is written all the same.
     """
     args = parse_args(description, argv)
     command_line.load_package()
-    out = args.out or folder_beside(args.checkpoint, args.out) / 'report.html'
-    if out.suffix != '.html':
-        raise ConfigError(f'--out is {out}, which does not end in .html; add that.')
-    check_writable(out)
+    out = args.out or Models().folder(args) / 'report.html'
+    check_writable(out, '.html')
     folder = out.parent / f'{out.stem}_files'
     require_writable_folder(str(folder), 'the folder of its numbers,')
 
-    from ..trained_detector import check_data, read_models
     from . import parts as report
     from .page import render_page
 
-    models = read_models(args)
-    for model in models:
-        check_data(model.cfg, model.split)
-    # All of them now: a wrong checkpoint is told before the first is measured.
-    for model in models:
-        model.dataloader, model.detector  # noqa: B018
+    models = Models().read(args)
     chosen = {
         name: value
         for name, value in vars(args).items()
         if name.endswith('_threshold') and value is not None
     }
-    more = dict(SHORTER, efficiency=dict(repeats=args.repeats))
-    more['side_by_side'] = dict(num_images=args.num_images)
+    # Less than the scripts show, so that the page stays readable.
+    more = dict(
+        efficiency=dict(repeats=args.repeats),
+        sampling_points=dict(num_images=1, num_queries=3),
+        side_by_side=dict(num_images=args.num_images),
+    )
     sections = [
         (section, section.choose(**chosen, **more.get(section.name, {})))
         for section in SECTIONS

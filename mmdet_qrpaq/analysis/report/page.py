@@ -31,7 +31,7 @@ def render_page(title: str, command: str, parts: Sequence[Part]) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters['data_uri'] = _data_uri
+    environment.filters['base64'] = lambda png: base64.b64encode(png).decode()
     environment.globals['size_of'] = png_size
     sections = [
         (section, list(members))
@@ -43,10 +43,6 @@ def render_page(title: str, command: str, parts: Sequence[Part]) -> str:
         today=date.today().isoformat(),
         sections=sections,
     )
-
-
-def _data_uri(png: bytes) -> str:
-    return f'data:image/png;base64,{base64.b64encode(png).decode()}'
 
 
 def png_size(png: bytes) -> tuple[int, int]:

@@ -6,6 +6,7 @@ config, annotations and options, by the same versions on the same hardware. To m
 anew, remove the folder.
 """
 
+import json
 import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +19,10 @@ from matplotlib.figure import Figure
 
 from ...errors import ConfigError
 from ...records.provenance import describe_environment, is_same_origin
-from ...records.results import read_result
 from ...records.tables import Table
 from ...runtime.checkpoints import is_remote
 from ..measuring import (
     conclude,
-    fingerprint,
     observers_of,
     origin_of,
     write_measured,
@@ -54,7 +53,7 @@ class Part:
     """
 
     section: Section
-    models: list[TrainedModel]
+    models: Sequence[TrainedModel]
     options: dict[str, Any]
     file: Path
     origin: dict[str, Any]
@@ -67,7 +66,7 @@ class Part:
     @property
     def title(self) -> str:
         """Heading, with the model's name where models are looked at one by one."""
-        of = f' of {self.models[0].name}' if self.section.each else ''
+        of = f' of {self.models[0].name}' if self.section.subject.each else ''
         return self.section.title + of
 
     def attempt(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -77,8 +76,7 @@ class Part:
         except ConfigError as error:
             self.status, self.sentence = NOT_APPLICABLE, str(error)
         except Exception as error:  # of one analysis; the others are worth having
-            traceback.print_exc()
-            self.status, self.sentence = FAILED, f'{type(error).__name__}: {error}'
+            self.status, self.sentence = FAILED, _tell(error)
         return None
 
 
@@ -102,7 +100,6 @@ def make_parts(
     sections: Sequence[tuple[Section, dict[str, Any]]],
     models: Sequence[TrainedModel],
     folder: Path,
-    announce: Callable[[str], object] = print,
 ) -> Iterator[Part]:
     """Run the sections; one that fails does not stop the others.
 
@@ -111,11 +108,10 @@ def make_parts(
     Args:
         sections: Each with its options.
         folder: For the files; need not exist.
-        announce: Gets a line before each step.
     """
     parts = list(_plan(sections, models, folder))
     for part in parts:
-        _take_over(part, folder)
+        _take_over(part)
         if not part.status:
             found = part.attempt(observers_of, part.section, part.models, part.options)
             part.observers = found or []
@@ -128,7 +124,7 @@ def make_parts(
         ]
         if watching:
             titles = ', '.join(attempt.part.section.title for attempt in watching)
-            announce(f'{model.name}, one run over the images: {titles}')
+            print(f'{model.name}, one run over the images: {titles}')
             _look_on(model, watching)
         # Now, not after all models: what is written is not lost with the next ones.
         for part in parts:
@@ -136,7 +132,7 @@ def make_parts(
             if seen and not part.status:
                 _measure(part)
     for number, part in enumerate(parts, 1):
-        announce(f'[{number}/{len(parts)}] {part.title}')
+        print(f'[{number}/{len(parts)}] {part.title}')
         if not part.status:
             _measure(part)
         yield part
@@ -147,13 +143,16 @@ def _look_on(model: TrainedModel, watching: Sequence[_Attempt]) -> None:
     try:
         one_pass(model, watching)
     except Exception as error:
-        sentence = str(error)
-        if not isinstance(error, ConfigError):
-            traceback.print_exc()
-            sentence = f'{type(error).__name__}: {error}'
+        sentence = str(error) if isinstance(error, ConfigError) else _tell(error)
         for part in [attempt.part for attempt in watching]:
             if not part.status:  # it may have failed before, by itself
                 part.status, part.sentence = FAILED, sentence
+
+
+def _tell(error: Exception) -> str:
+    """Print where a bug is, and return it as a sentence."""
+    traceback.print_exc()
+    return f'{type(error).__name__}: {error}'
 
 
 def _plan(
@@ -163,29 +162,25 @@ def _plan(
 ) -> Iterator[Part]:
     """Give each section its models, file and origin."""
     environment = describe_environment()
-    # Once: to hash the weights of a large model takes a second.
-    hashes = {model.name: fingerprint(model) for model in models}
     for section, options in sections:
-        for number, model in enumerate(models, 1):
-            if not section.each and number > 1:
-                continue
+        each = section.subject.each
+        for number, whose in enumerate([[m] for m in models] if each else [models], 1):
             stem = section.name
-            if section.each and len(models) > 1:
-                stem += f'-{number}-{re.sub(r"[^0-9A-Za-z]+", "_", model.name)}'
-            whose = [model] if section.each else list(models)
-            made_from = origin_of(section, whose, options, hashes)
+            if each and len(models) > 1:
+                stem += f'-{number}-{re.sub(r"[^0-9A-Za-z]+", "_", whose[0].name)}'
+            made_from = origin_of(section, section.subject.of(whose), options)
             origin = dict(made_from, **environment)
             yield Part(section, whose, options, folder / f'{stem}.json', origin)
 
 
-def _take_over(part: Part, folder: Path) -> None:
+def _take_over(part: Part) -> None:
     """Take what was measured before, by a report or by the section's script."""
     if any(is_remote(str(model.checkpoint)) for model in part.models):
         return  # what is there now is not known
     beside = Path(part.models[0].checkpoint).parent / f'{part.section.name}.json'
     for file in (part.file, beside):
         try:
-            kept = read_result(file)
+            kept = json.loads(file.read_text())
             if kept['tool'] != part.section.name:
                 continue
             jsonschema.validate(kept['numbers'], part.section.work.SCHEMA)
@@ -196,8 +191,10 @@ def _take_over(part: Part, folder: Path) -> None:
                 figure = file.with_suffix('.png').read_bytes()
                 if not (figure.startswith(PNG_START) and figure.endswith(PNG_END)):
                     continue
-        except (AttributeError, ConfigError, OSError, jsonschema.ValidationError):
+        except (AttributeError, LookupError, OSError, TypeError, ValueError):
             continue  # missing or damaged
+        except jsonschema.ValidationError:
+            continue  # of an earlier version
         part.file, part.origin, part.status = file, kept['origin'], REUSED
         part.tables, part.figure = part.section.work.tables(kept['numbers']), figure
         return
@@ -205,8 +202,9 @@ def _take_over(part: Part, folder: Path) -> None:
 
 def _measure(part: Part) -> None:
     """Measure a part, or conclude what its observers saw; write and read it."""
-    work = part.section, part.models, part.options, part.observers
-    if (found := part.attempt(conclude, *work)) is None:
+    about = part.section.subject.of(part.models)
+    work = conclude, part.section, about, part.options, part.observers
+    if (found := part.attempt(*work)) is None:
         return
     part.status = MADE
     part.attempt(_finish, part, *found)

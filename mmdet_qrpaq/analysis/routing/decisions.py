@@ -5,7 +5,6 @@ Denoising queries, which always enter, are not counted.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -54,100 +53,45 @@ LAYERS = dict(
 )
 
 
-@dataclass(frozen=True)
-class LayerRouting:
-    """Decisions of one decoder layer over a number of images.
+def describe_layer(
+    index: int, site: str, histogram: np.ndarray, entries: np.ndarray
+) -> dict:
+    """Return an entry of `layers` in what `LAYERS` describes.
 
-    Attributes:
+    Args:
         index: Of the decoder layer, from 0.
         site: What its queries enter: `'layer'`, `'self_attn'` or `'cross_attn'`.
         histogram: Entry k counts the images in which k queries entered, (nq + 1,).
         entries: How often each query index entered, (nq,). On two-stage hosts an index
             is the rank of an encoder proposal.
     """
-
-    index: int
-    site: str
-    histogram: np.ndarray
-    entries: np.ndarray
-
-    @property
-    def name(self) -> str:
-        """As in the log, e.g. `d0.layer`."""
-        return f'd{self.index}.{self.site}'
-
-    @property
-    def num_images(self) -> int:
-        """Images counted."""
-        return int(self.histogram.sum())
-
-    @property
-    def entered(self) -> float:
-        """Mean number of queries that enter, per image (Table 2)."""
-        return float(self.entries.sum() / self.num_images)
-
-    @property
-    def entered_std(self) -> float:
-        """Standard deviation of that number over the images."""
-        deviation = np.arange(len(self.histogram)) - self.entered
-        return float(np.sqrt(deviation**2 @ self.histogram / self.num_images))
-
-    @property
-    def share(self) -> float:
-        """Share of all (image, query) decisions that are 'enter'."""
-        return self.entered / len(self.entries)
-
-    @property
-    def frequencies(self) -> np.ndarray:
-        """Share of the images in which each query index enters, (nq,)."""
-        return self.entries / self.num_images
-
-    @property
-    def query_spread(self) -> float:
-        """Standard deviation of the frequencies: how much the index alone decides."""
-        return float(self.frequencies.std())
-
-    @property
-    def differing(self) -> float:
-        """Share of decisions that differ between two images drawn at random.
-
-        The mean over the queries of 2 p (1 - p), p being the query's frequency: 0 if
-        the image does not matter, at most 0.5.
-        """
-        return float((2 * self.frequencies * (1 - self.frequencies)).mean())
-
-    @property
-    def collapsed(self) -> bool:
-        """Whether (nearly) all queries of all images get the same answer."""
-        entered, decisions = self.entries.sum(), self.num_images * len(self.entries)
-        return bool(max(entered, decisions - entered) > COLLAPSED * decisions)
-
-    def numbers(self) -> dict[str, float]:
-        """Return what a table shows."""
-        return dict(
-            entered=self.entered,
-            entered_std=self.entered_std,
-            share=self.share,
-            query_spread=self.query_spread,
-            differing=self.differing,
-        )
-
-    def as_dict(self) -> dict:
-        """Return everything, as JSON types."""
-        return dict(
-            name=self.name,
-            site=self.site,
-            **self.numbers(),
-            collapsed=self.collapsed,
-            histogram=self.histogram.tolist(),
-            entries=self.entries.tolist(),
-        )
+    num_images = histogram.sum()
+    total, decisions = entries.sum(), num_images * len(entries)
+    entered = total / num_images  # of an image (Table 2)
+    deviation = np.arange(len(histogram)) - entered
+    frequencies = entries / num_images
+    return dict(
+        name=f'd{index}.{site}',  # as in the log
+        site=site,
+        entered=float(entered),
+        # Over the images.
+        entered_std=float(np.sqrt(deviation**2 @ histogram / num_images)),
+        share=float(total / decisions),
+        # How much the index alone decides.
+        query_spread=float(frequencies.std()),
+        # Of two images drawn at random: 0 if the image does not matter, at most 0.5.
+        differing=float((2 * frequencies * (1 - frequencies)).mean()),
+        # Whether (nearly) all queries of all images get the same answer.
+        collapsed=bool(max(total, decisions - total) > COLLAPSED * decisions),
+        histogram=histogram.tolist(),
+        entries=entries.tolist(),
+    )
 
 
 class RoutingStatistics:
     """Counts the decisions of the routed layers of a detector while it runs.
 
-    A batch costs a few additions on its own device and no synchronisation; `layers`
+    A batch costs a few additions on its own device and no synchronisation; `numbers`
     synchronises once.
 
     Args:
@@ -186,8 +130,8 @@ class RoutingStatistics:
         """Forget what was counted."""
         self._counts.zero_()
 
-    def layers(self, reduce: bool = False) -> list[LayerRouting]:
-        """Return what was counted, layer by layer.
+    def numbers(self, reduce: bool = False) -> dict:
+        """Return what `LAYERS` describes.
 
         Args:
             reduce: Sum over all processes, which must all call this. As the metrics of
@@ -198,43 +142,37 @@ class RoutingStatistics:
         if reduce:
             all_reduce(counts)
         rows = np.split(counts.cpu().numpy(), [self.num_queries + 1], axis=1)
-        return [
-            LayerRouting(index, layer.site, histogram, entries)
-            for index, (layer, histogram, entries) in enumerate(
-                zip(self._layers, *rows, strict=True)
-            )
+        layers = [
+            describe_layer(index, layer.site, *row)
+            for index, (layer, *row) in enumerate(zip(self._layers, *rows, strict=True))
         ]
+        return describe_layers(layers)
 
 
-def average_sites(layers: Sequence[LayerRouting]) -> dict[str, dict[str, float]]:
-    """Return means over the layers of each site (Table 2), in decoder order."""
+def describe_layers(layers: Sequence[dict]) -> dict:
+    """Return what `LAYERS` describes; a site's row is the mean of its layers."""
     sites = defaultdict(list)
     for layer in layers:
-        sites[layer.site].append(layer.numbers())
-    return {
-        site: {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-        for site, rows in sites.items()
-    }
-
-
-def describe_layers(layers: Sequence[LayerRouting]) -> dict:
-    """Return what `LAYERS` describes."""
+        sites[layer['site']].append(layer)
     return dict(
-        num_images=layers[0].num_images,
-        num_queries=len(layers[0].entries),
-        layers=[layer.as_dict() for layer in layers],
-        sites=average_sites(layers),
+        num_images=sum(layers[0]['histogram']),
+        num_queries=len(layers[0]['entries']),
+        layers=list(layers),
+        sites={
+            site: {key: float(np.mean([row[key] for row in rows])) for key in _MEANS}
+            for site, rows in sites.items()
+        },
     )
 
 
-def warn_of_collapse(name: str, share: float) -> str:
+def warn_of_collapse(layer: dict) -> str:
     """Tell in one sentence where, how much, what it means, what to try.
 
     Args:
-        name: Of the layer, e.g. `d0.layer`.
-        share: Of its queries that enter.
+        layer: Of `layers` in what `LAYERS` describes.
     """
-    index, _, site = name[1:].partition('.')
+    index, _, site = layer['name'][1:].partition('.')
+    share = layer['share']
     verb, result = ('enter', 'routing saves nothing there')
     if share <= 0.5:
         share = 1 - share

@@ -22,7 +22,6 @@ from ..trained_detector import TrainedModel
 from .decisions import (
     LAYERS,
     RoutingStatistics,
-    describe_layers,
     draw_histograms,
     warn_of_collapse,
 )
@@ -107,15 +106,19 @@ class RoutingObserver:
         self.objects.add(batch.matched, batch.heard.entered)
 
 
-def observe(model: TrainedModel) -> RoutingObserver:
+def observe(models: Sequence[TrainedModel]) -> list[RoutingObserver]:
     """Return an observer that counts decisions.
+
+    Args:
+        models: One.
 
     Raises:
         ConfigError: The detector does not route, or its queries cannot be matched.
     """
+    (model,) = models
     statistics = RoutingStatistics(model.detector)
     require_matching(model.detector, 'counting routed queries')
-    return RoutingObserver(statistics, ObjectRouting(model.classes))
+    return [RoutingObserver(statistics, ObjectRouting(model.classes))]
 
 
 def conclude(
@@ -123,7 +126,7 @@ def conclude(
 ) -> tuple[dict, Figure]:
     """Return what `SCHEMA` describes, and the figure."""
     (counted,) = observers
-    layers = describe_layers(counted.statistics.layers())
+    layers = counted.statistics.numbers()
     numbers = dict(layers, objects=counted.objects.numbers())
     return numbers, draw(numbers)
 
@@ -143,9 +146,7 @@ def tables(numbers: dict) -> list[Table]:
     sites = numbers['sites'].items()
     rows += [['mean', site, *cells(row), ''] for site, row in sites]
     warnings = [
-        f'warning: {warn_of_collapse(row["name"], row["share"])}'
-        for row in layers
-        if row['collapsed']
+        f'warning: {warn_of_collapse(row)}' for row in layers if row['collapsed']
     ]
     decisions = Table(
         f'Queries that enter, of {numbers["num_queries"]}, over '

@@ -9,18 +9,18 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook, LoggerHook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
 from ...errors import ConfigError, check_number
-from ..listening import Heard, listening
+from ..listening import Heard, bare_model, listening
 from .decisions import (
     RoutingStatistics,
-    describe_layers,
     draw_layers,
     warn_of_collapse,
 )
+
+# Numbers of a layer that a validation logs, by suffix.
+LOGGED = {'': 'entered', '_std': 'entered_std', '_differ': 'differing'}
 
 
 @HOOKS.register_module()
@@ -57,7 +57,7 @@ class QueryRoutingHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Refuse a model without routing; take over the logger's interval."""
-        model = _bare_model(runner)
+        model = bare_model(runner)
         if not getattr(model, 'routed_layers', None):
             raise ConfigError(
                 'custom_hooks has a QueryRoutingHook, and the model '
@@ -80,10 +80,9 @@ class QueryRoutingHook(Hook):
             or self.end_of_epoch(runner.train_dataloader, batch_idx)
         ):
             return
-        for layer in self._training.layers():
-            runner.message_hub.update_scalar(
-                f'train/routing/{layer.name}', layer.entered
-            )
+        for layer in self._training.numbers()['layers']:
+            name = f'train/routing/{layer["name"]}'
+            runner.message_hub.update_scalar(name, layer['entered'])
         self._training.reset()
 
     def after_train(self, runner: Runner) -> None:
@@ -91,60 +90,41 @@ class QueryRoutingHook(Hook):
         self._training = None
         self._listening.close()
 
-    def before_val_epoch(self, runner: Runner) -> None:
-        """Count the validation on its own."""
-        self._testing = self._listen(runner)
+    def _before_epoch(self, runner: Runner, mode: str = 'train') -> None:
+        """Count a validation or test on its own."""
+        if mode != 'train':
+            self._testing = self._listen(runner)
 
     def after_val_iter(self, *_, **__) -> None:
         """Count."""
         self._testing.add(self._heard.entered)
 
-    def after_val_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+    after_test_iter = after_val_iter
+
+    def _after_epoch(self, runner: Runner, mode: str = 'train') -> None:
         """Log what was counted."""
-        self._report(runner, 'val')
-
-    def before_test_epoch(self, runner: Runner) -> None:
-        """Begin as before a validation."""
-        self.before_val_epoch(runner)
-
-    def after_test_iter(self, *_, **__) -> None:
-        """Count as in a validation."""
-        self.after_val_iter()
-
-    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
-        """Log as after a validation."""
-        self._report(runner, 'test')
-
-    def _listen(self, runner: Runner) -> RoutingStatistics:
-        """Listen to the model, whoever listened before, and count anew."""
-        model = _bare_model(runner)
-        self._listening.close()
-        self._heard = self._listening.enter_context(listening(model))
-        return RoutingStatistics(model)
-
-    def _report(self, runner: Runner, mode: str) -> None:
-        layers = self._testing.layers(reduce=True)
+        if mode == 'train':
+            return
+        numbers = self._testing.numbers(reduce=True)
         self._testing, step = None, 0
         if self._training is None:
             self._listening.close()
         else:
             step = runner.iter  # builds the training loop if there is none yet
-        for layer in layers:
-            for suffix, value in (
-                ('', layer.entered),
-                ('_std', layer.entered_std),
-                ('_differ', layer.differing),
-            ):
-                key = f'{mode}/routing/{layer.name}{suffix}'
-                runner.message_hub.update_scalar(key, value)
-            if layer.collapsed:
-                runner.logger.warning(warn_of_collapse(layer.name, layer.share))
-        canvas = FigureCanvasAgg(draw_layers(describe_layers(layers)))
+        for layer in numbers['layers']:
+            for suffix, key in LOGGED.items():
+                name = f'{mode}/routing/{layer["name"]}{suffix}'
+                runner.message_hub.update_scalar(name, layer[key])
+            if layer['collapsed']:
+                runner.logger.warning(warn_of_collapse(layer))
+        canvas = FigureCanvasAgg(draw_layers(numbers))
         canvas.draw()
         figure = np.asarray(canvas.buffer_rgba())[..., :3]
         runner.visualizer.add_image(f'query_routing_{mode}', figure, step)
 
-
-def _bare_model(runner: Runner) -> nn.Module:
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model
+    def _listen(self, runner: Runner) -> RoutingStatistics:
+        """Listen to the model, whoever listened before, and count anew."""
+        model = bare_model(runner)
+        self._listening.close()
+        self._heard = self._listening.enter_context(listening(model))
+        return RoutingStatistics(model)

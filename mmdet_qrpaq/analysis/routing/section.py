@@ -1,6 +1,7 @@
 """The analysis of query routing, declared."""
 
 from ..section import Section
+from ..subjects import Models
 
 ROUTING = Section(
     name='routing',
@@ -11,5 +12,5 @@ ROUTING = Section(
     shows='Above: in how many images how many queries enter. Below: share of entering '
     'queries by size and class of their object.',
     module='routing.objects',
-    each=True,
+    subject=Models(each=True),
 )

@@ -51,10 +51,9 @@ def taking_samples(detector: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]
 
     with ExitStack() as stack:
         for number, layer in enumerate(layers):
-            handle = layer.cross_attn.register_forward_pre_hook(
-                partial(take, number), with_kwargs=True
-            )
-            stack.callback(handle.remove)
+            taking, attention = partial(take, number), layer.cross_attn
+            hook = attention.register_forward_pre_hook(taking, with_kwargs=True)
+            stack.enter_context(hook)
         for layer in getattr(detector, 'routed_layers', ()):
             stack.callback(setattr, layer, 'settings', layer.settings)
             layer.settings = replace(layer.settings, executor='dense')

@@ -1,5 +1,6 @@
 """Draws sampling points over images: a row a query, a column a decoder layer."""
 
+import itertools
 from collections.abc import Sequence
 
 import mmcv
@@ -39,13 +40,9 @@ def draw(numbers: dict, paths: Sequence[str]) -> Figure:
     grid = iter(
         figure.subplots(len(ratios), columns, squeeze=False, height_ratios=ratios)
     )
-    heaviest = max(
-        weight
-        for image in images
-        for layer in image['layers']
-        for query in layer['queries']
-        for weight in [*query['weights'], 0]
-    )
+    layers = [layer for image in images for layer in image['layers']]
+    looks = [query['weights'] for layer in layers for query in layer['queries']]
+    heaviest = max([0, *itertools.chain(*looks)])
     points = None
     for image, shown in zip(images, pixels, strict=True):
         for row, query in enumerate(image['queries']):

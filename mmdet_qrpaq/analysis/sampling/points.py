@@ -29,6 +29,7 @@ from ...records.schema import (
 )
 from ...records.tables import Table, plain
 from ..listening import listening
+from ..matching import class_scores
 from ..trained_detector import TrainedModel, box_scale
 from .attention import require_deformable, taking_samples
 from .figure import draw
@@ -161,8 +162,7 @@ def follow(
             detector.extract_feat(inputs), samples
         )
         logits, boxes = (out[:, 0] for out in detector.bbox_head(**transformed)[:2])
-    sigmoid = getattr(detector.bbox_head.loss_cls, 'use_sigmoid', False)
-    scores = logits[-1].sigmoid() if sigmoid else logits[-1].softmax(-1)
+    scores = class_scores(detector.bbox_head, logits[-1])
     best, labels = scores[:, : len(classes)].max(-1)
     chosen = queries
     if chosen is None:

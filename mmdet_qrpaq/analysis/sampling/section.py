@@ -1,6 +1,8 @@
 """The analysis of sampling points, declared."""
 
-from ..section import Option, Section, count
+from ...command_line import count
+from ..section import Option, Section
+from ..subjects import Models
 
 SAMPLING = Section(
     name='sampling_points',
@@ -12,20 +14,9 @@ SAMPLING = Section(
     'bypassed what the layer routes.',
     module='sampling.points',
     options=(
-        Option(
-            'images',
-            None,
-            'images by their file name',
-            settings=(('nargs', '+'), ('metavar', 'FILE')),
-        ),
+        Option('images', None, 'images by their name', nargs='+', metavar='FILE'),
         Option('num_images', 2, 'or the first so many', count, formerly='num-pictures'),
-        Option(
-            'queries',
-            None,
-            'these queries',
-            int,
-            (('nargs', '+'), ('metavar', 'INDEX')),
-        ),
+        Option('queries', None, 'these queries', int, nargs='+', metavar='INDEX'),
         Option(
             'num_queries',
             3,
@@ -33,5 +24,5 @@ SAMPLING = Section(
             count,
         ),
     ),
-    each=True,
+    subject=Models(each=True),
 )

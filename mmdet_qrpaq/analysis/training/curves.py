@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from ...errors import ConfigError
 from ...records.schema import COUNT, NUMBER, TEXT, fields, list_of, or_none
 from ...records.tables import Table, percent
-from ..training_runs import Run
+from ..subjects import Run, logs_of
 from .history import AP, RECORDED, History, curve, not_finite, read_history
 
 AP_LABELS = dict(zip(RECORDED.values(), ('AP', 'AP$_{50}$', 'AP$_{75}$'), strict=True))
@@ -33,6 +33,7 @@ MOST_STEPS = 10
 _CURVE = fields(step=list_of(COUNT), value=list_of(NUMBER))
 SCHEMA = fields(
     step_of_ap={'enum': ['epoch', 'iteration']},
+    without_log=list_of(TEXT),
     runs=list_of(
         fields(
             name=TEXT,
@@ -60,19 +61,17 @@ SCHEMA = fields(
 )
 
 
-def mean_and_range(
-    curves: Sequence[tuple[list, list]],
-) -> tuple[list, list, list, list]:
-    """Return steps, mean, lowest and highest of several runs' curves.
+def mean_and_range(curves: Sequence[dict[str, list]]) -> dict[str, list]:
+    """Return `step`, and `mean`, `low` and `high` of several runs' curves.
 
     Only steps that all of them have: a mean over fewer runs would jump.
     """
-    tables = [dict(zip(*points, strict=True)) for points in curves]
+    tables = [dict(zip(c['step'], c['value'], strict=True)) for c in curves]
     steps = sorted(set.intersection(*map(set, tables)))
     values = np.array([[table[step] for step in steps] for table in tables], float)
     values = values.reshape(len(tables), len(steps))
-    summary = (values.mean(0), values.min(0), values.max(0))
-    return steps, *(row.tolist() for row in summary)
+    found = dict(mean=values.mean(0), low=values.min(0), high=values.max(0))
+    return dict(step=steps, **{key: row.tolist() for key, row in found.items()})
 
 
 def group(runs: Sequence[tuple[str, History]]) -> dict[str, list[History]]:
@@ -102,43 +101,57 @@ def measure(runs: Sequence[Run]) -> tuple[dict, Figure]:
     """Return what `SCHEMA` describes, and the figure.
 
     Raises:
-        ConfigError: There are no runs, or one has no log, or see `counts_epochs`.
+        ConfigError: None has a log, or see `counts_epochs`.
     """
-    if not runs:
+    logged = [run for run in runs if logs_of(run.work_dir)]
+    if not logged:
         raise ConfigError(
             'there is no training log (<time>/vis_data/scalars.json) beside the '
             'checkpoints.'
         )
-    histories = [(run.name, read_history(run.work_dir)) for run in runs]
-    numbers = describe(histories, [run.work_dir for run in runs])
+    histories = [(run.name, read_history(run.work_dir)) for run in logged]
+    without_log = [run.name for run in runs if run not in logged]
+    numbers = describe(histories, [run.work_dir for run in logged], without_log)
     return numbers, draw_training_curves(histories)
 
 
-def describe(runs: Sequence[tuple[str, History]], work_dirs: Sequence[Path]) -> dict:
+def describe(
+    runs: Sequence[tuple[str, History]],
+    work_dirs: Sequence[Path],
+    without_log: Sequence[str] = (),
+) -> dict:
     """Return what `SCHEMA` describes.
 
     Args:
         runs: Name and what was logged.
         work_dirs: Where.
+        without_log: Names of those that are left out.
     """
-    rows = []
-    for (name, history), work_dir in zip(runs, work_dirs, strict=True):
-        curves = dict(loss=curve(history.train, 'iter', 'loss'))
-        for short, key in RECORDED.items():
-            curves[short] = curve(history.val, 'step', key)
-        named = {
-            k: dict(zip(('step', 'value'), c, strict=True)) for k, c in curves.items()
-        }
-        row = dict(name=name, work_dir=str(work_dir), not_finite=not_finite(history))
-        rows.append(row | named)
+    rows = [
+        dict(
+            name=name,
+            work_dir=str(work_dir),
+            not_finite=not_finite(history),
+            loss=curve(history.train, 'iter', 'loss'),
+            **{
+                short: curve(history.val, 'step', key)
+                for short, key in RECORDED.items()
+            },
+        )
+        for (name, history), work_dir in zip(runs, work_dirs, strict=True)
+    ]
     groups = []
     for name, members in group(runs).items():
-        parts = mean_and_range([curve(h.val, 'step', AP) for h in members])
-        ap = dict(zip(('step', 'mean', 'low', 'high'), parts, strict=True))
+        ap = mean_and_range([curve(h.val, 'step', AP) for h in members])
         best = max(ap['mean'], default=None)
         groups.append(dict(name=name, num_runs=len(members), AP=ap, best_AP=best))
     step_of_ap = 'epoch' if counts_epochs(runs) else 'iteration'
-    return dict(step_of_ap=step_of_ap, runs=rows, groups=groups)
+    return dict(
+        step_of_ap=step_of_ap,
+        without_log=list(without_log),
+        runs=rows,
+        groups=groups,
+    )
 
 
 def tables(numbers: dict) -> list[Table]:
@@ -160,6 +173,10 @@ def tables(numbers: dict) -> list[Table]:
         'not finite, so the run has diverged.'
         for run in numbers['runs']
         if run['not_finite']
+    ]
+    notes += [
+        f'{name}: left out, there is no training log beside its checkpoint.'
+        for name in numbers['without_log']
     ]
     return [Table(caption, columns, rows, notes=notes)]
 
@@ -222,19 +239,19 @@ def _draw_one(loss_axes: Axes, ap_axes: Axes, history: History) -> None:
     ):
         for key, name in names.items():
             points = curve(records, step, key)
-            if points[0]:
+            if points['step']:
                 wide = 2.2 if key in ('loss', AP) else 1.4
                 style = dict(linewidth=wide, marker=marker, markersize=4)
-                axes.plot(*points, label=name, **style)
+                axes.plot(*points.values(), label=name, **style)
     # The total is some hundred times its smallest part.
     loss_axes.set_yscale('log')
     loss_axes.yaxis.set_major_formatter('{x:g}')
 
 
 def _draw_group(
-    axes: Axes, curves: Sequence[tuple[list, list]], label: str, **style: str | int
+    axes: Axes, curves: Sequence[dict], label: str, **style: str | int
 ) -> None:
-    steps, mean, low, high = mean_and_range(curves)
+    steps, mean, low, high = mean_and_range(curves).values()
     if steps:
         axes.plot(steps, mean, label=label, linewidth=2.2, **style)
         if len(curves) > 1:

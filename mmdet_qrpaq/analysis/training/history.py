@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...errors import ConfigError
 from ...records.metrics import AP_NAMES
-from ..training_runs import logs_of
+from ..subjects import NO_LOG, logs_of
 
 # Name in the JSON -> key in the log.
 RECORDED = {name: f'coco/{AP_NAMES[name]}' for name in ('AP', 'AP50', 'AP75')}
@@ -43,7 +43,7 @@ def read_history(work_dir: Path) -> History:
     """
     train: dict[int, dict] = {}
     val: dict[int, dict] = {}
-    for log in logs_of(Path(work_dir)):
+    for log in logs_of(work_dir):
         records = _read_records(log)
         losses = [record for record in records if 'loss' in record]
         if losses:
@@ -59,10 +59,7 @@ def read_history(work_dir: Path) -> History:
             if 'loss' not in record and not record.keys().isdisjoint(RECORDED.values())
         }
     if not train:
-        raise ConfigError(
-            f'{work_dir} holds no training log (<time>/vis_data/scalars.json); give '
-            'the work directory of a training run.'
-        )
+        raise ConfigError(NO_LOG.format(work_dir))
     by_epoch = any('epoch' in record for record in train.values())
     return History(
         [train[n] for n in sorted(train)], [val[n] for n in sorted(val)], by_epoch
@@ -80,14 +77,10 @@ def _read_records(log: Path) -> list[dict]:
     return records
 
 
-def curve(records: Sequence[dict], step: str, key: str) -> tuple[list, list]:
-    """Return steps and values of one logged number, where it is finite."""
-    points = [
-        (record[step], record[key])
-        for record in records
-        if math.isfinite(record.get(key, math.nan))
-    ]
-    return [x for x, _ in points], [y for _, y in points]
+def curve(records: Sequence[dict], step: str, key: str) -> dict[str, list]:
+    """Return `step` and `value` of one logged number, where it is finite."""
+    finite = [r for r in records if math.isfinite(r.get(key, math.nan))]
+    return dict(step=[r[step] for r in finite], value=[r[key] for r in finite])
 
 
 def not_finite(history: History) -> int:

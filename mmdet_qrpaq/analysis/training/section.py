@@ -1,6 +1,7 @@
 """The analysis of trainings, declared."""
 
 from ..section import Section
+from ..subjects import Runs
 
 CURVES = Section(
     name='curves',
@@ -9,5 +10,5 @@ CURVES = Section(
     'Fig. 4.',
     shows='Left: training loss. Right: validation AP.',
     module='training.curves',
-    subject='runs',
+    subject=Runs(),
 )
