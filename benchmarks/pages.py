@@ -145,6 +145,37 @@ def mask_tables() -> str:
     return '\n\n'.join(tables) or 'Not measured yet.'
 
 
+def attention_table() -> str:
+    """Return how long deformable attention takes on a CPU, way by way."""
+    if not (RESULTS / 'attention_speed_cpu.json').exists():
+        return 'Not measured yet.'
+    result = load('attention_speed_cpu')
+    settings = result['settings']
+    rows = []
+    for case in result['measured']:
+        place = f'{case["part"]}, {case["size"]} px'
+        if case['queries']:
+            place += f', {case["queries"]} queries'
+        for mode in ('predict', 'train'):
+            ways = case[mode]
+            best = ways['grid_sample']['best_seconds']
+            cells = [place, mode, f'{1000 * best:.0f} ms']
+            for way in ('embedding_bag', "torch's backward"):
+                low, high = ways[way]['ratio']['quartiles']
+                median = ways[way]['ratio']['median']
+                cells.append(f'{median:.2f} ({low:.2f}-{high:.2f})')
+            sizes = [entry.get('memory_bytes') for entry in ways.values()]
+            cells.append(f'{sizes[1] / sizes[0]:.2f}' if sizes[0] else '-')
+            rows.append(cells)
+    head = ('what', 'mode', '`grid_sample`', '`embedding_bag`', "with torch's backward")
+    table = markdown((*head, 'memory'), rows, words=(0, 1))
+    return (
+        f'{table}\n\nBatch {settings["batch"]}, threads: {settings["threads"]}; the '
+        f'quickest of {settings["repeats"]} repetitions, then medians of the ratio '
+        f'to it, in brackets quartiles; {setting(result)}.'
+    )
+
+
 def model_tables() -> str:
     """Return whole models beside their hosts, a table for each device measured."""
     parts = []
@@ -236,6 +267,7 @@ PAGES = {
     },
     ROOT / 'docs' / 'cost.md': {'cost rows': cost_table.rows_table},
     ROOT / 'docs' / 'speed.md': {
+        'attention speed': attention_table,
         'routing speed': routing_tables,
         'model speed': model_tables,
         'gpu': gpu_tables,

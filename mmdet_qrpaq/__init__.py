@@ -24,7 +24,16 @@ def register() -> None:
     from ._compat import check_host_versions
 
     check_host_versions()
-    from . import hosts, masks, optim, patterns, quality, routing, runtime  # noqa: F401
+    from . import (  # noqa: F401
+        hosts,
+        masks,
+        ops,
+        optim,
+        patterns,
+        quality,
+        routing,
+        runtime,
+    )
     from .analysis.queries import usage_hook  # noqa: F401
     from .analysis.routing import routing_hook  # noqa: F401
 

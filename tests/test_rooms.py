@@ -7,7 +7,7 @@ from check_each import check_each
 from tiny_hosts import REPOSITORY
 
 PACKAGE = REPOSITORY / 'mmdet_qrpaq'
-ROOMS = ('patterns', 'routing', 'quality', 'masks')
+ROOMS = ('patterns', 'routing', 'quality', 'masks', 'ops')
 # What stands on what, from the ground up; a floor imports nothing from above itself.
 FLOORS = (
     ('errors', 'version', '_compat'),

@@ -119,7 +119,13 @@ METHODS = dict(
     ),
 )
 # Options of the detector; the others belong to its head.
-OF_DETECTOR = ('query_routing', 'pattern_query', 'hybrid_branch', 'mask_branch')
+OF_DETECTOR = (
+    'query_routing',
+    'pattern_query',
+    'hybrid_branch',
+    'mask_branch',
+    'cpu_attention',
+)
 
 register_all_modules()
 # Tiny tensors: a second thread costs more than it saves.
@@ -177,10 +183,9 @@ def host_config(host: str, **options) -> dict:
     model = tiny_config(host)
     model.type = HOSTS[host]['detector']
     model.bbox_head.type = HOSTS[host]['head']
-    for name in options:
+    for name, option in ConfigDict(options).items():
         owner = model if name in OF_DETECTOR else model.bbox_head
-        value = options[name]
-        owner[name] = ConfigDict(value) if isinstance(value, dict) else value
+        owner[name] = option
     if 'mask_branch' in options:
         model.backbone.out_indices = (0, 1, 2, 3)
     return model

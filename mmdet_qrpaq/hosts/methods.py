@@ -5,13 +5,19 @@ Which seam each of them changes, and what it leaves for a later one: docs/data_f
 
 from ..errors import ConfigError
 from ..masks import MaskBranchMixin
+from ..ops import CPUAttentionMixin
 from ..patterns import PatternQueryMixin
 from ..quality import HybridBranchMixin
 from ..routing import QueryRoutingMixin
 
 
-class DetectorMethods(QueryRoutingMixin, PatternQueryMixin, MaskBranchMixin):
-    """Adds `query_routing`, `pattern_query` and `mask_branch` to a detector."""
+class DetectorMethods(
+    CPUAttentionMixin, QueryRoutingMixin, PatternQueryMixin, MaskBranchMixin
+):
+    """Adds `query_routing`, `pattern_query` and `mask_branch` to a detector.
+
+    And `cpu_attention`, which changes no more than rounding.
+    """
 
 
 class DINOMethods(DetectorMethods, HybridBranchMixin):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from mmdet_qrpaq.ops import set_cpu_attention
 from tiny_hosts import build_host, build_upstream, make_batch, total_loss
 
 # Its result's size or value must be known on the host.
@@ -73,6 +74,7 @@ class Methods(TorchFunctionMode):
 
 def one_step(detector, batch: dict, monkeypatch) -> Count:
     """Count the calls of a training step without the optimizer's."""
+    set_cpu_attention(detector, 'grid_sample')  # a GPU knows no other than mmcv's
     count = Count()
     fallback, one_hot = deformable.multi_scale_deformable_attn_pytorch, F.one_hot
 

@@ -8,10 +8,10 @@ What is counted:
   print MACs under the name FLOPs, so both are reported; ratios are the same.
 - Convolutions, linear layers and matrix products, attention's two included, are
   counted by `torch.utils.flop_counter`.
-- Deformable attention is counted on mmcv's PyTorch path, which runs on the CPU:
-  its linear layers as above; 4 MACs for each bilinearly sampled number (four
-  corners) in `aten.grid_sampler_2d`; and 1 MAC for each of them in the sum
-  weighted by attention, which is element-wise and so added per layer here.
+- Deformable attention is counted as it runs on the CPU: its linear layers as above;
+  4 MACs for each bilinearly sampled number (four corners) in `aten.grid_sampler_2d`
+  or, a row of the table each, in `embedding_bag`; and 1 MAC for each of them in the
+  sum weighted by attention, which is element-wise and so added per layer here.
 - Element-wise work is not counted: normalisation, activations, softmax, biases,
   residual sums, pooling, interpolation, top-k.
 - One image, one inference pass up to the raw head outputs; training-only parts
@@ -94,6 +94,13 @@ def grid_sample_flops(
 ) -> int:
     """Return 4 MACs per output of a bilinear `grid_sample`, none when nearest."""
     return 2 * 4 * prod(out_shape) if mode == 0 else 0
+
+
+def embedding_bag_flops(
+    table: Size, rows: Size, *_: Any, out_shape: Any, **__: Any
+) -> int:
+    """Return 1 MAC per number of each row that is summed up."""
+    return 2 * prod(rows) * table[-1]
 
 
 @contextmanager
@@ -194,7 +201,10 @@ def complexity_of(model: nn.Module, run: Callable[[], object]) -> Complexity:
     }
     counter = FlopCounterMode(
         display=False,
-        custom_mapping={torch.ops.aten.grid_sampler_2d: grid_sample_flops},
+        custom_mapping={
+            torch.ops.aten.grid_sampler_2d: grid_sample_flops,
+            torch.ops.aten._embedding_bag_forward_only: embedding_bag_flops,
+        },
     )
     flops: Counter = Counter()
     with (
