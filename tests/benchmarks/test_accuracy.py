@@ -63,7 +63,11 @@ def test_methods_are_what_they_are_called(study, data):
     runs = plan(study, '--data', data, '--seeds', 0)
     for name, run in runs.items():
         model = run.config.model
-        assert ('pattern_query' in model) == (name in ('P', 'PaQ', 'QR + PaQ'))
+        queries = model.get('pattern_query', {}).get('type')
+        assert (queries == 'PatternQueryGenerator') == (
+            name in ('P', 'PaQ', 'QR + PaQ')
+        )
+        assert (queries == 'StaticContent') == (name == 'learned content')
         assert ('quality' in model.bbox_head) == (name in ('Q', 'PaQ', 'QR + PaQ'))
         assert ('query_routing' in model) == name.startswith('QR')
         varifocal = model.bbox_head.loss_cls.type == 'IoUAwareVarifocalLoss'
