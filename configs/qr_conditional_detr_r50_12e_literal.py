@@ -3,7 +3,7 @@
 QR-DETR Table 1, row 'QR-Conditional-DETR'.
 Rule: Eq. 6, each query by itself (`ThresholdPolicy`). Gradient: exit heads, one a
 layer, on the scores alone, for the router alone (Sec. 4.1). A bypassing query is no
-prediction of its layer (Sec. 1, 4.2b) and keeps its box (Sec. 4).
+prediction of its layer (Sec. 1, 4.2b); its box stays, as references are fixed.
 mim train mmdet_qrpaq configs/qr_conditional_detr_r50_12e_literal.py \
     --gpus 8 --launcher pytorch
 Expected (paper): AP 39.9, AP50 60.9, AP75 41.4 on COCO val2017; Conditional-DETR 36.6.

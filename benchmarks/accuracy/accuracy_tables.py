@@ -44,7 +44,7 @@ def study_table(study: Study, records: dict, brief: bool = False) -> str:
     more = {}
     if study.paper:
         first = next(iter(study.variants))
-        usual, _ = study.paper[first]
+        usual, _ = study.paper.get(first, (None, None))
         more = {
             f'AP, paper, %: {PAPER_SETTING}': {
                 name: f'{ap:.1f}' for name, (ap, _) in study.paper.items()

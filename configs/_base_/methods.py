@@ -80,9 +80,10 @@ eeqr_scaled_query = dict(
     gradient='exit_head',
 )
 eeqr_scores = dict(eeqr_scaled_query, exit_input='scores')
-# To the letter, with all that the text says beside: exit heads for 'targeted training
-# of this layer' (Sec. 4.1), fewer supervision signals (Sec. 1, 4.2b), bypassing queries
-# 'retained as they are' (Sec. 4). Needs a head that can leave queries out.
+# By the letter of these, too: exit heads for 'targeted training of this layer' (Sec.
+# 4.1), fewer supervision signals (Sec. 1, 4.2b), bypassing queries 'retained as
+# they are' (Sec. 4). Needs a head that can leave queries out. Still not by the letter:
+# the router sees the position, too (Eq. 5), and the FFN routed queries alone (Eq. 10).
 eeqr_literal = dict(
     eeqr_scores,
     exit_teaches='router',

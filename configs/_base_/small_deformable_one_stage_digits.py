@@ -1,4 +1,4 @@
-"""The small Deformable-DETR as QR-DETR has it: one-stage, without box refinement.
+"""The small Deformable-DETR as QR-DETR seems to have it: one-stage, no refinement.
 
 The host of the study `routing_text` in `benchmarks/accuracy/`.
 """

@@ -2,7 +2,7 @@
 
 mim train mmdet_qrpaq configs/ablations/paq_dino_r50_12e_no_diversity.py \
     --gpus 8 --launcher pytorch
-Expected: 'a 0.6 mAP drop'; the paper has no number in its text.
+Expected: 'a 0.6 mAP drop'; the text has no absolute AP.
 Measured: not run.
 """
 
