@@ -40,6 +40,7 @@ class Plan(NamedTuple):
     Attributes:
         device: `'cuda'` or `'cpu'`.
         small: Make everything as small as it can be, to see that it runs.
+        side, batch: Of the images of `steps`, in pixels, and how many.
         repeats: Timed repetitions, where there is time for them.
         ends: When no other repetition is to begin, on `time.perf_counter`.
         write: Takes what has been measured so far.
@@ -47,6 +48,8 @@ class Plan(NamedTuple):
 
     device: str
     small: bool
+    side: int
+    batch: int
     repeats: int
     ends: float
     write: Callable[[dict], object]
@@ -67,12 +70,19 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add('--minutes', type=float, default=12.0, help='for all parts together (12)')
     add('--repeats', type=int, default=9, help='timed repetitions of each model (9)')
     add('--small', action='store_true', help='tiny models: does it all run?')
+    add('--side', type=int, default=640, help='of the images of steps (640)')
+    add('--batch', type=int, default=4, help='images of a step (4)')
     add('--device', choices=('cpu', 'cuda'), help='(cuda, with --small cpu)')
     add('--commit', help='of this code, for a copy of it that is no git checkout')
     add('--out', type=Path, help='folder for the results')
     args = parser.parse_args(argv)
-    if args.minutes <= 0 or args.repeats < 2:
-        parser.error('--minutes must be positive, --repeats at least 2 for a spread.')
+    if args.minutes <= 0 or args.repeats < 2 or args.side < 320 or args.batch < 1:
+        parser.error(
+            '--minutes and --batch must be positive, --side at least 320, which has '
+            'positions for 900 queries, --repeats at least 2 for a spread.'
+        )
+    if args.small:
+        args.side, args.batch = 64, 1
     args.device = args.device or ('cpu' if args.small else 'cuda')
     recording.require_device(parser, args.device)
     results = ROOT / 'work_dirs' / 'gpu_small' if args.small else recording.RESULTS
@@ -129,6 +139,8 @@ def go_on(args: argparse.Namespace, parts: list[str], minutes: float) -> None:
     """Do the other parts in a process of their own."""
     command = [sys.executable, __file__, '--minutes', f'{minutes:.2f}']
     command += ['--repeats', str(args.repeats), '--device', args.device]
+    if not args.small:
+        command += ['--side', str(args.side), '--batch', str(args.batch)]
     command += ['--out', str(args.out), *['--small'] * args.small]
     command += ['--commit', args.commit] if args.commit else []
     subprocess.run([*command, '--parts', *parts], check=False)
@@ -162,7 +174,15 @@ def main(argv: list[str] | None = None) -> None:
         # Parts that are not wanted leave their time to the others.
         share = ENDS[name] / ENDS[parts[-1]]
         ends = begin + 60 * args.minutes * share
-        plan = Plan(args.device, args.small, args.repeats, ends, write)
+        plan = Plan(
+            args.device,
+            args.small,
+            args.side,
+            args.batch,
+            args.repeats,
+            ends,
+            write,
+        )
         error = None
         try:
             write(measure_part(name)(plan))

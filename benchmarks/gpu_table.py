@@ -7,7 +7,11 @@ from collections.abc import Iterator
 from benchmarks.recording import setting
 from mmdet_qrpaq.records.tables import markdown
 
-MODES = dict(train='Training step', predict='Prediction')
+MODES = dict(
+    train='Training step',
+    predict='Prediction',
+    losses='Matching, losses and their gradients',
+)
 SINGLE = 'fp32'
 
 
@@ -30,11 +34,17 @@ def tables(results: dict[str, dict]) -> list[str]:
 def where(result: dict) -> str:
     """Return card, versions, date and commit, and what went wrong."""
     settings = result['settings']
-    switches = ', '.join(
-        f'{name} {"on" if settings[key] else "off"}'
-        for name, key in (('products', 'matmul_tf32'), ('convolutions', 'cudnn_tf32'))
-    )
-    text = f'{setting(result)}; CUDA {settings["cuda"] or "-"}; TF32 in {switches}.'
+    text = f'{setting(result)}; threads: {settings["threads"]}'
+    if settings['device'] == 'cuda':
+        switches = ', '.join(
+            f'{name} {"on" if settings[key] else "off"}'
+            for name, key in (
+                ('products', 'matmul_tf32'),
+                ('convolutions', 'cudnn_tf32'),
+            )
+        )
+        text += f', CUDA {settings["cuda"]}, TF32 in {switches}'
+    text += '.'
     if error := result['measured'].get('error'):
         text += f' Not finished: {error.splitlines()[0]}'
     return text
@@ -69,6 +79,7 @@ def steps_tables(measured: dict) -> str:
         f'**{title}**, {measured["batch"]} images of {measured["size"][0]}x'
         f'{measured["size"][1]}\n\n{steps_table(measured["cells"], mode)}'
         for mode, title in MODES.items()
+        if any(cell['mode'] == mode for cell in measured['cells'])
     ]
     optimizers = ', '.join(
         f'{name} {told["groups"]}{" (fused)" * told["fused"]}'

@@ -196,6 +196,14 @@ def model_tables() -> str:
     return '\n\n'.join(parts) or 'Not measured yet.'
 
 
+def cpu_step_tables() -> str:
+    """Return what `benchmarks/gpu.py --device cpu` measured, batch by batch."""
+    parts = []
+    for path in sorted(RESULTS.glob('cpu_*/steps.json')):
+        parts += gpu_table.tables({'steps': load(f'{path.parent.name}/steps')})
+    return '\n\n'.join(parts) or 'Not measured yet.'
+
+
 def gpu_tables() -> str:
     """Return all that `benchmarks/gpu.py` measured."""
     results = {
@@ -270,6 +278,7 @@ PAGES = {
         'attention speed': attention_table,
         'routing speed': routing_tables,
         'model speed': model_tables,
+        'cpu steps': cpu_step_tables,
         'gpu': gpu_tables,
     },
     DECISIONS / '0003-routing-policy.md': {

@@ -4,10 +4,12 @@ All models are in one process and take turns, in an order drawn anew in each rep
 each is divided by upstream's DINO of its repetition. Random weights, images of noise
 without padding, random objects. A training step is forward, losses, gradients, their
 clipping and the optimizer's step, as mmengine does them, set up as the model's config
-says; the learning rate is so low that all repetitions do the same work.
+says; the learning rate is so low that all repetitions do the same work. 'losses' is
+the matching, the losses and their gradients at the predictions alone.
 """
 
 import copy
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +18,7 @@ from mmdet.models import DetectionTransformer
 from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, build_optim_wrapper
+from torch import nn
 
 from benchmarks.gpu_parts.counts import count_operations
 from benchmarks.gpu_parts.precision import autocast, precise
@@ -31,6 +34,7 @@ from mmdet_qrpaq.records.provenance import ROOT
 from mmdet_qrpaq.runtime.building import build_untrained
 from mmdet_qrpaq.runtime.configs import read_config
 from mmdet_qrpaq.sweeps.scale import make_small
+from mmdet_qrpaq.temporary_attribute import temporary_attribute
 
 if TYPE_CHECKING:
     from benchmarks.gpu import Plan
@@ -56,7 +60,12 @@ QUERIES = 900
 
 
 class Cell(NamedTuple):
-    """What is run. `mode` is 'train' or 'predict', `precision` one of `HALVES`."""
+    """What is run.
+
+    Attributes:
+        mode: `'train'`, `'predict'` or `'losses'`.
+        precision: One of `HALVES`.
+    """
 
     mode: str
     precision: str
@@ -81,8 +90,15 @@ CELLS = (
     ),
     *(Cell('train', half, 100) for half in ('fp16', 'bf16')),
     *(Cell(mode, 'tf32', 7) for mode in ('train', 'predict')),
+    *(Cell('losses', 'fp32', number) for number in (7, 100)),
 )
-SMALL_CELLS = (Cell('train', 'fp32', 7), Cell('predict', 'bf16', 7))
+# A CPU multiplies halves no faster.
+CPU_CELLS = tuple(cell for cell in CELLS if cell.precision == 'fp32')
+SMALL_CELLS = (
+    Cell('train', 'fp32', 7),
+    Cell('predict', 'bf16', 7),
+    Cell('losses', 'fp32', 7),
+)
 
 
 def build(name: str, device: str, small: bool) -> Model:
@@ -126,9 +142,43 @@ def predict(detector: DetectionTransformer, batch: tuple, precision: str) -> Non
         detector.predict(*batch, rescale=False)
 
 
+def prepare(
+    mode: str, model: Model, batch: tuple, precision: str
+) -> Callable[[], object]:
+    """Return what is timed."""
+    detector, device = model.detector, batch[0].device.type
+    if mode == 'predict':
+        return partial(predict, detector, batch, precision)
+    if mode == 'train':
+        optim = optimizer(model, precision, device)
+        return partial(train, detector, batch, precision, optim)
+    return partial(judge, detector.bbox_head, predictions_of(detector, batch))
+
+
+def predictions_of(detector: DetectionTransformer, batch: tuple) -> list:
+    """Return what the head hands to `loss_by_feat`, off the graph."""
+    taken: list = []
+
+    def take(*inputs) -> dict:
+        taken.extend(inputs)
+        return {}
+
+    with temporary_attribute(detector.bbox_head, 'loss_by_feat', take):
+        detector.loss(*batch)
+    return [
+        one.detach().requires_grad_() if torch.is_tensor(one) else one for one in taken
+    ]
+
+
+def judge(head: nn.Module, predictions: list) -> None:
+    """Match, and compute losses and their gradients at the predictions."""
+    losses = head.loss_by_feat(*predictions)
+    sum(loss.sum() for loss in losses.values()).backward()
+
+
 def measure(plan: 'Plan') -> dict:
     """Measure cell by cell, as long as there is time."""
-    side, batch_size = (640, 4) if not plan.small else (64, 1)
+    side, batch_size = plan.side, plan.batch
     measured: dict[str, Any] = dict(
         size=[side, side],
         batch=batch_size,
@@ -143,7 +193,8 @@ def measure(plan: 'Plan') -> dict:
         measured.setdefault('optimizers', {})[name] = dict(
             groups=len(groups), fused=fused
         )
-    for cell in SMALL_CELLS if plan.small else CELLS:
+    cells = CELLS if plan.device == 'cuda' else CPU_CELLS
+    for cell in SMALL_CELLS if plan.small else cells:
         if plan.time_is_up:
             break
         case = Case('grid', batch_size, QUERIES, cell.objects, False)
@@ -168,12 +219,9 @@ def measure_cell(
     turns = {}
     with precise(cell.precision):
         for name, model in models.items():
-            detector = model.detector.train(cell.mode == 'train')
-            turn = partial(predict, detector, batch, cell.precision)
+            detector = model.detector.train(cell.mode != 'predict')
             try:
-                if cell.mode == 'train':
-                    optim = optimizer(model, cell.precision, device)
-                    turn = partial(train, detector, batch, cell.precision, optim)
+                turn = prepare(cell.mode, model, batch, cell.precision)
                 turn()  # what is allocated once, and chosen by trying
                 found[name]['peak_bytes'] = peak_memory(turn, device)
                 found[name].update(count_operations(turn, device))
