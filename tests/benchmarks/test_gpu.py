@@ -150,13 +150,15 @@ def test_the_table_tells_ratios_errors_and_where():
         dirty=None,
     )
     switches = dict(cuda='13.0', matmul_tf32=False, cudnn_tf32=True)
+    switches |= dict(device='cuda', threads=1)
     result = dict(measured=measured, environment=environment, settings=switches)
     (block,) = gpu_table.tables(dict(steps=result))
     row = '| fp16 | 7 | PaQ | 160.0 | 0.800 (0.750-0.850) | - | - | - | - | 2000 | 9 |'
     assert row in block
     assert '| fp16 | 7 | upstream | 200.0 | - | 100.0 | 9 | 70 | 5 | - | 9 |' in block
     assert 'QR: RuntimeError: no kernel' in block
-    assert 'Card, 16 cores, torch 2.11, 2030-01-01, commit abc; CUDA 13.0' in block
+    assert 'Card, 16 cores, torch 2.11, 2030-01-01, commit abc; threads: 1' in block
+    assert 'CUDA 13.0' in block
     assert 'products off, convolutions on' in block
 
 
@@ -167,7 +169,7 @@ def test_without_a_result_the_page_says_so(tmp_path, monkeypatch):
 
 def test_tests_that_are_cut_off_are_told(tmp_path, monkeypatch):
     """What has passed until then is counted, what was not run is a failure."""
-    plan = gpu.Plan('cpu', True, 2, time.perf_counter(), print)
+    plan = gpu.Plan('cpu', True, 64, 1, 2, time.perf_counter(), print)
 
     def run(command, timeout, **_):
         assert timeout == 20
