@@ -35,6 +35,7 @@ def build_evaluator(model: TrainedModel, classwise: bool = False) -> Evaluator:
     settings = evaluators_of(model.cfg, model.split)
     if not settings:
         raise ConfigError('the config has no evaluator for these images; add one.')
+    dataset = model.dataloader.dataset  # first: it sets the scope that names are of
     settings = [dict(metric) for metric in settings]
     for metric in settings:
         metric.pop('outfile_prefix', None)
@@ -49,7 +50,6 @@ def build_evaluator(model: TrainedModel, classwise: bool = False) -> Evaluator:
         raise ConfigError(
             f"the evaluator's {error.filename} does not exist; mend its ann_file."
         ) from error
-    num_images = len(model.dataloader.dataset)
     for metric in evaluator.metrics:
         limits = list(getattr(metric, 'proposal_nums', [100]))
         if 100 not in limits:  # pycocotools then gives -1 for AP, and AP50 beside it
@@ -59,13 +59,13 @@ def build_evaluator(model: TrainedModel, classwise: bool = False) -> Evaluator:
             )
         known = getattr(metric, '_coco_api', None)
         # pycocotools counts the objects of an image it was never shown as missed.
-        if known is not None and len(known.imgs) != num_images:
+        if known is not None and len(known.imgs) != len(dataset):
             raise ConfigError(
                 f'the evaluator knows {len(known.imgs)} images and the data loader '
-                f'{num_images}, so there is no AP of these; give both the same '
+                f'{len(dataset)}, so there is no AP of these; give both the same '
                 'ann_file.'
             )
-    evaluator.dataset_meta = model.dataloader.dataset.metainfo
+    evaluator.dataset_meta = dataset.metainfo
     return evaluator
 
 
