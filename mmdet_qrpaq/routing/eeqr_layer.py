@@ -192,7 +192,7 @@ class EEQRDecoderLayer(BaseModule):
             if start:
                 probability = nn.functional.pad(probability, (start, 0), value=1)
             output = run_dense(*arguments, probability)
-        elif settings.executor == 'dense':
+        elif settings.runs_dense(query.device):
             output = run_dense(*arguments)
         else:
             slots = settings.slots
