@@ -119,7 +119,10 @@ METHODS = dict(
     ),
 )
 # Options of the detector; the others belong to its head.
-OF_DETECTOR = ('query_routing', 'pattern_query', 'hybrid_branch', 'mask_branch')
+OF_DETECTOR = (
+    *('query_routing', 'pattern_query', 'hybrid_branch', 'mask_branch'),
+    *('activation_checkpointing', 'denoised_objects'),
+)
 
 register_all_modules()
 # Tiny tensors: a second thread costs more than it saves.

@@ -8,10 +8,16 @@ from ..masks import MaskBranchMixin
 from ..patterns import PatternQueryMixin
 from ..quality import HybridBranchMixin
 from ..routing import QueryRoutingMixin
+from .activation_checkpointing import ActivationCheckpointingMixin
 
 
-class DetectorMethods(QueryRoutingMixin, PatternQueryMixin, MaskBranchMixin):
-    """Adds `query_routing`, `pattern_query` and `mask_branch` to a detector."""
+class DetectorMethods(
+    QueryRoutingMixin, PatternQueryMixin, MaskBranchMixin, ActivationCheckpointingMixin
+):
+    """Adds `query_routing`, `pattern_query` and `mask_branch` to a detector.
+
+    And `activation_checkpointing`, which is no method and changes no result.
+    """
 
 
 class DINOMethods(DetectorMethods, HybridBranchMixin):
