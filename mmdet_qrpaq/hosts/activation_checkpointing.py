@@ -49,27 +49,35 @@ class ActivationCheckpointingMixin:
 
     def forward_encoder(self, *args, **kwargs) -> dict:
         """Run the host's."""
-        with self._checkpointed('encoder'):
+        if not self._checkpoints('encoder'):
+            return super().forward_encoder(*args, **kwargs)
+        with checkpointed(self.encoder.layers):
             return super().forward_encoder(*args, **kwargs)
 
     def forward_decoder(self, *args, **kwargs) -> dict:
         """Run the host's."""
-        with self._checkpointed('decoder'):
+        if not self._checkpoints('decoder'):
+            return super().forward_decoder(*args, **kwargs)
+        with checkpointed(self.decoder.layers):
             return super().forward_decoder(*args, **kwargs)
 
-    def _checkpointed(self, part: str) -> AbstractContextManager:
-        stack = ExitStack()
+    def _checkpoints(self, part: str) -> bool:
         learns = self.training and torch.is_grad_enabled()
-        if learns and part in self.activation_checkpointing:
-            for layer in getattr(self, part).layers:
-                forward = partial(
-                    checkpoint,
-                    layer.forward,
-                    use_reentrant=False,
-                    context_fn=partial(contexts, layer),
-                )
-                stack.enter_context(temporary_attribute(layer, 'forward', forward))
-        return stack
+        return learns and part in self.activation_checkpointing
+
+
+def checkpointed(layers: nn.ModuleList) -> AbstractContextManager:
+    """Let calls of these layers keep their inputs alone."""
+    stack = ExitStack()
+    for layer in layers:
+        forward = partial(
+            checkpoint,
+            layer.forward,
+            use_reentrant=False,
+            context_fn=partial(contexts, layer),
+        )
+        stack.enter_context(temporary_attribute(layer, 'forward', forward))
+    return stack
 
 
 def contexts(layer: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
