@@ -67,7 +67,7 @@ eeqr = dict(
     router=dict(router_input='content_and_position', init='random'),
     policy=dict(type='StandardizedPolicy', threshold=-0.5),
     gradient='straight_through',
-    executor='gather',
+    executor='auto',  # gathers on a CPU, and with a capacity
     capacity=None,
     regroup='scatter',  # Table 5
 )

@@ -8,14 +8,15 @@ from ..masks import QueryKeepingDETRHead
 from ..matching import BatchedDINOLossesMixin
 from ..quality import QualityAwareDETRHead
 from ..routing import EnteringDETRHead
+from .denoised_objects import DenoisedObjectsMixin
 from .methods import DINOMethods
 from .select_first import SelectFirstMixin
 
 
-class MendedDINO(SelectFirstMixin, DINO):
+class MendedDINO(DenoisedObjectsMixin, SelectFirstMixin, DINO):
     """mmdet's `DINO`, which also trains on several devices without any object.
 
-    Takes `select_first` (see `SelectFirstMixin`).
+    Takes `select_first` and `denoised_objects` (see the mixins).
     """
 
     def pre_decoder(self, *args, **kwargs) -> tuple[dict, dict]:

@@ -9,14 +9,20 @@ from ..ops import CPUAttentionMixin
 from ..patterns import PatternQueryMixin
 from ..quality import HybridBranchMixin
 from ..routing import QueryRoutingMixin
+from .activation_checkpointing import ActivationCheckpointingMixin
 
 
 class DetectorMethods(
-    CPUAttentionMixin, QueryRoutingMixin, PatternQueryMixin, MaskBranchMixin
+    CPUAttentionMixin,
+    QueryRoutingMixin,
+    PatternQueryMixin,
+    MaskBranchMixin,
+    ActivationCheckpointingMixin,
 ):
     """Adds `query_routing`, `pattern_query` and `mask_branch` to a detector.
 
-    And `cpu_attention`, which changes no more than rounding.
+    And `cpu_attention`, which changes no more than rounding, and
+    `activation_checkpointing`, which changes no result.
     """
 
 

@@ -1,7 +1,7 @@
 """Predictions of all layers -> Hungarian matches -> losses (PaQ-DETR Eq. 2)."""
 
 from .class_losses import at_labels, negative_loss, with_at_labels
-from .dino_mixin import BatchedDINOLossesMixin
+from .dino_mixin import BatchedDINOLossesMixin, objects_at
 from .ground_truth import GroundTruth, pad_ground_truth
 from .head_mixin import BatchedLossesHead, hungarian_losses
 from .hungarian import Matches
@@ -17,6 +17,7 @@ __all__ = [
     'hungarian_losses',
     'losses_of_layers',
     'negative_loss',
+    'objects_at',
     'pad_ground_truth',
     'with_at_labels',
 ]

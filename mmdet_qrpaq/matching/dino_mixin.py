@@ -8,6 +8,7 @@ are the host's, made once: they do not depend on the layer.
 import torch
 from mmdet.models.dense_heads import DINOHead
 from mmdet.models.utils import multi_apply
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..temporary_attribute import temporary_attribute
@@ -45,6 +46,11 @@ class BatchedDINOLossesMixin(DINOHead):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the losses of class, box and IoU of each layer, (num_layers,) each."""
         scores, boxes = all_layers_denoising_cls_scores, all_layers_denoising_bbox_preds
+        if 'objects' in dn_meta:  # not all of them are denoised
+            batch_gt_instances = [
+                objects_at(*pair)
+                for pair in zip(batch_gt_instances, dn_meta['objects'], strict=True)
+            ]
         objects = (batch_gt_instances, batch_img_metas)
         if not self.batches_losses:
             return super().loss_dn(scores, boxes, *objects, dn_meta)
@@ -62,3 +68,11 @@ class BatchedDINOLossesMixin(DINOHead):
             weights=torch.cat(weights).repeat(num_layers),
         )
         return losses_of_layers(self, scores, boxes, targets)
+
+
+def objects_at(gt_instances: InstanceData, index: Tensor | slice) -> InstanceData:
+    """Return boxes and labels of some objects of an image; `index` is on the host."""
+    boxes, labels = gt_instances.bboxes, gt_instances.labels
+    if isinstance(index, Tensor):
+        index = index.to(labels.device)
+    return InstanceData(bboxes=boxes[index], labels=labels[index])

@@ -5,7 +5,6 @@ by routed ones that adopt their parts. Heads, losses and box refinement stay the
 whether a bypassed query gets them, too, is `supervise` and `bypassed_boxes`.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from mmengine.model import ModuleList
@@ -121,23 +120,22 @@ class QueryRoutingMixin:
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: list) -> dict:
         """Return the host's losses, and those of the exit heads under `exit.`."""
-        with (
-            self._supervision(),
-            temporary_attribute(self, '_exit_predictions', []) as predictions,
-        ):
-            losses = super().loss(batch_inputs, batch_data_samples)
         if self.exit_heads is None:
-            return losses
+            return self._supervised_loss(batch_inputs, batch_data_samples)
+        # One context in a function: torch.compile cannot break a graph within two.
+        with temporary_attribute(self, '_exit_predictions', []) as predictions:
+            losses = self._supervised_loss(batch_inputs, batch_data_samples)
         exit_losses = self.exit_loss(predictions, batch_data_samples)
         losses.update({f'exit.{key}': value for key, value in exit_losses.items()})
         return losses
 
-    def _supervision(self) -> AbstractContextManager:
-        """Make room for who entered, if the head wants to know."""
+    def _supervised_loss(self, *batch) -> dict:
+        """Return the host's losses, with room for who entered if the head asks it."""
         supervise = {layer.settings.supervise for layer in self.routed_layers}
         if supervise != {'entering'}:
-            return nullcontext()
-        return temporary_attribute(self.bbox_head, '_entered', [])
+            return super().loss(*batch)
+        with temporary_attribute(self.bbox_head, '_entered', []):
+            return super().loss(*batch)
 
     def exit_loss(
         self, predictions: list[Tensor], batch_data_samples: list

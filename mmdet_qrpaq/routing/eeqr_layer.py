@@ -13,6 +13,7 @@ from ..errors import ConfigError
 from .executors import run_dense, run_gathered
 from .policies import Decision, limit_to_capacity
 from .router import Router
+from .self_attention import SelfAttention, adopt
 from .settings import RoutingSettings
 
 # Inputs of a decoder layer with one entry per query, over all hosts. By name: a shape
@@ -74,12 +75,14 @@ class EEQRDecoderLayer(BaseModule):
 
     def __init__(self, layer: nn.Module, site: str, settings: RoutingSettings) -> None:
         super().__init__()
-        self.self_attn = layer.self_attn
+        self.self_attn = adopt(layer.self_attn)
         self.cross_attn = layer.cross_attn
         self.ffn = layer.ffn
         self.norms = layer.norms
         self.embed_dims = layer.embed_dims
         self.router = Router(layer.embed_dims, **settings.router)
+        fused = isinstance(self.self_attn, SelfAttention)
+        self.masks_per_image = 1 if fused else layer.self_attn.num_heads
         self.site = site
         self._settings = settings
         self.num_denoising = 0
@@ -180,19 +183,20 @@ class EEQRDecoderLayer(BaseModule):
         scores, decision = self.decide(
             query[:, start:], by_query['query_pos'][:, start:]
         )
-        enter = nn.functional.pad(decision.enter, (start, 0), value=True)
-        arguments = (run_slice, query, by_query, attn_mask, enter)
-        num_heads = self.self_attn.num_heads
+        enter, probability = decision.enter, decision.probability
+        if start:
+            enter = nn.functional.pad(enter, (start, 0), value=True)
+        copies = self.masks_per_image
+        arguments = (run_slice, query, by_query, attn_mask, enter, copies)
         if self.training and settings.gradient == 'straight_through':
-            probability = nn.functional.pad(decision.probability, (start, 0), value=1)
-            output = run_dense(*arguments, num_heads, probability)
-        elif settings.executor == 'dense':
-            output = run_dense(*arguments, num_heads)
+            if start:
+                probability = nn.functional.pad(probability, (start, 0), value=1)
+            output = run_dense(*arguments, probability)
+        elif settings.runs_dense(query.device):
+            output = run_dense(*arguments)
         else:
             slots = settings.slots
-            output = run_gathered(
-                *arguments, num_heads, None if slots is None else start + slots
-            )
+            output = run_gathered(*arguments, None if slots is None else start + slots)
         seen = output[:, start:]
         if settings.targets_the_router:
             seen = seen.detach()

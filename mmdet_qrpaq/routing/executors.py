@@ -21,25 +21,28 @@ def run_dense(
     by_query: dict[str, Tensor],
     attn_mask: Tensor | None,
     enter: Tensor,
-    num_heads: int,
+    masks_per_image: int,
     probability: Tensor | None = None,
 ) -> Tensor:
     """Run all queries; bypassed ones are not keys, and keep what they were.
 
     Args:
         by_query: Inputs with one entry per query along dimension 1.
+        masks_per_image: One, or as many as heads (see `self_attention.adopt`).
         probability: Share of 'enter'. If given, the decision lets the gradient of
             `probability * (processed - query)` through (straight-through).
 
     Shapes:
         query: (bs, nq, dim); enter, probability: (bs, nq); attn_mask: (nq, nq) bool
     """
-    processed = run_slice(query, by_query, block_keys(enter, attn_mask, num_heads))
-    output = torch.where(enter.unsqueeze(-1), processed, query)
-    if probability is not None:
-        gate = (probability - probability.detach()).unsqueeze(-1)
-        output = output + gate * (processed - query).detach()
-    return output
+    mask = self_attention_mask(enter, attn_mask, masks_per_image, query)
+    processed = run_slice(query, by_query, mask)
+    if probability is None:
+        return torch.where(enter.unsqueeze(-1), processed, query)
+    # Exactly 0 or 1, where `lerp` gives exactly one of the two.
+    gate = enter + (probability - probability.detach())
+    gate = gate.unsqueeze(-1).type_as(query)
+    return torch.lerp(query, processed.type_as(query), gate)
 
 
 def run_gathered(
@@ -48,7 +51,7 @@ def run_gathered(
     by_query: dict[str, Tensor],
     attn_mask: Tensor | None,
     enter: Tensor,
-    num_heads: int,
+    masks_per_image: int,
     num_slots: int | None = None,
 ) -> Tensor:
     """Run only entering queries: gather (Eq. 7), slice, scatter (Eq. 8).
@@ -61,15 +64,14 @@ def run_gathered(
     num_queries = query.shape[1]
     padded = True
     if num_slots is None:
-        counts = enter.sum(1)
-        shortest, longest = torch.stack((counts.min(), counts.max())).tolist()
+        counts = enter.sum(1).tolist()
         # One slot at least: every parameter has a gradient, also if no query enters.
-        num_slots = max(longest, 1)
-        padded = shortest < num_slots
+        num_slots = max(*counts, 1)
+        padded = min(counts) < num_slots
     if num_slots >= num_queries:
         # Nothing to leave out of the tensors.
         mask = self_attention_mask(
-            enter if padded else None, attn_mask, num_heads, query
+            enter if padded else None, attn_mask, masks_per_image, query
         )
         processed = run_slice(query, by_query, mask)
         return (
@@ -80,15 +82,15 @@ def run_gathered(
     if attn_mask is not None:
         rows, columns = packing.index.unsqueeze(2), packing.index.unsqueeze(1)
         attn_mask = attn_mask[rows, columns]
-    mask = self_attention_mask(packing.valid, attn_mask, num_heads, query)
+    mask = self_attention_mask(packing.valid, attn_mask, masks_per_image, query)
     routed = run_slice(gather(query, packing.index), packed, mask)
     return scatter(routed, packing, query)
 
 
 def self_attention_mask(
-    enter: Tensor | None, attn_mask: Tensor | None, num_heads: int, query: Tensor
+    enter: Tensor | None, attn_mask: Tensor | None, masks_per_image: int, query: Tensor
 ) -> Tensor | None:
     """Return the cheapest mask under which only entering queries are keys."""
     if enter is None or attn_mask is not None:
-        return block_keys(enter, attn_mask, num_heads)
-    return hide_keys(enter, num_heads, query.dtype)
+        return block_keys(enter, attn_mask, masks_per_image)
+    return hide_keys(enter, masks_per_image, query.dtype)

@@ -32,8 +32,9 @@ def pack(enter: Tensor, num_slots: int, padded: bool = True) -> Packing:
     Shapes:
         enter: (bs, nq) bool
     """
-    index = (~enter).byte().argsort(dim=1, stable=True)[:, :num_slots]
-    return Packing(index, enter.gather(1, index) if padded else None)
+    first = enter.view(torch.uint8).sort(dim=1, descending=True, stable=True)
+    valid = first.values[:, :num_slots].bool() if padded else None
+    return Packing(first.indices[:, :num_slots], valid)
 
 
 def gather(queries: Tensor, index: Tensor) -> Tensor:
@@ -62,7 +63,7 @@ def scatter(routed: Tensor, packing: Packing, queries: Tensor) -> Tensor:
 
 
 def block_keys(
-    enter: Tensor | None, attn_mask: Tensor | None, num_heads: int
+    enter: Tensor | None, attn_mask: Tensor | None, masks_per_image: int
 ) -> Tensor | None:
     """Return a self-attention mask: bypassed (or padding) queries are not keys.
 
@@ -72,22 +73,26 @@ def block_keys(
     Shapes:
         enter: (bs, n) bool, or None if all n enter
         attn_mask: (n, n) or (bs, n, n) bool, True where blocked; or None
-        returns: bool (bs * num_heads, n, n), (n, n) or None, as attention takes it
+        returns: bool (bs * masks_per_image, n, n) or (n, n); or None
     """
     if enter is None:
         if attn_mask is None or attn_mask.dim() == 2:
             return attn_mask
         blocked = attn_mask
     else:
-        blocked = ~enter[:, None, :]
-        if attn_mask is not None:
-            blocked = blocked | attn_mask
+        hidden = ~enter[:, None, :]
         n = enter.shape[1]
-        blocked = blocked & ~torch.eye(n, dtype=torch.bool, device=enter.device)
-    return blocked.repeat_interleave(num_heads, 0)
+        if attn_mask is None:
+            blocked = hidden.repeat(1, n, 1)
+        else:
+            blocked = hidden | attn_mask
+        blocked.diagonal(dim1=1, dim2=2).fill_(False)
+    if masks_per_image > 1:
+        blocked = blocked.repeat_interleave(masks_per_image, 0)
+    return blocked
 
 
-def hide_keys(enter: Tensor, num_heads: int, dtype: torch.dtype) -> Tensor:
+def hide_keys(enter: Tensor, masks_per_image: int, dtype: torch.dtype) -> Tensor:
     """Do as `block_keys` without an `attn_mask`, at a fraction of its cost.
 
     All rows are one, so nothing of size n x n is built or converted: attention takes an
@@ -96,9 +101,10 @@ def hide_keys(enter: Tensor, num_heads: int, dtype: torch.dtype) -> Tensor:
 
     Shapes:
         enter: (bs, n) bool
-        returns: `dtype` (bs * num_heads, n, n), -inf where hidden, 0 elsewhere
+        returns: `dtype` (bs * masks_per_image, n, n), -inf where hidden, 0 elsewhere
     """
     hidden = ~enter & enter.any(1, keepdim=True)
     row = enter.new_zeros(enter.shape, dtype=dtype).masked_fill(hidden, -torch.inf)
-    row = row.repeat_interleave(num_heads, 0).unsqueeze(1)
-    return row.expand(-1, enter.shape[1], -1)
+    if masks_per_image > 1:
+        row = row.repeat_interleave(masks_per_image, 0)
+    return row.unsqueeze(1).expand(-1, enter.shape[1], -1)

@@ -8,6 +8,7 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
@@ -73,10 +74,8 @@ class StandardizedPolicy:
 
     def __call__(self, scores: Tensor) -> Decision:
         margin = score_margin(scores)
-        centred = margin - margin.mean(-1, keepdim=True)
         # The floor keeps identical margins at 0: all of them enter.
-        spread = centred.square().mean(-1, keepdim=True).add(1e-6).sqrt()
-        standardized = centred / spread
+        standardized = F.layer_norm(margin, margin.shape[-1:], eps=1e-6)
         return Decision(
             standardized >= self.threshold,
             standardized,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 
+import torch
 from mmdet.registry import TASK_UTILS
 
 from ..errors import ConfigError, check_choice, check_names, check_number
@@ -21,7 +22,7 @@ CHOICES = dict(
     exit_teaches=('all', 'router'),
     supervise=('all', 'entering'),
     bypassed_boxes=('refined', 'kept'),
-    executor=('gather', 'dense'),
+    executor=('auto', 'gather', 'dense'),
     regroup=('scatter', 'concat'),
 )
 
@@ -54,7 +55,8 @@ class RoutingSettings:
         bypassed_boxes: A query that bypasses a layer or its cross-attention has its box
             `'refined'` by that layer's box branch all the same, or it is `'kept'` (Sec.
             4: 'retained as they are'). See `keep_boxes`.
-        executor: `'gather'` (Eq. 7-8) or `'dense'`, with the same result.
+        executor: `'gather'` (Eq. 7-8) or `'dense'`, with the same result; or `'auto'`,
+            see `runs_dense`.
         capacity: Most queries that may enter a slice: a number, or a share of the
             queries in (0, 1); None is no limit. May be set on a trained model, see
             `QueryRoutingMixin.change_routing`.
@@ -77,7 +79,7 @@ class RoutingSettings:
     exit_teaches: str = 'all'
     supervise: str = 'all'
     bypassed_boxes: str = 'refined'
-    executor: str = 'gather'
+    executor: str = 'auto'
     capacity: int | float | None = None
     regroup: str = 'scatter'
 
@@ -117,6 +119,18 @@ class RoutingSettings:
                 f'{", ".join(ROUTER_CHOICES)}.'
             )
         check_names('query_routing.router', self.router, list(ROUTER_CHOICES))
+
+    def runs_dense(self, device: torch.device) -> bool:
+        """Tell whether all queries run, for the result that gathering has.
+
+        On a CPU gathering saves its share of the work. A GPU has a decoder done faster
+        than the host can ask for it: there `'auto'` takes what asks for the fewest
+        operations, and does not wait for the number of entering queries. With a
+        `capacity` nothing waits, and less work is what was asked for.
+        """
+        if self.executor == 'auto':
+            return device.type != 'cpu' and self.slots is None
+        return self.executor == 'dense'
 
     @property
     def targets_the_router(self) -> bool:

@@ -8,6 +8,7 @@ import torch.multiprocessing as mp
 from tiny_hosts import MASKS, METHODS
 from two_processes import train_one_step
 
+CHECKPOINTING = dict(activation_checkpointing=['encoder', 'decoder'])
 HYBRID = dict(num_queries=7, num_repeats=2)
 # Slow to import: done once, by the server that all processes are forked from.
 multiprocessing.set_forkserver_preload(['mmdet.apis', 'torch._dynamo'])
@@ -20,7 +21,7 @@ multiprocessing.set_forkserver_preload(['mmdet.apis', 'torch._dynamo'])
     ('host', 'options'),
     [
         ('dino', METHODS['qrpaq']),
-        ('conditional', METHODS['qrpaq']),
+        ('conditional', METHODS['qrpaq'] | CHECKPOINTING),
         ('deformable_two_stage', METHODS['qr'] | dict(mask_branch=MASKS)),
         ('dn_deformable', METHODS['paq'] | dict(hybrid_branch=HYBRID)),
     ],

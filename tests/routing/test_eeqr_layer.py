@@ -26,8 +26,6 @@ def test_if_all_enter_it_is_the_hosts_layer(host, site, ffn_scope, layer_call):
             )
             found = layer(call.query, **call.inputs)
             assert layer.take_trace().enter.all()
-            if executor == 'dense':
-                assert torch.equal(found, expected)
             torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
 
 

@@ -61,7 +61,7 @@ def alike(capacity, longest) -> list[dict]:
 def assert_rows(seen: dict, layer, longest: int) -> None:
     """Only as many queries as are needed reached each sub-layer."""
     everyone = rows = layer.num_denoising + NUM_QUERIES
-    if layer.settings.executor == 'gather':
+    if not layer.settings.runs_dense(torch.device('cpu')):
         rows = layer.num_denoising + (layer.settings.slots or longest)
         rows = max(rows, 1)
     gated = gated_sublayers(layer.site, layer.settings.ffn_scope)

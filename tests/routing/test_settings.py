@@ -210,6 +210,21 @@ def test_a_bias_is_refused_where_it_has_no_effect_on_one_site():
     settings(policy=policy, router=dict(init='enter'), schedule=['layer'])
 
 
+@pytest.mark.parametrize(
+    ('executor', 'capacity', 'device', 'dense'),
+    [
+        ('auto', None, 'cpu', False),
+        ('auto', None, 'cuda', True),
+        ('auto', 4, 'cuda', False),  # nothing waits, and less work was asked for
+        ('gather', None, 'cuda', False),
+        ('dense', 4, 'cpu', True),
+    ],
+)
+def test_where_all_queries_run(executor, capacity, device, dense):
+    found = settings(executor=executor, capacity=capacity)
+    assert found.runs_dense(torch.device(device)) is dense
+
+
 def test_settings_never_change():
     with pytest.raises(dataclasses.FrozenInstanceError):
         settings().ffn_scope = 'all'
