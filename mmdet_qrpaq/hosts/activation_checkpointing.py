@@ -4,8 +4,8 @@ By torch's own checkpointing. mmdet's `encoder.num_cp` does it for the encoder a
 needs fairscale, which wraps the layers and so renames their parameters.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 
 import torch
@@ -40,7 +40,7 @@ class ActivationCheckpointingMixin:
     ) -> None:
         super().__init__(*args, **kwargs)
         parts = activation_checkpointing
-        if isinstance(parts, str) or not all(part in PARTS for part in parts):
+        if not isinstance(parts, list | tuple) or not set(parts) <= set(PARTS):
             raise ConfigError(
                 f'activation_checkpointing is {parts!r}: give a list of '
                 f'{" and ".join(map(repr, PARTS))}, or of one of them.'
@@ -66,18 +66,19 @@ class ActivationCheckpointingMixin:
         return learns and part in self.activation_checkpointing
 
 
-def checkpointed(layers: nn.ModuleList) -> AbstractContextManager:
+@contextmanager
+def checkpointed(layers: nn.ModuleList) -> Iterator[None]:
     """Let calls of these layers keep their inputs alone."""
-    stack = ExitStack()
-    for layer in layers:
-        forward = partial(
-            checkpoint,
-            layer.forward,
-            use_reentrant=False,
-            context_fn=partial(contexts, layer),
-        )
-        stack.enter_context(temporary_attribute(layer, 'forward', forward))
-    return stack
+    with ExitStack() as stack:
+        for layer in layers:
+            forward = partial(
+                checkpoint,
+                layer.forward,
+                use_reentrant=False,
+                context_fn=partial(contexts, layer),
+            )
+            stack.enter_context(temporary_attribute(layer, 'forward', forward))
+        yield
 
 
 def contexts(layer: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:

@@ -12,7 +12,7 @@ from .methods import DetectorMethods
 
 @MODELS.register_module()
 class QRPaQDeformableDETR(DetectorMethods, DeformableDETR):
-    """mmdet's `DeformableDETR` plus three options of a detector.
+    """mmdet's `DeformableDETR` plus the methods.
 
     `query_routing`, `pattern_query` and `mask_branch`.
     """

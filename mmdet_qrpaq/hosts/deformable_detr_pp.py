@@ -74,7 +74,7 @@ class DeformableDETRPP(DeformableDETR):
 
 @MODELS.register_module()
 class QRPaQDeformableDETRPP(DetectorMethods, DeformableDETRPP):
-    """`DeformableDETRPP` plus three options of a detector.
+    """`DeformableDETRPP` plus the methods.
 
     `query_routing`, `pattern_query` and `mask_branch`.
     """

@@ -35,7 +35,7 @@ class MendedDINO(DenoisedObjectsMixin, SelectFirstMixin, DINO):
 
 @MODELS.register_module()
 class QRPaQDINO(DINOMethods, MendedDINO):
-    """mmdet's `DINO` plus all four options of a detector.
+    """mmdet's `DINO` plus the methods.
 
     `query_routing`, `pattern_query`, `mask_branch` and `hybrid_branch`.
     """

@@ -5,7 +5,7 @@ from .dino_mixin import BatchedDINOLossesMixin, objects_at
 from .ground_truth import GroundTruth, pad_ground_truth
 from .head_mixin import BatchedLossesHead, hungarian_losses
 from .hungarian import Matches
-from .losses import Targets, losses_of_layers
+from .losses import Targets, are_elementwise, losses_of_layers
 
 __all__ = [
     'BatchedDINOLossesMixin',
@@ -13,6 +13,7 @@ __all__ = [
     'GroundTruth',
     'Matches',
     'Targets',
+    'are_elementwise',
     'at_labels',
     'hungarian_losses',
     'losses_of_layers',

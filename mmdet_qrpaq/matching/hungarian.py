@@ -60,7 +60,8 @@ def solve(
         supervised: (num_layers, bs, nq) bool, False = takes no part
 
     Raises:
-        ValueError: A cost is NaN or -inf, or all ways cost inf (SciPy's).
+        ValueError: A cost is NaN or -inf, or all ways cost inf (SciPy's; on the device
+            nothing looks).
     """
     nq, counts = costs.shape[-1], truth.counts
     costs = costs.float().flatten(0, 1)

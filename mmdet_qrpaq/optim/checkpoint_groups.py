@@ -4,7 +4,10 @@ from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
+from torch import nn
+from torch.optim import Optimizer
 
 from ..errors import ConfigError
 
@@ -16,8 +19,8 @@ _BY_GROUP = ('base_values', '_last_value', 'min_value')
 class CheckpointGroups(Hook):
     """Regroups a checkpoint's optimizer and schedulers as the config groups them.
 
-    `tools/train.py` adds it to a run that is resumed. Which kernels do the step
-    (`fused`) is the config's, not the checkpoint's.
+    `tools/train.py` adds it to a run that is resumed; in any other it does nothing.
+    Which kernels do the step (`fused`) is the config's, not the checkpoint's.
 
     Raises:
         ConfigError: The checkpoint's groups cannot become those of the config.
@@ -25,16 +28,12 @@ class CheckpointGroups(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Change the checkpoint in place, before its optimizer is loaded."""
-        optimizer = runner.optim_wrapper.optimizer
-        trained = [p for p in runner.model.parameters() if p.requires_grad]
-        place = {id(parameter): i for i, parameter in enumerate(trained)}
-        members = [
-            [place[id(parameter)] for parameter in group['params']]
-            for group in optimizer.param_groups
-        ]
-        saved = checkpoint['optimizer']
-        if len(saved['param_groups']) != len(members):
-            count = len(saved['param_groups'])
+        if not runner._resume or not isinstance(runner.optim_wrapper, OptimWrapper):
+            return
+        optimizer, saved = runner.optim_wrapper.optimizer, checkpoint['optimizer']
+        count = len(saved['param_groups'])
+        if count != len(optimizer.param_groups):
+            members = places_of_parameters(optimizer, runner.model)
             checkpoint['optimizer'] = saved = regroup(saved, members)
             if runner.optim_wrapper.base_param_settings is None:
                 saved.pop('base_param_settings', None)
@@ -45,6 +44,15 @@ class CheckpointGroups(Hook):
         ):
             if 'fused' in ours:
                 theirs['fused'] = ours['fused']
+
+
+def places_of_parameters(optimizer: Optimizer, model: nn.Module) -> list[list[int]]:
+    """Return, for each group, the places of its parameters among all it optimizes."""
+    groups = [[id(p) for p in group['params']] for group in optimizer.param_groups]
+    known = {number for group in groups for number in group}
+    ordered = [id(p) for p in model.parameters() if id(p) in known]
+    place = {number: i for i, number in enumerate(ordered)}
+    return [[place[number] for number in group] for group in groups]
 
 
 def regroup(saved: dict[str, Any], members: list[list[int]]) -> dict[str, Any]:

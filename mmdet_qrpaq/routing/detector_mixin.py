@@ -56,6 +56,12 @@ class QueryRoutingMixin:
                 "bbox_head.type='QualityAwareDINOHead' or that of another host, and it "
                 f'is {type(self.bbox_head).__name__}.'
             )
+        if settings.supervise == 'entering' and not self.bbox_head.batches_losses:
+            raise ConfigError(
+                "query_routing.supervise='entering' leaves queries out of losses, and "
+                "mmdet's cannot do so: set bbox_head.batched_losses=True, with losses "
+                'that matching/losses.py names.'
+            )
         if settings.bypassed_boxes == 'kept':
             keep_boxes(self)
 

@@ -17,7 +17,7 @@ from mmdet_qrpaq.analysis.cost.timing import (
     summary,
     training_seams,
 )
-from tiny_hosts import build_host, make_batch
+from tiny_hosts import build_host, build_upstream, make_batch
 
 
 class Kitchen:
@@ -105,9 +105,19 @@ def test_every_stage_of_a_training_step_is_met(method):
     # A mark a second: the head's forward has one, nothing inside it is watched.
     num_exits = len(getattr(detector, 'routed_layers', []))
     assert stages['head'] == 1 + bool(num_exits)
-    # Two images: every decoder layer, the encoder, every exit head.
-    if method != 'paq':  # which matches all images at once, too
-        assert stages['matching'] == 2 * (len(detector.decoder.layers) + 1 + num_exits)
+    # All layers and the encoder at once; one-to-many; all exit heads.
+    assert stages['matching'] == 1 + (method == 'paq') + bool(num_exits)
+
+
+def test_upstreams_head_matches_image_by_image():
+    detector = build_upstream('dino').train()
+    ticks = count()
+    clock = StageClock('cpu')
+    clock.mark = lambda: next(ticks)
+    with torch.no_grad(), clock.watch(training_seams(detector)):
+        stages = clock.time(lambda: detector.loss(**batch_of(make_batch([2, 0]))))
+    # Two images: every decoder layer, and the encoder.
+    assert stages['matching'] == 2 * (len(detector.decoder.layers) + 1)
 
 
 def batch_of(batch: dict) -> dict:

@@ -93,7 +93,9 @@ def test_layers_run_once_more_in_training_alone():
     assert len(runs) == 8 + 2 * 4
 
 
-@pytest.mark.parametrize('parts', ['encoder', ['neck'], ['encoder', 'encoders']])
+@pytest.mark.parametrize(
+    'parts', ['encoder', ['neck'], ['encoder', 'encoders'], None, True]
+)
 def test_other_parts_are_refused(parts):
     with pytest.raises(
         ConfigError, match='activation_checkpointing is .*: give a list'

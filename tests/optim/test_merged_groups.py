@@ -139,7 +139,7 @@ def resumed(saved, schedulers, model, **settings):
     optim = wrapper(model, **settings)
     scheduler = CosineAnnealingLR(optim, T_max=10, by_epoch=False)
     runner = object.__new__(Runner)
-    runner.model, runner.optim_wrapper = model, optim
+    runner.model, runner.optim_wrapper, runner._resume = model, optim, True
     checkpoint = dict(optimizer=saved, param_schedulers=schedulers)
     CheckpointGroups().after_load_checkpoint(runner, checkpoint)
     optim.load_state_dict(checkpoint['optimizer'])
@@ -242,3 +242,30 @@ def test_small_leaves_need_no_groups():
 
 
 MMLogger.get_current_instance().setLevel('ERROR')  # a line for each parameter
+
+
+def test_one_group_of_all_is_resumed_with_what_is_frozen():
+    """Without `paramwise_cfg` mmengine hands over frozen parameters as well."""
+    model = build_host('dino')
+    assert not all(p.requires_grad for p in model.parameters())
+    optim = wrapper(model)
+    gradients(model)
+    optim.step()
+    saved = copy.deepcopy(optim.state_dict())
+    schedulers = [CosineAnnealingLR(optim, T_max=10, by_epoch=False).state_dict()]
+    for settings in ({}, dict(constructor=CONSTRUCTOR)):
+        merged, _ = resumed(copy.deepcopy(saved), schedulers, model, **settings)
+        found = merged.state_dict()
+        assert found['state'].keys() == saved['state'].keys()
+        for key, state in saved['state'].items():
+            assert torch.equal(found['state'][key]['exp_avg'], state['exp_avg'])
+
+
+@pytest.mark.parametrize('resumes', [True, False])
+def test_other_runs_are_left_alone(resumes):
+    """A test has no optimizer yet; a start from weights has none in its file."""
+    runner = object.__new__(Runner)
+    runner._resume, runner.optim_wrapper = resumes, dict(type='OptimWrapper')
+    checkpoint = dict(state_dict={})
+    CheckpointGroups().after_load_checkpoint(runner, checkpoint)
+    assert checkpoint == dict(state_dict={})

@@ -208,6 +208,7 @@ def test_one_to_many_may_have_a_class_loss_of_its_own():
         (dict(hungarian='replaces', layers=[0, 2]), 'without one-to-one losses'),
         (dict(topk=4), "no setting 'topk'"),
         (dict(loss_cls=dict(type='CrossEntropyLoss')), 'use_sigmoid=False'),
+        (dict(loss_cls=dict(type='GHMC')), 'GHMC is not known to allow it'),
         (dict(assigner=dict(type='QualityAwareAssigner', candidate_topk=0)), 'is 0'),
     ],
 )

@@ -74,7 +74,7 @@ def prediction_seams(detector: nn.Module) -> list[Seam]:
 def training_seams(detector: nn.Module) -> list[Seam]:
     """Return the stages of `DetectionTransformer.loss`, see `STAGES`.
 
-    Matching is the one-to-one assigners' and, with it, the one-to-many assigner's.
+    Matching is one-to-one of all layers and, with it, the one-to-many assigner's.
     """
     head = detector.bbox_head
     seams = [seam for seam in prediction_seams(detector) if seam.method != 'predict']
@@ -84,13 +84,12 @@ def training_seams(detector: nn.Module) -> list[Seam]:
         heads.append(exits.heads[0])  # whose assigner serves all
         seams += [Seam(exits, 'forward', 'head'), Seam(detector, 'exit_loss', 'losses')]
     for part in heads:
-        for name, method in (
-            ('assigner', 'assign'),
-            ('quality_assigner', 'assign_batch'),
-        ):
-            assigner = getattr(part, name, None)
-            if assigner is not None:
-                seams.append(Seam(assigner, method, 'matching'))
+        if getattr(part, 'batches_losses', False):
+            seams.append(Seam(part, 'match', 'matching'))
+        else:
+            seams.append(Seam(part.assigner, 'assign', 'matching'))
+        if (many := getattr(part, 'quality_assigner', None)) is not None:
+            seams.append(Seam(many, 'assign_batch', 'matching'))
     return seams
 
 
