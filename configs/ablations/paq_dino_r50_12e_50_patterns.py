@@ -2,7 +2,7 @@
 
 mim train mmdet_qrpaq configs/ablations/paq_dino_r50_12e_50_patterns.py \
     --gpus 8 --launcher pytorch
-Expected: '+0.7 mAP over the baseline'; the text has no absolute AP.
+Expected: '+0.7 mAP over the baseline'; the text has no number for AP itself.
 Measured: not run.
 """
 

@@ -2,7 +2,7 @@
 
 mim train mmdet_qrpaq configs/ablations/paq_dino_r50_12e_no_diversity.py \
     --gpus 8 --launcher pytorch
-Expected: 'a 0.6 mAP drop'; the text has no absolute AP.
+Expected: 'a 0.6 mAP drop'; the text has no number for AP itself.
 Measured: not run.
 """
 
