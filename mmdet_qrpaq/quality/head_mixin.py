@@ -60,11 +60,10 @@ class QualityAwareDETRHead(BatchedLossesHead):
                     f'bbox_head.loss_cls {not sigmoid}; both read the same logits, so '
                     'set them alike.'
                 )
-
         losses = (self.quality_loss_cls, self.loss_bbox, self.loss_iou)
         if unknown := [loss for loss in losses if not are_elementwise(loss)]:
             raise ConfigError(
-                f'bbox_head.quality takes the mean of a loss element by element, and '
+                'bbox_head.quality takes the mean of a loss element by element, and '
                 f'{type(unknown[0]).__name__} is not known to allow it: use one that '
                 'matching/losses.py names, or say `elementwise = True` in its class.'
             )

@@ -11,7 +11,12 @@ import torch
 
 from mmdet_qrpaq.analysis.command_line import main, parse_args
 from mmdet_qrpaq.analysis.cost.complexity import Complexity
-from mmdet_qrpaq.analysis.cost.efficiency import SCHEMA, measure, tables
+from mmdet_qrpaq.analysis.cost.efficiency import (
+    SCHEMA,
+    measure,
+    routing_as_on,
+    tables,
+)
 from mmdet_qrpaq.analysis.cost.model_cost import BatchCost, describe, ratios
 from mmdet_qrpaq.analysis.cost.section import EFFICIENCY
 from mmdet_qrpaq.errors import ConfigError
@@ -213,3 +218,13 @@ def test_the_command(config, tmp_path, capsys):
         print_table(table)
     printed = capsys.readouterr().out
     assert 'GFLOPs' in printed and printed in told
+
+
+@pytest.mark.parametrize('device, executor', [('cuda', 'dense'), ('cpu', 'gather')])
+def test_flops_are_those_of_what_the_device_runs(device, executor):
+    detector = build_host('dino', 'qr')
+    with routing_as_on(torch.device(device), detector):
+        assert detector.routed_layers[0].settings.executor == executor
+    assert detector.routed_layers[0].settings.executor == 'auto'
+    with routing_as_on(torch.device(device), build_upstream('dino')):
+        pass  # it routes nothing

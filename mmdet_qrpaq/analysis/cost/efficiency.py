@@ -5,14 +5,15 @@ QR-DETR Table 3 and PaQ-DETR Table 7 are the tables it mirrors. Protocol:
 - All models see the same images, through the pipeline of the first one's config, and
   are compared with the first one.
 - FLOPs are counted image by image as `complexity` tells, so that routing counts with
-  the queries that do enter.
+  the queries that do enter, where that is what the device runs.
 - Time is that of `test_step`: a batch of loaded images in, boxes in pixels out. Each
   repetition takes the next batch and runs all models on it, in an order drawn anew; a
   ratio is that of two times of one repetition. The first ones warm up.
 - Memory is what a prediction takes beside the weights, the most of all batches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -150,12 +151,31 @@ def _count(model: TrainedModel, images: Sequence[dict]) -> list[Complexity]:
     device = next(detector.parameters()).device
     detector.cpu()
     try:
-        return [
-            complexity_of(detector, partial(detector.test_step, batch))
-            for batch in track(batches, f'counting FLOPs of {model.name}')
-        ]
+        with routing_as_on(device, detector):
+            return [
+                complexity_of(detector, partial(detector.test_step, batch))
+                for batch in track(batches, f'counting FLOPs of {model.name}')
+            ]
     finally:
         detector.to(device)
+
+
+@contextmanager
+def routing_as_on(
+    device: torch.device, detector: DetectionTransformer
+) -> Iterator[None]:
+    """Let a detector run the executor that it takes by itself on another device."""
+    routed = getattr(detector, 'routed_layers', ())
+    if not routed:
+        yield
+        return
+    settings = routed[0].settings
+    dense = settings.runs_dense(device)
+    detector.change_routing(executor='dense' if dense else 'gather')
+    try:
+        yield
+    finally:
+        detector.change_routing(executor=settings.executor)
 
 
 def _time(
