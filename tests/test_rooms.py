@@ -10,7 +10,7 @@ PACKAGE = REPOSITORY / 'mmdet_qrpaq'
 ROOMS = ('patterns', 'routing', 'quality', 'masks', 'ops')
 # What stands on what, from the ground up; a floor imports nothing from above itself.
 FLOORS = (
-    ('errors', 'version', '_compat'),
+    ('errors', 'version', '_compat', 'finding'),
     ('records', 'command_line', 'temporary_attribute', 'training_only'),
     ('matching',),
     (*ROOMS, 'optim'),
