@@ -7,12 +7,12 @@ from check_each import check_each
 from tiny_hosts import REPOSITORY
 
 PACKAGE = REPOSITORY / 'mmdet_qrpaq'
-ROOMS = ('patterns', 'routing', 'quality', 'masks', 'ops')
+ROOMS = ('patterns', 'routing', 'quality', 'masks')
 # What stands on what, from the ground up; a floor imports nothing from above itself.
 FLOORS = (
     ('errors', 'version', '_compat', 'finding'),
     ('records', 'command_line', 'temporary_attribute', 'training_only'),
-    ('matching',),
+    ('matching', 'ops'),
     (*ROOMS, 'optim'),
     ('hosts',),
     ('runtime',),
@@ -44,7 +44,7 @@ def of(part: str) -> list:
 
 
 def of_rooms():
-    return [(path, room) for room in ('matching', *ROOMS) for path in of(room)]
+    return [(path, room) for room in ('matching', 'ops', *ROOMS) for path in of(room)]
 
 
 def begins(name: str, parts) -> bool:

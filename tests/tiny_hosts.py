@@ -121,7 +121,8 @@ METHODS = dict(
 # Options of the detector; the others belong to its head.
 OF_DETECTOR = (
     *('query_routing', 'pattern_query', 'hybrid_branch', 'mask_branch'),
-    *('activation_checkpointing', 'denoised_objects', 'cpu_attention'),
+    *('activation_checkpointing', 'denoised_objects'),
+    *('cpu_attention', 'fused_attention'),
 )
 
 register_all_modules()

@@ -5,7 +5,7 @@ Which seam each of them changes, and what it leaves for a later one: docs/data_f
 
 from ..errors import ConfigError
 from ..masks import MaskBranchMixin
-from ..ops import CPUAttentionMixin
+from ..ops import FasterAttentionMixin
 from ..patterns import PatternQueryMixin
 from ..quality import HybridBranchMixin
 from ..routing import QueryRoutingMixin
@@ -13,7 +13,7 @@ from .activation_checkpointing import ActivationCheckpointingMixin
 
 
 class DetectorMethods(
-    CPUAttentionMixin,
+    FasterAttentionMixin,
     QueryRoutingMixin,
     PatternQueryMixin,
     MaskBranchMixin,
@@ -21,7 +21,7 @@ class DetectorMethods(
 ):
     """Adds `query_routing`, `pattern_query` and `mask_branch` to a detector.
 
-    And `cpu_attention`, which changes no more than rounding, and
+    And `cpu_attention` and `fused_attention`, which change no more than rounding, and
     `activation_checkpointing`, which changes no result.
     """
 

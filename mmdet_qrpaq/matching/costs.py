@@ -15,12 +15,12 @@ from mmdet.models.task_modules.assigners import (
 )
 from mmdet.structures.bbox import (
     bbox_cxcywh_to_xyxy,
-    bbox_overlaps,
     bbox_xyxy_to_cxcywh,
 )
 from torch import Tensor
 
 from .ground_truth import GroundTruth
+from .pairwise import pairwise_iou, pairwise_l1
 
 # Numbers that torch's vectorised functions take at once, at most.
 BLOCK = 64
@@ -49,14 +49,14 @@ def l1_cost(cost: BBoxL1Cost, _, pixels: Tensor, truth: GroundTruth) -> Tensor:
     if cost.box_format == 'xywh':
         objects, pixels = bbox_xyxy_to_cxcywh(objects), bbox_xyxy_to_cxcywh(pixels)
     objects, pixels = (objects / scale).float(), (pixels / scale).float()
-    return (objects[:, :, None] - pixels[:, :, None]).abs().sum(-1)
+    return pairwise_l1(objects, pixels)
 
 
 def iou_cost(cost: IoUCost, _, pixels: Tensor, truth: GroundTruth) -> Tensor:
     """Return minus the (generalised) IoU."""
-    objects = truth.pixels.expand(len(pixels), -1, -1, -1)
     half = pixels.dtype == torch.float16
-    overlaps = bbox_overlaps(objects, pixels.float() if half else pixels, cost.iou_mode)
+    boxes = pixels.float() if half else pixels
+    overlaps = pairwise_iou(truth.pixels, boxes, cost.iou_mode)
     return -(overlaps.half() if half else overlaps)
 
 
@@ -88,11 +88,11 @@ def matching_costs(
     """
     scale = truth.scale[:, None].to(bbox_preds.dtype)
     pixels = bbox_cxcywh_to_xyxy(bbox_preds) * scale
-    costs = [
+    costs = (
         COSTS[type(cost)](cost, cls_scores, pixels, truth) * cost.weight
         for cost in match_costs
-    ]
-    return torch.stack(costs).sum(0)
+    )
+    return sum(costs)
 
 
 def _of_class(scores: Tensor, truth: GroundTruth) -> Tensor:

@@ -8,14 +8,12 @@ import inspect
 from types import FunctionType
 
 from mmcv.ops import MultiScaleDeformableAttention
-from mmdet.registry import HOOKS
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from mmengine.utils import deprecated_api_warning
 from torch import Tensor, nn
 
 from ..errors import check_choice
-from .weighted_rows import deformable_attention, is_compiling
+from .tracing import is_compiling
+from .weighted_rows import deformable_attention
 
 
 def _calling(function: FunctionType, **others: object) -> FunctionType:
@@ -73,23 +71,3 @@ def set_cpu_attention(model: nn.Module, cpu_attention: str = 'embedding_bag') ->
     for module in model.modules():
         if type(module) in CLASSES.values():
             module.__class__ = CLASSES[cpu_attention]
-
-
-@HOOKS.register_module()
-class CPUAttentionHook(Hook):
-    """Calls `set_cpu_attention` on the model before a run.
-
-    A config asks for it with `custom_hooks = [dict(type='CPUAttentionHook')]`; this
-    project's detectors need no hook.
-
-    Args:
-        cpu_attention: See `set_cpu_attention`.
-    """
-
-    def __init__(self, cpu_attention: str = 'embedding_bag') -> None:
-        check_choice('CPUAttentionHook.cpu_attention', cpu_attention, list(CLASSES))
-        self.cpu_attention = cpu_attention
-
-    def before_run(self, runner: Runner) -> None:
-        """Choose."""
-        set_cpu_attention(runner.model, self.cpu_attention)

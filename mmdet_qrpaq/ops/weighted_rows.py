@@ -15,11 +15,7 @@ from torch import Tensor
 from torch.autograd.function import Function, FunctionCtx, once_differentiable
 
 from .padded_levels import PaddedLevels
-
-try:
-    from torch.compiler import is_compiling
-except ImportError:  # torch before 2.3
-    from torch._utils import is_compiling
+from .tracing import is_traced
 
 # Rows and entries of bags that can be told apart by 32 bits, which are read faster.
 INT32_LIMIT = 2**31 - 1
@@ -38,11 +34,6 @@ class Points(NamedTuple):
     cell: Tensor
     place: Tensor
     inside: Tensor
-
-
-def is_traced() -> bool:
-    """Tell whether a graph is being recorded: `torch.jit`, ONNX, export or compile."""
-    return is_compiling() or torch.jit.is_tracing()
 
 
 def deformable_attention(

@@ -9,13 +9,14 @@ from mmdet.models.task_modules.assigners import AssignResult, BaseAssigner
 from mmdet.registry import TASK_UTILS
 from mmdet.structures.bbox import (
     bbox_cxcywh_to_xyxy,
-    bbox_overlaps,
     bbox_xyxy_to_cxcywh,
 )
 from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..errors import check_choice, check_number
+from ..matching.pairwise import pairwise_iou
+from .conflicts import best_bidder, serve_all
 
 # Rank of a prediction whose quality is NaN: below every real one, above padding.
 WORST_QUALITY = torch.finfo(torch.float32).min
@@ -84,7 +85,7 @@ class QualityAwareAssigner(BaseAssigner):
         """Return s = IoU - gamma * c, Eq. 6, (B, G, nq) in fp32; padding is -inf."""
         num_queries = boxes.shape[1]
         # The default eps is the area of one COCO pixel in normalised coordinates.
-        iou = bbox_overlaps(
+        iou = pairwise_iou(
             bbox_cxcywh_to_xyxy(gt_boxes.float()),
             bbox_cxcywh_to_xyxy(boxes.float()),
             eps=1e-12,
@@ -94,18 +95,18 @@ class QualityAwareAssigner(BaseAssigner):
         else:
             classes = gt_labels[..., None].expand(-1, -1, num_queries)
             confidence = probs.float().transpose(1, 2).gather(1, classes)
-        quality = iou - self.confidence_weight * confidence
-        quality = quality.nan_to_num(nan=WORST_QUALITY)
-        return quality.masked_fill(~gt_valid[..., None], -torch.inf)
+        quality = iou.sub_(confidence.mul(self.confidence_weight))
+        quality.nan_to_num_(nan=WORST_QUALITY)
+        return quality.masked_fill_(~gt_valid[..., None], -torch.inf)
 
-    def num_positives(self, quality: Tensor) -> Tensor:
+    def num_positives(self, best: Tensor) -> Tensor:
         """Return k_j = max(ceil(sum of the top-k s), l), Eq. 7.
 
         Shapes:
-            quality: (B, G, nq)
+            best: (B, G, at least k, but for lack of predictions), the highest first
             output: (B, G) int64
         """
-        topk = quality.topk(min(self.candidate_topk, quality.shape[-1])).values
+        topk = best[..., : self.candidate_topk]
         total = topk.masked_fill(topk <= WORST_QUALITY, 0).sum(-1)
         # fp32 noise must not lift a sum that is a whole number to the next one.
         return (total - 1e-6).ceil().long().clamp(min=self.min_positives)
@@ -127,53 +128,21 @@ class QualityAwareAssigner(BaseAssigner):
         if gt_boxes.shape[1] == 0:
             return gt_labels.new_full(boxes.shape[:2], -1)
         quality = self.quality(probs, boxes, gt_boxes, gt_labels, gt_valid)
-        # A stable sort, not topk, decides who is picked: ties go to the lower index.
-        order = quality.sort(dim=-1, descending=True, stable=True).indices
-        candidates = order[..., : max(self.candidate_topk, self.min_positives)]
-        rank = torch.arange(candidates.shape[-1], device=order.device)
-        within = rank < self.num_positives(quality)[..., None]
-        picked = torch.zeros_like(quality, dtype=torch.bool)
-        picked.scatter_(-1, candidates, within & gt_valid[..., None])
-        assigned = best_bidder(quality, picked)
+        picked = self._best_of_each(quality) & gt_valid[..., None]
+        return serve_all(quality, best_bidder(quality, picked), gt_valid)
 
-        # One synchronisation a round. One or two rounds serve all objects, unless their
-        # preferences interlock.
-        while True:
-            bids = self._bids_of_unserved(quality, order, assigned, gt_valid)
-            if not bids.any():
-                return assigned
-            winner = best_bidder(quality, bids)
-            assigned = torch.where(winner >= 0, winner, assigned)
+    def _best_of_each(self, quality: Tensor) -> Tensor:
+        """Pick the k_j best predictions of each object, (B, G, nq) bool.
 
-    @staticmethod
-    def _bids_of_unserved(
-        quality: Tensor, order: Tensor, assigned: Tensor, gt_valid: Tensor
-    ) -> Tensor:
-        """Return what each object that has nothing bids for, (B, G, nq) bool.
-
-        It bids for its best spare prediction: a free one or, if the image has none,
-        one that is not its owner's best. Objects with the same best line up by quality
-        and bid for their first, second, ... choice: objects that nothing overlaps yet
-        rank all predictions alike, and would take a round each.
+        Ties go to the lower index, of which `topk` knows nothing.
         """
-        objects = torch.arange(quality.shape[1], device=quality.device)
-        owns = assigned[:, None] == objects[:, None]
-        unserved = gt_valid & ~owns.any(-1)
-        best = quality.masked_fill(~owns, -torch.inf).argmax(-1, keepdim=True)
-        kept = (torch.zeros_like(owns).scatter_(-1, best, True) & owns).any(1)
-        free = assigned < 0
-        spare = torch.where(free.any(-1, keepdim=True), free, ~kept)[:, None]
-
-        value, choice = quality.masked_fill(~spare, -torch.inf).max(-1)
-        rival = unserved[:, None] & (choice[:, None] == choice[..., None])
-        ahead = (value[:, None] > value[..., None]) | (
-            (value[:, None] == value[..., None]) & (objects < objects[:, None])
-        )
-        place = (rival & ahead).sum(-1, keepdim=True) + 1
-        place = torch.minimum(place, spare.sum(-1, keepdim=True))
-        ranked = spare.expand_as(quality).gather(-1, order)
-        chosen = ranked & (ranked.cumsum(-1) == place) & unserved[..., None]
-        return torch.zeros_like(chosen).scatter_(-1, order, chosen)
+        most = min(max(self.candidate_topk, self.min_positives), quality.shape[-1])
+        best = quality.topk(most).values
+        number = self.num_positives(best).clamp(max=most)[..., None]
+        least = best.gather(-1, number - 1)
+        better, equal = quality > least, quality == least
+        wanted = number - better.sum(-1, keepdim=True)
+        return better | (equal & (equal.cumsum(-1) <= wanted))
 
     def assign(
         self,
@@ -208,14 +177,3 @@ class QualityAwareAssigner(BaseAssigner):
             max_overlaps=None,
             labels=padded_labels[assigned],
         )
-
-
-def best_bidder(quality: Tensor, bids: Tensor) -> Tensor:
-    """Give each prediction to its bidder of highest quality, lowest index on ties.
-
-    Shapes:
-        quality: (B, G, nq), bids: (B, G, nq) bool
-        output: (B, nq) int64, -1 where nobody bids
-    """
-    owner = quality.masked_fill(~bids, -torch.inf).argmax(1)
-    return torch.where(bids.any(1), owner, -1)

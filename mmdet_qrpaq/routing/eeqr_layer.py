@@ -10,10 +10,10 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..ops import FusedAttention, set_fused_attention
 from .executors import run_dense, run_gathered
 from .policies import Decision, limit_to_capacity
 from .router import Router
-from .self_attention import SelfAttention, adopt
 from .settings import RoutingSettings
 
 # Inputs of a decoder layer with one entry per query, over all hosts. By name: a shape
@@ -75,13 +75,14 @@ class EEQRDecoderLayer(BaseModule):
 
     def __init__(self, layer: nn.Module, site: str, settings: RoutingSettings) -> None:
         super().__init__()
-        self.self_attn = adopt(layer.self_attn)
+        set_fused_attention(layer.self_attn)
+        self.self_attn = layer.self_attn
         self.cross_attn = layer.cross_attn
         self.ffn = layer.ffn
         self.norms = layer.norms
         self.embed_dims = layer.embed_dims
         self.router = Router(layer.embed_dims, **settings.router)
-        fused = isinstance(self.self_attn, SelfAttention)
+        fused = isinstance(self.self_attn, FusedAttention)
         self.masks_per_image = 1 if fused else layer.self_attn.num_heads
         self.site = site
         self._settings = settings

@@ -28,7 +28,7 @@ def run_dense(
 
     Args:
         by_query: Inputs with one entry per query along dimension 1.
-        masks_per_image: One, or as many as heads (see `self_attention.adopt`).
+        masks_per_image: One, or as many as heads, if it has no `FusedAttention`.
         probability: Share of 'enter'. If given, the decision lets the gradient of
             `probability * (processed - query)` through (straight-through).
 

@@ -35,34 +35,37 @@ NEW_KEYS = dict(
 )
 
 
-def build_all_off(host: str, cpu_attention: str) -> torch.nn.Module:
+def build_all_off(host: str, faster: bool) -> torch.nn.Module:
     """With mmdet's own losses, too: those in one go are not summed in its order."""
-    options = dict(batched_losses=False, cpu_attention=cpu_attention)
+    attention = dict(cpu_attention='grid_sample', fused_attention=False)
+    options = dict(batched_losses=False, **({} if faster else attention))
     return build(host_config(host, **options))
 
 
-def assert_is_the_host(found, expected, cpu_attention, name, rounding=1e-5):
+def assert_is_the_host(found, expected, faster, name, rounding=1e-5):
     """Bit for bit, or but for rounding where attention runs another way."""
-    if cpu_attention == 'grid_sample':
+    if not faster:
         assert torch.equal(found, expected), name
     else:
         error = (found - expected).abs().max()
         assert error <= rounding * expected.abs().max().clamp(min=1), name
 
 
-@pytest.mark.parametrize('cpu_attention', ['grid_sample', 'embedding_bag'])
-def test_all_off_is_the_host(host, cpu_attention):
-    ours, upstream = build_all_off(host, cpu_attention), build_upstream(host)
+@pytest.mark.parametrize('faster', [False, True])
+def test_all_off_is_the_host(host, faster):
+    ours, upstream = build_all_off(host, faster), build_upstream(host)
     mine, theirs = ours.state_dict(), upstream.state_dict()
     assert list(mine) == list(theirs)
     for key, value in theirs.items():
         assert torch.equal(mine[key], value), key
 
+    if faster:  # whose dropout is drawn in another order
+        without_dropout(ours), without_dropout(upstream)
     batch = make_batch([2, 3], [(64, 96), (48, 64)])
     losses, expected = run_loss(ours, batch), run_loss(upstream, batch)
     assert list(losses) == list(expected)
     for key, value in expected.items():
-        assert_is_the_host(losses[key], value, cpu_attention, key)
+        assert_is_the_host(losses[key], value, faster, key)
 
     total_loss(losses).backward()
     total_loss(expected).backward()
@@ -71,25 +74,27 @@ def test_all_off_is_the_host(host, cpu_attention):
     ):
         assert (mine.grad is None) == (theirs.grad is None), name
         if theirs.grad is not None:
-            assert_is_the_host(mine.grad, theirs.grad, cpu_attention, name)
+            assert_is_the_host(mine.grad, theirs.grad, faster, name)
 
     ours.eval(), upstream.eval()
     with torch.no_grad():
         outputs, expected = ours(**batch), upstream(**batch)
     for mine, theirs in zip(outputs, expected, strict=True):
         mine, theirs = torch.as_tensor(mine), torch.as_tensor(theirs)
-        assert_is_the_host(mine, theirs, cpu_attention, 'outputs')
+        assert_is_the_host(mine, theirs, faster, 'outputs')
 
 
-@pytest.mark.parametrize('cpu_attention', ['grid_sample', 'embedding_bag'])
-def test_all_off_is_the_host_in_half_precision_too(host, cpu_attention):
+@pytest.mark.parametrize('faster', [False, True])
+def test_all_off_is_the_host_in_half_precision_too(host, faster):
     batch = make_batch([2, 3])
+    ours, upstream = build_all_off(host, faster), build_upstream(host)
+    if faster:
+        without_dropout(ours), without_dropout(upstream)
     with torch.autocast('cpu', torch.bfloat16):
-        losses = run_loss(build_all_off(host, cpu_attention), batch)
-        expected = run_loss(build_upstream(host), batch)
+        losses, expected = run_loss(ours, batch), run_loss(upstream, batch)
     for key, value in expected.items():
         assert value.dtype == losses[key].dtype, key
-        assert_is_the_host(losses[key], value, cpu_attention, key, rounding=1e-2)
+        assert_is_the_host(losses[key], value, faster, key, rounding=1e-2)
 
 
 def test_upstream_checkpoint_loads_with_only_the_new_keys_missing(host, method):

@@ -85,8 +85,8 @@ def test_a_setting_that_does_not_exist():
         ConfigError, match="cpu_attention is 'bag': use 'embedding_bag'"
     ):
         build(host_config('dino', cpu_attention='bag'))
-    with pytest.raises(ConfigError, match='CPUAttentionHook.cpu_attention'):
-        HOOKS.build(dict(type='CPUAttentionHook', cpu_attention=True))
+    with pytest.raises(ConfigError, match='FasterAttentionHook.cpu_attention'):
+        HOOKS.build(dict(type='FasterAttentionHook', cpu_attention=True))
 
 
 def test_one_line_for_any_detector_and_back():
@@ -97,7 +97,7 @@ def test_one_line_for_any_detector_and_back():
     assert list(detector.state_dict()) == keys
     set_cpu_attention(detector, 'grid_sample')
     assert runs(detector) == 'grid_sample'
-    hook = HOOKS.build(dict(type='CPUAttentionHook'))
+    hook = HOOKS.build(dict(type='FasterAttentionHook'))
     hook.before_run(SimpleNamespace(model=detector))
     assert runs(detector) == 'embedding_bag'
 
