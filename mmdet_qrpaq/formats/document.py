@@ -1,15 +1,17 @@
 """Puts the objects of all annotation files into one COCO document, and counts."""
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+from ..errors import ConfigError
 from .images import ImageFolder
-from .shapes import Broken, ConversionError, Record, Shape, clip
+from .shapes import Broken, Record, Shape, clip
 
 try:
     from rich.progress import track
@@ -59,14 +61,14 @@ class Report:
         """Count what is broken in the body, or end the run.
 
         Raises:
-            ConversionError: Something is broken and not to be skipped.
+            ConfigError: Something is broken and not to be skipped.
         """
         try:
             yield
         except Broken as error:
             sentence = f'{place}: {error}'
             if not self.skip_broken:
-                raise ConversionError(
+                raise ConfigError(
                     f'{sentence}; correct it, or pass --skip-broken.'
                 ) from error
             self.skipped[error.reason] += 1
@@ -91,7 +93,7 @@ def convert(
         The COCO document, and what was counted on the way.
 
     Raises:
-        ConversionError: There is nothing to convert, or something is broken and not
+        ConfigError: There is nothing to convert, or something is broken and not
             to be skipped.
     """
     files = sorted(
@@ -100,7 +102,7 @@ def convert(
         if path.is_file() and path.name not in _NO_ANNOTATIONS
     )
     if not files:
-        raise ConversionError(
+        raise ConfigError(
             f'{folder} holds no {reader.suffix} files; name the folder with the '
             'annotations.'
         )
@@ -139,13 +141,13 @@ def convert(
                     report.difficult += shape.difficult
                     found.append((image, shape))
     if not images:
-        raise ConversionError(
+        raise ConfigError(
             f'none of the {len(files)} annotation files can be converted, the first '
             f'problem is: {next(iter(report.examples.values()))}.'
         )
     names = classes or tuple(sorted({shape.label for _, shape in found}))
     if not names:
-        raise ConversionError(
+        raise ConfigError(
             f'{folder} holds no object, so the classes are unknown; name them with '
             '--classes.'
         )
@@ -198,3 +200,24 @@ def _measure(shape: Shape, image: dict) -> dict:
         iscrowd=0,
     )
     return fields | (dict(segmentation=polygons) if polygons else {})
+
+
+def write(out: Path, document: dict) -> None:
+    """Write a COCO file that is either complete or not there.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    partial = out.with_name(out.name + '.partial')
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(document) + '\n', encoding='utf-8')
+        partial.replace(out)
+    except OSError as error:
+        raise ConfigError(
+            f'{out} cannot be written ({error.strerror}); choose another place with '
+            '--out.'
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

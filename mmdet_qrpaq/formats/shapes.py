@@ -17,10 +17,6 @@ TINY_OVERSHOOT = 1.0  # pixels; a 0-based box read as 1-based sticks out by this
 _ROUNDING = 0.01  # pixels; what six decimals of a share lose in any usual image
 
 
-class ConversionError(ValueError):
-    """A user's mistake that ends the run; the message is one sentence."""
-
-
 class Broken(Exception):
     """Something in an annotation file or an image that cannot be converted.
 

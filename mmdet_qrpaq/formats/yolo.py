@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from ..errors import ConfigError
 from .class_names import read_class_file
-from .shapes import Broken, ConversionError, Record, Shape, number, outline, read_text
+from .shapes import Broken, Record, Shape, number, outline, read_text
 
 CLASS_FILES = ('data.yaml', 'classes.txt')
 _LARGEST_SHARE = 2  # beyond it, the values are surely pixels
@@ -77,14 +78,14 @@ def find_classes(folder: Path) -> tuple[str, ...]:
     """Read the class names beside the labels, or up to two folders above.
 
     Raises:
-        ConversionError: There are none.
+        ConfigError: There are none.
     """
     folder = folder.absolute()
     for place in (folder, *folder.parents[:2]):
         for name in CLASS_FILES:
             if (place / name).is_file():
                 return read_class_file(place / name)
-    raise ConversionError(
+    raise ConfigError(
         f'{folder} holds neither {" nor ".join(CLASS_FILES)}, nor do the two folders '
         'above it; name the classes with --classes.'
     )
