@@ -1,6 +1,7 @@
 """A tiny data set, written as the tools lay it out; every layout holds the same."""
 
 import json
+import shutil
 from pathlib import Path
 
 from PIL import Image
@@ -202,6 +203,18 @@ def voc_kit(root):
     put(root / 'ImageSets/Segmentation/readme.txt', '')
 
 
+def voc_datumaro(root):
+    """As CVAT exports it: no file for an image without objects, which is listed."""
+    voc_kit(root)
+    (root / 'Annotations/three.xml').unlink()
+
+
+def voc_datumaro_without_splits(root):
+    voc_datumaro(root)
+    shutil.rmtree(root / 'ImageSets')
+    put(root / 'ImageSets/Main/default.txt', ''.join(f'{n[:-4]}\n' for n in IMAGES))
+
+
 def voc_two_folders(root):
     write(root, 'images', 'annotations', 'voc')
 
@@ -232,10 +245,11 @@ def labelme_two_folders(root):
 WITH_VAL = (
     coco_mmdet, coco_one_folder_of_images, coco_2017, coco_roboflow,
     yolo_ultralytics, yolo_lists, yolo_roboflow, yolo_cvat, yolo_cvat_ultralytics,
-    voc_kit, voc_roboflow, labelme_splits, labelme_two_folders,
+    voc_kit, voc_datumaro, voc_roboflow, labelme_splits, labelme_two_folders,
 )  # fmt: skip
 WITHOUT_VAL = (
     coco_cvat, yolo_plain, yolo_beside, voc_two_folders, voc_beside, labelme_beside,
+    voc_datumaro_without_splits,
 )  # fmt: skip
 
 

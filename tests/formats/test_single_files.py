@@ -33,6 +33,7 @@ def test_trainval_is_train_where_there_is_no_train(folder, opened):
 
 def test_files_in_no_list_are_told(folder, opened):
     voc_kit(folder)
+    opened()
     put(folder / 'ImageSets/Main/train.txt', 'one\n')
     data = opened()
     assert {name for name, *_ in objects(data, ['train'])} == {'one.png'}
@@ -44,7 +45,7 @@ def test_lists_that_name_what_is_not_annotated(folder, opened, sentence):
     put(folder / 'ImageSets/Main/test.txt', 'x\ny\n')
     assert 'test: none of its 2 images is annotated; left out.' in opened().notes
     put(folder / 'ImageSets/Main/val.txt', 'five\nx\n')
-    assert 'val.txt names x, which has no .xml file' in sentence()
+    assert 'val.txt names x, of which there is neither an image' in sentence()
 
 
 def test_what_is_not_annotated_is_told(folder, opened):

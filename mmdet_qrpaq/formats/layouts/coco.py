@@ -104,9 +104,9 @@ class CocoFiles:
         """Return the folder that `file_name` is below."""
         return self.image_folders[split]
 
-    def decisive_files(self) -> Iterator[Path]:
-        """Return all files that decide what is read."""
-        yield from self.files.values()
+    def decisive(self) -> Iterator[Path | str]:
+        """Return all files that decide what is read, and what was decided."""
+        yield from (*self.notes, *self.files.values())
 
     def unchanged(self, crowd_as_objects: bool) -> tuple[str, ...] | None:
         """Return the classes if the files can be used as they are.
@@ -137,14 +137,14 @@ class CocoFiles:
             split: json.loads(path.read_bytes()) for split, path in self.files.items()
         }
         notes = list(self.notes)
-        if crowd_as_objects:
-            entries = [e for d in documents.values() for e in d['annotations']]
-            crowds = [entry for entry in entries if entry.get('iscrowd')]
+        entries = [e for d in documents.values() for e in d['annotations']]
+        crowds = [e for e in entries if e.get('iscrowd')] if crowd_as_objects else []
+        for entry in crowds:
+            entry['iscrowd'] = 0
+        if crowds:
             notes.append(
                 f'{len(crowds)} objects marked `iscrowd` are taken as objects.'
             )
-            for entry in crowds:
-                entry['iscrowd'] = 0
         classes, lists = self._classes(), self._lists()
         if any(names != lists[0] for names in lists):
             notes.append('The splits list other classes, or in another order: united.')
