@@ -14,7 +14,10 @@ class Listing:
     """The files below a folder.
 
     Hidden ones, and what macOS leaves in an archive, are no part of it. Links to
-    folders are followed once.
+    folders are followed, but not in a circle.
+
+    Args:
+        without: A folder to leave out.
 
     Attributes:
         folder: The folder.
@@ -24,15 +27,17 @@ class Listing:
 
     def __init__(self, folder: Path, without: Path | None = None) -> None:
         self.folder = folder
-        visited = {os.path.realpath(without)} if without else set()
         names: list[str] = []
         places = {'.'}
+        left_out = {os.path.realpath(without)} if without else set()
+        above = {}  # where each folder and those above it really are
         for place, folders, files in os.walk(folder, followlinks=True):
+            around = above.get(os.path.dirname(place), left_out)
             real = os.path.realpath(place)
-            if real in visited:
+            if real in around:
                 folders.clear()
                 continue
-            visited.add(real)
+            above[place] = {*around, real}
             folders[:] = [name for name in folders if _is_shown(name)]
             below = PurePosixPath(Path(place).relative_to(folder).as_posix())
             found = [join(str(below), name) for name in files if _is_shown(name)]
