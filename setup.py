@@ -100,6 +100,7 @@ setup(
     # Neither mmdet nor mmcv nor mmengine: the OneDL forks install the same modules
     # under other names, and pip would put upstream on top of them.
     install_requires=[
+        'msgspec>=0.18',
         'numpy',
         'pillow',
         'pycocotools',

@@ -159,9 +159,8 @@ def run(main: Callable[[], None]) -> None:
         print(f'{who}: {sentence}', file=sys.stderr, flush=True)
         sys.exit(USER_ERROR)
     else:
-        from torch import distributed
-
-        if distributed.is_available() and distributed.is_initialized():
+        distributed = sys.modules.get('torch.distributed')  # some tools need no torch
+        if distributed and distributed.is_available() and distributed.is_initialized():
             # gloo can deadlock if a peer leaves first or the model outlives the group.
             gc.collect()
             distributed.barrier()

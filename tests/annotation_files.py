@@ -1,10 +1,13 @@
 """Annotation files as tools write them, and `tools/dataset/to_coco.py` over them."""
 
 import json
+import sys
 
 from PIL import Image
 
 import to_coco
+from mmdet_qrpaq.command_line import USER_ERROR
+from mmdet_qrpaq.errors import ConfigError
 
 SIZE = (100, 80)
 SUFFIX = dict(voc='.xml', yolo='.txt', labelme='.json')
@@ -38,11 +41,21 @@ class Workbench:
 
     def run(self, kind, *options):
         places = ['--images', str(self.images), '--out', str(self.out)]
-        return to_coco.main([kind, str(self.annotations), *places, *options])
+        return status_of(to_coco.main, [kind, str(self.annotations), *places, *options])
 
     def convert(self, kind, *options):
         assert self.run(kind, *options) == 0
         return json.loads(self.out.read_text())
+
+
+def status_of(main, argv):
+    """Exit status of a tool; its sentence goes where the tool prints it."""
+    try:
+        main(argv)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return USER_ERROR
+    return 0
 
 
 def voc(*objects, filename='a.png', size=SIZE, extra=''):

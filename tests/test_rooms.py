@@ -11,7 +11,7 @@ ROOMS = ('patterns', 'routing', 'quality', 'masks')
 # What stands on what, from the ground up; a floor imports nothing from above itself.
 FLOORS = (
     ('errors', 'version', '_compat', 'finding'),
-    ('records', 'command_line', 'temporary_attribute', 'training_only'),
+    ('records', 'command_line', 'temporary_attribute', 'training_only', 'formats'),
     ('matching', 'ops'),
     (*ROOMS, 'optim'),
     ('hosts',),

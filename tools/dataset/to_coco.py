@@ -10,27 +10,28 @@ Anything broken ends the run with its file and place, unless --skip-broken is gi
 """
 
 import argparse
-import json
 import sys
 from collections import Counter
 from pathlib import Path
 
-from coco_conversion.class_names import parse_classes
-from coco_conversion.document import Report, convert
-from coco_conversion.images import ImageFolder
-from coco_conversion.labelme import Labelme
-from coco_conversion.shapes import ConversionError
-from coco_conversion.voc import Voc
-from coco_conversion.yolo import Yolo, find_classes
+__arguments_first__ = True
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from mmdet_qrpaq.command_line import new_parser, run
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.formats.data_file import NEAR_LABELS, find_data_file, parse_classes
+from mmdet_qrpaq.formats.document import Report, convert, sources_below, write
+from mmdet_qrpaq.formats.images import ImageFolder
+from mmdet_qrpaq.formats.labelme import Labelme
+from mmdet_qrpaq.formats.listing import Listing
+from mmdet_qrpaq.formats.voc import Voc
+from mmdet_qrpaq.formats.yolo import Yolo
 
 FORMATS = ('voc', 'yolo', 'labelme')
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     add = parser.add_argument
     add('format', choices=FORMATS, help='format of the annotations')
     add('annotations', type=Path, help='folder with the annotation files')
@@ -51,49 +52,46 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def run(args: argparse.Namespace) -> tuple[dict, Report]:
-    """Convert and write.
+def convert_folder(args: argparse.Namespace) -> tuple[dict, Report]:
+    """Convert.
 
     Raises:
-        ConversionError: An option or an annotation file cannot work.
-        OSError: The file cannot be written.
+        ConfigError: An option or an annotation file cannot work.
     """
     for place in (args.annotations, args.images):
         if not place.is_dir():
-            raise ConversionError(f'{place} is no folder; correct its path.')
+            raise ConfigError(f'{place} is no folder; correct its path.')
     _require_absent(args.out)
     classes = parse_classes(args.classes) if args.classes is not None else None
     if args.format == 'yolo':
-        classes = classes or find_classes(args.annotations)
-        reader = Yolo(classes)
+        data = find_data_file(args.annotations)
+        classes = classes or (data and data.classes)
+        if classes is None:
+            raise ConfigError(
+                f'{args.annotations} holds neither {" nor ".join(NEAR_LABELS)}, nor do '
+                'the two folders above it; name the classes with --classes.'
+            )
+        reader = Yolo(classes, data and data.key_points)
     else:
         reader = Voc() if args.format == 'voc' else Labelme()
-    document, report = convert(
-        reader,
-        args.annotations,
-        ImageFolder(args.images),
-        classes,
-        skip_broken=args.skip_broken,
-    )
-    write(args.out, document)
+    images = ImageFolder(Listing(args.images))
+    sources = sources_below(args.annotations, reader.suffix)
+    report = Report(args.skip_broken)
+    document = convert(reader, sources, images, classes, report)
+    if not document['categories']:
+        raise ConfigError(
+            f'{args.annotations} holds no object, so the classes are unknown; name '
+            'them with --classes.'
+        )
+    report.told['images left out, without a sound annotation file'] = len(
+        images.names
+    ) - len(document['images'])
     return document, report
-
-
-def write(out: Path, document: dict) -> None:
-    """Write a file that is either complete or not there."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + '.partial')
-    try:
-        partial.write_text(json.dumps(document) + '\n', encoding='utf-8')
-        _require_absent(out)
-        partial.rename(out)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _require_absent(out: Path) -> None:
     if out.exists():
-        raise ConversionError(f'--out {out} exists; remove it or choose another name.')
+        raise ConfigError(f'--out {out} exists; remove it or choose another name.')
 
 
 def summarise(document: dict, report: Report) -> str:
@@ -107,37 +105,24 @@ def summarise(document: dict, report: Report) -> str:
         f'objects   {len(document["annotations"])}',
         *(f'  {counts[name]:>8}  {name}' for name in names.values()),
     ]
-    notes = (
-        ('objects clipped, as they stuck out by at most a pixel', report.clipped),
-        ("objects kept though marked 'difficult'", report.difficult),
-        ('images left out, without a sound annotation file', report.unannotated),
-        ('files that name another image inside; their own was used', report.doubtful),
-    )
-    lines += [f'{text}: {count}' for text, count in notes if count]
-    for reason, count in report.skipped.most_common():
-        lines.append(f'skipped, {reason}: {count}, e.g. {report.examples[reason]}')
+    lines += report.lines()
     lines.append(f'skipped in all: {report.skipped.total()}')
     return '\n'.join(lines)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line; return its exit status."""
+def main(argv: list[str] | None = None) -> None:
+    """Convert, write and say what was found.
+
+    Raises:
+        ConfigError: An option or an annotation file cannot work, or the file cannot be
+            written.
+    """
     args = parse_args(argv)
-    try:
-        document, report = run(args)
-    except ConversionError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except OSError as error:
-        reason = f'{error.filename or args.out}: {error.strerror}'
-        print(
-            f'--out {args.out} cannot be written ({reason}); choose another place.',
-            file=sys.stderr,
-        )
-        return 2
+    document, report = convert_folder(args)
+    _require_absent(args.out)
+    write(args.out, document)
     print(f'{args.out}: written\n{summarise(document, report)}')
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    run(main)
