@@ -12,7 +12,11 @@ MODES = dict(
     predict='Prediction',
     losses='Matching, losses and their gradients',
 )
+# The same as columns, in this order.
+IN_SHORT = dict(train='training step', predict='prediction', losses='losses')
 SINGLE = 'fp32'
+UPSTREAM = 'upstream'
+FEW = 7  # objects an image in most cells
 
 
 def tables(results: dict[str, dict]) -> list[str]:
@@ -100,6 +104,29 @@ def steps_tables(measured: dict) -> str:
     return '\n\n'.join([*blocks, *(['\n'.join(errors)] if errors else [])])
 
 
+def in_short(result: dict) -> str:
+    """Return how long each model takes over upstream's DINO, a column for each job."""
+    measured = result['measured']
+    cells = [cell for cell in measured['cells'] if cell['precision'] == SINGLE]
+    cells.sort(key=lambda cell: (list(IN_SHORT).index(cell['mode']), cell['objects']))
+    head = ['model', *(f'{IN_SHORT[c["mode"]]}, {c["objects"]} objects' for c in cells)]
+    (step,) = (c for c in cells if c['mode'] == 'train' and c['objects'] == FEW)
+    peak = {name: one.get('peak_bytes') for name, one in step['models'].items()}
+    rows = []
+    for name in measured['models']:
+        row = [name, *(ratio_cell(cell['models'].get(name, {})) for cell in cells)]
+        both = peak.get(name) and peak.get(UPSTREAM)
+        rows.append([*row, f'{peak[name] / peak[UPSTREAM]:.2f}' if both else '-'])
+    height, width = measured['size']
+    images = f'{measured["batch"]} image{"s" * (measured["batch"] > 1)}'
+    runs = {str(one.get('repeats', 0)) for c in cells for one in c['models'].values()}
+    return (
+        f'{markdown((*head, "memory of a step"), rows, words=(0,))}\n\n'
+        f'{images} of {height}x{width}, {" or ".join(sorted(runs))} repetitions; '
+        f'{where(result)}'
+    )
+
+
 def steps_table(cells: list[dict], mode: str) -> str:
     """Return the rows of one mode."""
     head = ('precision', 'objects', 'model', 'ms', 'times upstream', 'GPU busy, ms')
@@ -116,17 +143,21 @@ def steps_table(cells: list[dict], mode: str) -> str:
 def step_cells(one: dict) -> Iterator[str]:
     """Yield numbers of one model, from milliseconds to repetitions."""
     yield milliseconds(one.get('seconds', {}).get('median'))
-    if 'ratio' in one:
-        low, high = one['ratio']['quartiles']
-        yield f'{one["ratio"]["median"]:.3f} ({low:.3f}-{high:.3f})'
-    else:
-        yield '-'
+    yield ratio_cell(one, 3)
     yield milliseconds(one.get('busy_seconds'))
     for key in ('kernels', 'aten', 'waits'):
         yield '-' if one.get(key) is None else str(one[key])
     peak = one.get('peak_bytes')
     yield '-' if peak is None else f'{peak / 1e6:.0f}'
     yield str(one.get('repeats', '-'))
+
+
+def ratio_cell(one: dict, digits: int = 2) -> str:
+    """Return a median ratio and its quartiles; '-' for what was not measured."""
+    if 'ratio' not in one:
+        return '-'
+    low, high = one['ratio']['quartiles']
+    return f'{one["ratio"]["median"]:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})'
 
 
 def milliseconds(seconds: float | None) -> str:

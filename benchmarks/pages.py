@@ -204,6 +204,15 @@ def cpu_step_tables() -> str:
     return '\n\n'.join(parts) or 'Not measured yet.'
 
 
+def speed_in_short() -> str:
+    """Return ratios to upstream's DINO, a table for each device and batch."""
+    paths = sorted(RESULTS.glob('*/steps.json'))
+    tables = [
+        gpu_table.in_short(load(f'{path.parent.name}/{path.stem}')) for path in paths
+    ]
+    return '\n\n'.join(tables) or 'Not measured yet.'
+
+
 def gpu_tables() -> str:
     """Return all that `benchmarks/gpu.py` measured."""
     results = {
@@ -275,7 +284,10 @@ PAGES = {
     },
     ROOT / 'docs' / 'cost.md': {'cost rows': cost_table.rows_table},
     ROOT / 'docs' / 'speed.md': {
+        'speed in short': speed_in_short,
         'attention speed': attention_table,
+    },
+    ROOT / 'docs' / 'speed_tables.md': {
         'routing speed': routing_tables,
         'model speed': model_tables,
         'cpu steps': cpu_step_tables,
