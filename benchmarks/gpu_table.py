@@ -119,7 +119,12 @@ def in_short(result: dict) -> str:
         rows.append([*row, f'{peak[name] / peak[UPSTREAM]:.2f}' if both else '-'])
     height, width = measured['size']
     images = f'{measured["batch"]} image{"s" * (measured["batch"] > 1)}'
-    runs = {str(one.get('repeats', 0)) for c in cells for one in c['models'].values()}
+    runs = {
+        str(one['repeats'])
+        for cell in cells
+        for one in cell['models'].values()
+        if 'repeats' in one
+    }
     return (
         f'{markdown((*head, "memory of a step"), rows, words=(0,))}\n\n'
         f'{images} of {height}x{width}, {" or ".join(sorted(runs))} repetitions; '

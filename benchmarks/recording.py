@@ -1,6 +1,7 @@
 """Write what a benchmark measured, with where it was measured beside it."""
 
 import argparse
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,8 @@ def setting(*results: dict) -> str:
 def commit(environment: dict) -> str:
     """Return the commit, and whether there was more to it."""
     return f'{environment["commit"]}{" with changes" * bool(environment["dirty"])}'
+
+
+def load(name: str) -> dict:
+    """Return one result."""
+    return json.loads((RESULTS / f'{name}.json').read_text())

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from benchmarks import gpu, gpu_table, pages
+from benchmarks import gpu, gpu_table, speed_tables
 from benchmarks.gpu_parts import counts, digits, precision, steps, test_run
 from tiny_hosts import REPOSITORY
 
@@ -163,8 +163,41 @@ def test_the_table_tells_ratios_errors_and_where():
 
 
 def test_without_a_result_the_page_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(pages, 'RESULTS', tmp_path)
-    assert pages.gpu_tables() == 'Not measured yet.'
+    monkeypatch.setattr(speed_tables, 'RESULTS', tmp_path)
+    assert speed_tables.gpu_tables() == 'Not measured yet.'
+    assert speed_tables.speed_in_short() == 'Not measured yet.'
+
+
+def test_ratios_in_short_have_a_column_for_each_job():
+    ratio = dict(median=0.5, quartiles=[0.4, 0.6])
+    ours, upstream = dict(ratio=ratio, peak_bytes=8e8, repeats=9), dict(peak_bytes=1e9)
+    models = dict(upstream=upstream, PaQ=ours)
+    cells = [
+        dict(mode='losses', precision='fp32', objects=7, models={}),
+        dict(mode='predict', precision='fp16', objects=7, models=models),
+        dict(mode='train', precision='fp32', objects=100, models=dict(PaQ=dict(ours))),
+        dict(mode='train', precision='fp32', objects=7, models=models),
+    ]
+    measured = dict(cells=cells, models=models, size=[320, 320], batch=2)
+    environment = dict(
+        date='2030-01-01',
+        commit='abc',
+        dirty=False,
+        hardware=dict(device='Card', cores=1),
+        versions=dict(torch='2'),
+    )
+    settings = dict(device='cpu', threads=1)
+    text = gpu_table.in_short(
+        dict(measured=measured, environment=environment, settings=settings)
+    )
+    head, _, first, second, _, told = text.splitlines()
+    assert head == (
+        '| model | training step, 7 objects | training step, 100 objects | '
+        'losses, 7 objects | memory of a step |'
+    )
+    assert first == '| upstream | - | - | - | 1.00 |'
+    assert second == '| PaQ | 0.50 (0.40-0.60) | 0.50 (0.40-0.60) | - | 0.80 |'
+    assert told.startswith('2 images of 320x320, 9 repetitions; Card')
 
 
 def test_tests_that_are_cut_off_are_told(tmp_path, monkeypatch):

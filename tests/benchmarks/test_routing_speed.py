@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from benchmarks import pages
+from benchmarks import speed_tables
 from benchmarks.speed import routing, timing
 from tiny_hosts import NUM_QUERIES, build_host, build_upstream
 
@@ -114,20 +114,23 @@ def test_the_table_says_where_routing_does_not_pay():
             dirty=True,
         ),
     )
-    table = pages.routing_table(result)
+    table = speed_tables.routing_table(result)
     assert '| all (host) | none | 250 ms | 250 ms | 1250 ms | 1250 ms |' in table
     assert (
         '| paper | gather | 0.70 (0.60-0.80) | 0.70 (0.60-0.80) | 0.970 | 0.970 |'
         in table
     )
-    assert pages.where_it_pays(runs) in table
-    assert pages.where_it_pays(runs) == (
+    assert speed_tables.where_it_pays(runs) in table
+    assert speed_tables.where_it_pays(runs) == (
         'Slower than the host, so routing does not pay: `dense` at paper (batch 1), '
         'paper (batch 4). Neither clearly slower nor faster (its quartiles hold 1): '
         '`gather` at 100 % (batch 1), 100 % (batch 4).'
     )
     del runs[0]['variants'][2], runs[0]['variants'][0]
-    assert pages.where_it_pays(runs[:1]) == 'Every variant makes the decoder faster.'
+    assert (
+        speed_tables.where_it_pays(runs[:1])
+        == 'Every variant makes the decoder faster.'
+    )
 
 
 @pytest.mark.parametrize(
