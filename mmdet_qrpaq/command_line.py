@@ -172,7 +172,8 @@ def _user_error(error: BaseException | None) -> str | None:
     sentence = None
     while error is not None:
         if isinstance(error, ConfigError):
-            sentence = str(error)
+            # A worker of a data loader puts its whole traceback before it.
+            sentence = str(error).rpartition('ConfigError: ')[2].strip()
         elif isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
             sentence = (
                 f'this needs {error.name}, which is not installed; '

@@ -13,7 +13,7 @@ FLOORS = (
     ('errors', 'version', '_compat', 'finding'),
     ('records', 'command_line', 'temporary_attribute', 'training_only', 'formats'),
     ('matching',),
-    (*ROOMS, 'optim'),
+    (*ROOMS, 'optim', 'images'),
     ('hosts',),
     ('runtime',),
     ('analysis',),

@@ -52,6 +52,8 @@ def draw_predictions(cfg: 'Config', args: argparse.Namespace) -> None:
             f'--show and --show-dir need default_hooks.visualization in {args.config}; '
             "add visualization=dict(type='DetVisualizationHook')."
         )
+    if hook.type == 'DetVisualizationHook':
+        hook.type = 'AnyDepthVisualizationHook'
     hook.update(
         draw=True, show=args.show, wait_time=args.wait_time, test_out_dir=args.show_dir
     )
