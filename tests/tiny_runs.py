@@ -156,6 +156,11 @@ def load_tool(name: str) -> ModuleType:
 
 def logged_losses(work_dir: Path) -> dict[int, float]:
     """Map iteration to the logged total loss of the latest run in `work_dir`."""
+    return logged(work_dir, 'loss')
+
+
+def logged(work_dir: Path, name: str) -> dict[int, float]:
+    """Map iteration to what the latest run in `work_dir` logged under a name."""
     log = max(work_dir.glob('*/vis_data/2*.json'))
     records = [json.loads(line) for line in log.read_text().splitlines()]
-    return {r['iter']: r['loss'] for r in records if 'loss' in r}
+    return {r['iter']: r[name] for r in records if name in r}
