@@ -14,7 +14,7 @@ FLOORS = (
     ('records', 'command_line', 'temporary_attribute', 'training_only', 'formats'),
     ('matching',),
     (*ROOMS, 'optim', 'images'),
-    ('hosts',),
+    ('hosts', 'settings'),
     ('runtime',),
     ('analysis',),
     ('sweeps',),

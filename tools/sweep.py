@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
 
     load_package()
-    from mmdet_qrpaq.runtime.configs import parse_settings
+    from mmdet_qrpaq.settings.options import parse_settings
     from mmdet_qrpaq.sweeps.execution import run_sweep
     from mmdet_qrpaq.sweeps.plan import plan_sweep
     from mmdet_qrpaq.sweeps.scale import Scale

@@ -33,6 +33,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='draw predictions into this folder below <work-dir>/<time>/',
     )
     parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='test the views of tta_pipeline, merged by tta_model (the image and its '
+        'mirror image, merged by NMS)',
+    )
+    parser.add_argument(
         '--wait-time', type=float, default=2, help='seconds per image with --show'
     )
     return parser.parse_args(argv)
@@ -78,6 +84,7 @@ def main(argv: list[str] | None = None) -> None:
         start_processes,
     )
     from mmdet_qrpaq.runtime.preflight import preflight
+    from mmdet_qrpaq.settings.test_time import augment_test
 
     if args.out:
         if not args.out.endswith(('.pkl', '.pickle')) or Path(args.out).is_dir():
@@ -89,6 +96,8 @@ def main(argv: list[str] | None = None) -> None:
         draw_predictions(cfg, args)
     start_processes(cfg)
     preflight(cfg, ('test',))
+    if args.tta:
+        augment_test(cfg)
     runner = build_runner(cfg)
     if args.out:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))

@@ -70,7 +70,7 @@ def folder_name(args: argparse.Namespace, study: str | None = None) -> str:
 
 def plan_study(args: argparse.Namespace) -> list['Run']:
     """Plan seed by seed, so that a study stopped early compares all variants."""
-    from mmdet_qrpaq.runtime.configs import parse_settings
+    from mmdet_qrpaq.settings.options import parse_settings
     from mmdet_qrpaq.sweeps.plan import plan_run
     from mmdet_qrpaq.sweeps.scale import Scale
 

@@ -15,8 +15,9 @@ from torch import distributed
 
 from ..errors import ConfigError
 from ..records.results import require_writable_folder
+from ..settings.options import parse_settings
 from .checkpoints import force_weights_only
-from .configs import format_configs_once, parse_settings, read_config
+from .configs import format_configs_once, read_config
 
 # What a runner needs for each stage: all of it, or (validation alone) nothing.
 _STAGE_PARTS = {

@@ -1,7 +1,6 @@
 """Checks that the files and classes of a dataset config are there and agree."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,10 @@ from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 
 from ..errors import ConfigError
+from ..settings.together import leaf_datasets
 from .annotations import Annotations, read_annotations
 from .building import explain_mistakes
 from .checkpoints import is_remote
-
-
-def leaf_datasets(cfg: dict, key: str) -> Iterator[tuple[str, dict]]:
-    """Yield (config key, dataset config) below RepeatDataset, ConcatDataset etc."""
-    if 'dataset' in cfg:
-        yield from leaf_datasets(cfg['dataset'], f'{key}.dataset')
-    elif 'datasets' in cfg:
-        for index, inner in enumerate(cfg['datasets']):
-            yield from leaf_datasets(inner, f'{key}.datasets.{index}')
-    else:
-        yield key, cfg
 
 
 def check_data(cfg: Config, stage: str) -> list[Annotations | None]:

@@ -4,6 +4,7 @@ The tools call `preflight` before they build a runner: no log is opened, no weig
 downloaded, no data set loaded.
 """
 
+import logging
 import os
 
 from mmengine.config import Config
@@ -12,11 +13,13 @@ from mmengine.logging import print_log
 from torch import nn
 
 from ..errors import ConfigError
+from ..settings.schedule import check_schedule
+from ..settings.together import leaf_datasets
 from .annotations import Annotations, read_annotations
 from .building import build_model
 from .checkpoints import is_remote, read_checkpoint
 from .configs import evaluators_of
-from .datasets import check_data, leaf_datasets, loads_masks
+from .datasets import check_data, loads_masks
 from .fit import require_common_weights, require_same_model, require_training_state
 
 
@@ -36,6 +39,9 @@ def preflight(cfg: Config, stages: tuple[str, ...]) -> None:
     if checkpoint is not None:
         _check_checkpoint(model, checkpoint, cfg, tested='test' in stages)
     _check_masks(model, cfg, stages)
+    if 'train' in stages and is_main_process():
+        for finding in check_schedule(cfg):
+            print_log(str(finding), level=logging.WARNING)
     _check_data(cfg, stages)
 
 

@@ -9,7 +9,7 @@ from ..errors import ConfigError
 from ..records.provenance import hash_file
 from ..runtime.annotations import read_annotations
 from ..runtime.configs import evaluators_of
-from ..runtime.datasets import leaf_datasets
+from ..settings.together import leaf_datasets
 
 # A split's annotation file and images: all in one folder, or as docs/data.md has it.
 ANNOTATIONS = ('instances_{}.json', 'annotations/instances_{}.json')

@@ -13,7 +13,8 @@ from mmengine.runner import Runner
 
 from ..errors import ConfigError
 from ..records.provenance import hash_text
-from ..runtime.configs import override, parse_settings, read_config
+from ..runtime.configs import override, read_config
+from ..settings.options import parse_settings
 from .data import describe_data, only_dataset, use_data
 from .scale import Scale
 

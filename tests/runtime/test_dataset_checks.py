@@ -8,7 +8,8 @@ from mmengine.registry import init_default_scope
 
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.annotations import read_annotations
-from mmdet_qrpaq.runtime.datasets import check_dataset, leaf_datasets
+from mmdet_qrpaq.runtime.datasets import check_dataset
+from mmdet_qrpaq.settings.together import leaf_datasets
 
 
 @pytest.fixture
