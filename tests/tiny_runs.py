@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import pickle
 import runpy
 import sys
 from pathlib import Path
@@ -164,3 +165,14 @@ def logged(work_dir: Path, name: str) -> dict[int, float]:
     log = max(work_dir.glob('*/vis_data/2*.json'))
     records = [json.loads(line) for line in log.read_text().splitlines()]
     return {r['iter']: r[name] for r in records if name in r}
+
+
+def predictions(path: Path) -> dict[int, dict[str, np.ndarray]]:
+    """Map image to what `tools/test.py --out` wrote of it."""
+    samples = pickle.loads(path.read_bytes())
+    return {
+        sample['img_id']: {
+            key: np.asarray(value) for key, value in sample['pred_instances'].items()
+        }
+        for sample in samples
+    }

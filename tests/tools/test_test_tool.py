@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import socket
 import subprocess
 import sys
@@ -16,21 +15,11 @@ from mmdet.apis import DetInferencer
 from mmdet_qrpaq.analysis.trained_detector import TrainedModel
 from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
 from mmdet_qrpaq.runtime.configs import read_config
-from tiny_runs import TOOLS, run_tool
+from tiny_runs import TOOLS, predictions, run_tool
 
 
 def metrics(work_dir: Path) -> dict:
     return json.loads(next(work_dir.glob('2*/2*.json')).read_text())
-
-
-def predictions(path: Path) -> dict[int, dict[str, np.ndarray]]:
-    samples = pickle.loads(path.read_bytes())
-    return {
-        sample['img_id']: {
-            key: np.asarray(value) for key, value in sample['pred_instances'].items()
-        }
-        for sample in samples
-    }
 
 
 def believe(predicted: dict, truth: Path, path: Path) -> None:
