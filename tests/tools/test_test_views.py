@@ -31,7 +31,12 @@ def tested(tiny_config, tiny_run, tmp_path_factory):
     """Map a name to the predictions of a test: plain, one view, mirrored, both."""
     folder = tmp_path_factory.mktemp('views')
     found = {}
-    for name, prob in (('plain', None), ('one', 0.0), ('mirrored', 1.0), ('both', None)):
+    for name, prob in (
+        ('plain', None),
+        ('one', 0.0),
+        ('mirrored', 1.0),
+        ('both', None),
+    ):
         config = tiny_config
         if prob is not None:
             config = folder / f'{name}.py'
