@@ -1,12 +1,14 @@
 """`tools/test.py --tta`: the views of an image, merged."""
 
+import json
+
 import numpy as np
 import pytest
 
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.configs import read_config
 from mmdet_qrpaq.settings.test_time import augment_test
-from tiny_runs import predictions, run_tool
+from tiny_runs import METHODS, predictions, run_tool, save_untrained
 
 LIMIT = 20  # max_per_img of the tiny model
 VIEWS = """\
@@ -93,6 +95,26 @@ def test_the_default_is_the_image_and_its_mirror_image(tested):
         np.testing.assert_allclose(found, expected[order], rtol=1e-4, atol=1e-4)
     mirrored, plain = (ordered(tested[name][0]) for name in ('mirrored', 'one'))
     assert not np.allclose(mirrored, plain, atol=1e-3)  # they are two views
+
+
+def test_hooks_look_on_at_the_image_as_it_is(tiny_config, tmp_path):
+    """The last view; they find the detector behind what merges."""
+    config = tmp_path / 'methods.py'
+    hooks = [dict(type='QueryRoutingHook'), dict(type='QueryUsageHook')]
+    text = METHODS.format(base=str(tiny_config))
+    config.write_text(f'{text}custom_hooks = {hooks!r}\n')
+    save_untrained(config, tmp_path / 'untrained.pth')
+    seen = []
+    for flags in ([], ['--tta']):
+        out = tmp_path / f'out{len(flags)}'
+        arguments = ['--work-dir', out, '--show-dir', 'drawn', *flags]
+        run_tool('test', config, tmp_path / 'untrained.pth', *arguments)
+        (log,) = out.glob('2*/2*.json')
+        found = json.loads(log.read_text())
+        seen.append({k: v for k, v in found.items() if k.startswith(('rou', 'que'))})
+        assert len(list(out.glob('*/drawn/*.png'))) == 3
+    assert seen[0] == seen[1]
+    assert {'queries/gini', 'routing/d0.layer'} <= set(seen[0])
 
 
 @pytest.mark.parametrize(
