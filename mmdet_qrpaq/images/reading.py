@@ -13,6 +13,7 @@ from ..errors import ConfigError
 
 # What cameras deliver; an image is of the first that holds its largest value.
 DEPTHS = (8, 10, 12, 14, 16)
+SLACK = 0.05  # what resizing or lossy compression adds on both sides, of the range
 _TIFF = (b'II', b'MM')
 _ANY_DEPTH = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 
@@ -26,7 +27,8 @@ def decode_image(content: bytes, place: str, bits: int | None = None) -> np.ndar
     """Return what a file holds as (height, width, 3) of uint8, blue first.
 
     Eight bits come as OpenCV reads them. Of deeper whole numbers the lowest bits are
-    dropped; floats are taken as 0 to 1 if none is above 1, else as 0 to 255.
+    dropped; floats are of the first range, 0 to 1 or 0 to 255, that they keep within
+    `SLACK`, and are clipped to it.
 
     Args:
         place: Where it is from, for the message.
@@ -48,8 +50,9 @@ def decode_image(content: bytes, place: str, bits: int | None = None) -> np.ndar
     image = np.dstack([image] * 3) if image.ndim == 2 else image[..., :3]
     low, high = image.min(), image.max()  # a NaN is both
     if np.issubdtype(image.dtype, np.floating):
-        if low >= 0 and high <= 255:
-            return np.uint8(np.rint(image * (255 if high <= 1 else 1)))
+        for white in (1, 255):
+            if -SLACK * white <= low and high <= (1 + SLACK) * white:
+                return np.uint8(np.rint(np.clip(image * (255 / white), 0, 255)))
         known = 'floats from 0 to 1 or to 255'
     else:
         depth = bits or next((depth for depth in DEPTHS if high < 2**depth), 0)
