@@ -16,6 +16,7 @@ FLOORS = (
     (*ROOMS, 'optim'),
     ('hosts',),
     ('runtime',),
+    ('data',),
     ('analysis',),
     ('sweeps',),
 )
