@@ -46,7 +46,7 @@ def use_splits(
         named[stage] = name
         _read_split(cfg, stage, data.splits[name])
     why = f'{data.layout}, {data.folder}'
-    what = f'{len(classes)} classes ({shorten(classes)})'
+    what = f'{len(classes)} class{"es"[: 2 * (len(classes) > 1)]} ({shorten(classes)})'
     told = ', '.join(
         f'{stage}: {data.splits[name].ann_file.name}' for stage, name in named.items()
     )
@@ -60,11 +60,12 @@ def keep_small_images(cfg: Config, facts: Facts) -> list[Decision]:
     """Train on images that the config would leave out for their size."""
     limits = only_dataset(cfg, 'train').get('filter_cfg') or {}
     least = limits.get('min_size', 0)
-    if not 0 < facts.smallest_side < least:
+    smallest = min(map(min, facts.image_sizes), default=least)
+    if smallest >= least:
         return []
-    limits['min_size'] = facts.smallest_side
+    limits['min_size'] = smallest
     why = f'the config leaves out images below {least} pixels'
-    what = f'images from {facts.smallest_side} pixels on'
+    what = f'images from {smallest} pixels on'
     return [Decision('train_dataloader', what, why)]
 
 

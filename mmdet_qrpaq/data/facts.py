@@ -18,7 +18,7 @@ class Facts:
     Attributes:
         num_images: Images to train on.
         image_size: Median width and height of them, `None` if no file tells.
-        smallest_side: Of any of them.
+        image_sizes: All widths and heights that occur, in any split.
         most_objects: The largest number of objects in an image, in any split.
         crowded: Name of that image.
         object_size: Median of the square root of a box's area, `None` without objects.
@@ -26,7 +26,7 @@ class Facts:
 
     num_images: int
     image_size: tuple[int, int] | None
-    smallest_side: int
+    image_sizes: frozenset[tuple[int, int]]
     most_objects: int
     crowded: str
     object_size: float | None
@@ -54,14 +54,14 @@ def look_at(data: DataFolder) -> Facts:
     """Count and measure; whatever is wrong with the files is told by other checks."""
     read = {name: _read(split.ann_file) for name, split in data.splits.items()}
     images = read['train'].images
-    sizes = [(i.width, i.height) for i in images if _is_size(i.width, i.height)]
+    sizes = _sizes(read['train'])
     boxes = [entry.bbox for entry in read['train'].annotations if _is_box(entry.bbox)]
     most, crowded = max(map(_most_objects, read.values()))
     return Facts(
         num_images=len(images),
         image_size=tuple(round(median(side)) for side in zip(*sizes, strict=True))
         or None,
-        smallest_side=min(map(min, sizes), default=0),
+        image_sizes=frozenset().union(*map(_sizes, read.values())),
         most_objects=most,
         crowded=crowded,
         object_size=median((b[2] * b[3]) ** 0.5 for b in boxes) if boxes else None,
@@ -70,6 +70,10 @@ def look_at(data: DataFolder) -> Facts:
 
 def _read(path: Path) -> _File:
     return msgspec.json.decode(path.read_bytes(), type=_File)
+
+
+def _sizes(file: _File) -> list[tuple[int, int]]:
+    return [(i.width, i.height) for i in file.images if _is_size(i.width, i.height)]
 
 
 def _most_objects(file: _File) -> tuple[int, str]:

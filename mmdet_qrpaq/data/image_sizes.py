@@ -1,6 +1,6 @@
 """At what size images are seen, in every pipeline of a config."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mmengine.config import Config
@@ -72,6 +72,30 @@ def image_limits(cfg: Config) -> tuple[int, int] | None:
 def longest_side(cfg: Config) -> int:
     """Return the longest side of the images in validation, pixels; 0 if unknown."""
     return (image_limits(cfg) or (0,))[0]
+
+
+def smallest_images(cfg: Config, sizes: Iterable[tuple[int, int]]) -> list[tuple]:
+    """Return images of these sizes as small as any pipeline makes them, pixels."""
+    scales = [pair for holder in _holders(cfg) for pair in _scales(holder['pipeline'])]
+    if not scales:
+        return list(sizes)
+    long, short = max(map(max, scales)), min(map(min, scales))
+    found = []
+    for size in sizes:
+        factor = min(long / max(size), short / min(size))
+        found.append(tuple(round(side * factor) for side in size))
+    return found
+
+
+def _scales(value: Any) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of sides that images are resized to, somewhere in a pipeline."""
+    children = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in children:
+        if key in ('scale', 'scales'):
+            pairs = inner if isinstance(inner[0], list | tuple) else [inner]
+            yield from (tuple(pair) for pair in pairs)
+        elif isinstance(inner, dict | list | tuple):
+            yield from _scales(inner)
 
 
 def _scale_sizes(cfg: Config, factor: float) -> None:

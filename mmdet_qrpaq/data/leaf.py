@@ -101,14 +101,12 @@ def _text(value: Any, column: int, names: dict[str, Any], indent: int = 0) -> st
         indent: Of its further lines.
     """
     for name, named in names.items():
-        if value == named and type(value) is type(named):
+        if type(value) is not type(named):
+            continue
+        if value == named:
             return name
-        if (
-            isinstance(named, str)
-            and isinstance(value, str)
-            and value.startswith(named)
-        ):
-            return f'{name} + {_text(value[len(named) :], column, {})}'
+        if isinstance(value, str) and value.startswith(named):
+            return f'{name} + {_plain(value[len(named) :])}'
     if isinstance(value, dict):
         is_call = all(isinstance(k, str) and _is_name(k) for k in value)
         begin, end = ('dict(', ')') if is_call else ('{', '}')
@@ -126,11 +124,25 @@ def _text(value: Any, column: int, names: dict[str, Any], indent: int = 0) -> st
         return line
     indent += 4
     pad = ' ' * indent
-    parts = [
-        pad + head + _text(item, indent + len(head), names, indent) + ',\n'
-        for head, item in zip(heads, inner, strict=True)
-    ]
-    return f'{begin}\n{"".join(parts)}{pad[4:]}{end}'
+    if isinstance(value, dict) or any(isinstance(item, dict) for item in inner):
+        lines = [
+            pad + head + _text(item, indent + len(head), names, indent) + ','
+            for head, item in zip(heads, inner, strict=True)
+        ]
+    else:
+        lines = _filled([f'{item},' for item in short], pad)
+    return '\n'.join([begin, *lines, pad[4:] + end])
+
+
+def _filled(words: Sequence[str], pad: str) -> list[str]:
+    """Put as many on a line as there is room for."""
+    lines = []
+    for word in words:
+        if lines and len(lines[-1]) + 1 + len(word) <= _WIDTH:
+            lines[-1] += f' {word}'
+        else:
+            lines.append(pad + word)
+    return lines
 
 
 def _plain(value: Any) -> str:
@@ -141,10 +153,9 @@ def _plain(value: Any) -> str:
             f'the config holds {value!r}, which cannot be written into another one; '
             "take a config in mmengine's text style."
         )
-    # mmengine puts the values of variables between double braces.
-    return (
-        repr(value).replace('{{', '{\\x7b') if isinstance(value, str) else repr(value)
-    )
+    # mmengine puts values of variables where it sees double braces.
+    text = repr(value)
+    return text.replace('{{', '{\\x7b') if isinstance(value, str) else text
 
 
 def _is_name(key: str) -> bool:
