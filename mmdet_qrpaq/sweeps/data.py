@@ -5,9 +5,9 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..annotations import read_annotations
 from ..errors import ConfigError
 from ..records.provenance import hash_file
-from ..runtime.annotations import read_annotations
 from ..runtime.configs import evaluators_of
 from ..runtime.datasets import leaf_datasets
 
@@ -30,9 +30,7 @@ def use_data(cfg: Config, folder: str) -> None:
         ConfigError: The folder lacks a file, or the config joins several data sets.
     """
     splits = {split: _split(Path(folder), split) for split in ('train', 'val')}
-    classes = read_annotations(
-        str(Path(folder, splits['train']['ann_file']))
-    ).categories
+    classes = read_annotations(str(Path(folder, splits['train']['ann_file']))).names
     for split, files in splits.items():
         only_dataset(cfg, split).update(
             type='CocoDataset',
