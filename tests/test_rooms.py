@@ -12,6 +12,7 @@ ROOMS = ('patterns', 'routing', 'quality', 'masks', 'ops')
 FLOORS = (
     ('errors', 'version', '_compat', 'finding'),
     ('records', 'command_line', 'temporary_attribute', 'training_only', 'formats'),
+    ('annotations',),
     ('matching',),
     (*ROOMS, 'optim'),
     ('hosts',),

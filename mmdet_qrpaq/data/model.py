@@ -51,11 +51,9 @@ def fit_queries(cfg: Config, facts: Facts) -> list[Decision]:
         default=enough,
     )
     now = model.num_queries = min(enough, most)
-    why = f'{facts.most_objects} objects in the fullest image ({facts.crowded})'
+    why = f'{facts.most_objects} objects in {facts.crowded}, the fullest'
     if now < enough:
-        why = (
-            f'the smallest image has no more positions; {before} in the config, {why}'
-        )
+        why = f'the smallest image has no more positions; {before} in the config, {why}'
     elif now == before:
         why = f"the config's; {why}"
     else:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from mmengine.registry import init_default_scope
 
+from mmdet_qrpaq.annotations import read_annotations
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.runtime.annotations import read_annotations
 from mmdet_qrpaq.runtime.datasets import check_dataset, leaf_datasets
 
 
