@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     for planned in runs if data else ():
         if planned.seed == args.seeds[0]:
-            tell(planned.variant, planned.decided, data.notes)
+            tell(planned.variant, planned.decided)
     run_sweep(runs, args, records=args.work_dir, summary=args.work_dir)
     print((args.work_dir / 'table.md').read_text())
     print(args.work_dir / 'table.md', args.work_dir / 'curves.png', sep='\n')

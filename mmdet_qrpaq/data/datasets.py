@@ -36,24 +36,20 @@ def use_splits(
     """
     cfg.data_root = f'{data.folder.absolute()}/'
     cfg.metainfo = dict(classes=tuple(classes), palette=_palette(len(classes)))
-    named = {}
+    decided = [Decision('data_root', note) for note in data.notes]
     for stage in stages:
         name = 'val' if stage == 'test' and 'test' not in data.splits else stage
         if name not in data.splits:
             raise ConfigError(
                 f'{data.folder} holds no {name} images; name a folder that has some.'
             )
-        named[stage] = name
         _read_split(cfg, stage, data.splits[name])
-    why = f'{data.layout}, {data.folder}'
-    what = f'{len(classes)} class{"es"[: 2 * (len(classes) > 1)]} ({shorten(classes)})'
-    told = ', '.join(
-        f'{stage}: {data.splits[name].ann_file.name}' for stage, name in named.items()
-    )
-    return [
-        Decision('metainfo', what, f'of {why}'),
-        Decision('data_root', told, why),
-    ]
+        if name != stage:
+            why = 'there are no others'
+            what = 'tested on the validation images'
+            decided.append(Decision('test_dataloader', what, why))
+    number = '1 class' if len(classes) == 1 else f'{len(classes)} classes'
+    return [*decided, Decision('metainfo', number, shorten(classes, 10))]
 
 
 def keep_small_images(cfg: Config, facts: Facts) -> list[Decision]:

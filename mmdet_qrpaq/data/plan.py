@@ -80,9 +80,9 @@ def apply_options(cfg: Config, options: RunOptions) -> None:
         _set_seed(cfg, options.seed)
 
 
-def tell(config: str, decided: Iterable[Decision], notes: Iterable[str] = ()) -> None:
+def tell(config: str, decided: Iterable[Decision]) -> None:
     """Print what was found and decided."""
-    lines = [f'{config}, fitted to the data:', *notes, *map(str, decided)]
+    lines = [f'{config}, fitted to the data:', *map(str, decided)]
     print_log('\n  '.join(lines))
 
 

@@ -107,7 +107,7 @@ def write_leaf(
     fitted = copy.deepcopy(base)
     decided = fit(fitted, data, options, devices)
     override(fitted, parse_settings(cfg_options), '--cfg-options', config)
-    tell(config, decided, data.notes)
+    tell(config, decided)
     text = leaf_text(base, name_of_base(config, leaf), fitted, decided)
     if resumed and leaf.is_file() and leaf.read_text(encoding='utf-8') != text:
         changes = _first_changes(read_config(str(leaf)), fitted)
@@ -155,7 +155,8 @@ def _first_changes(before: Config, now: Config, most: int = 3) -> str:
         found = before.to_dict()
         for part in key.split('.'):
             found = found.get(part) if isinstance(found, dict) else None
-        told.append(f'{key} is {str(found)[:60]} there and {str(value)[:60]} now')
+        both = f'{key} is {found} there and {value} now'
+        told.append(both if len(both) < 120 else f'{key} is another')
     return ', '.join(told) + (' ...' if len(flat) > most else '')
 
 

@@ -186,7 +186,7 @@ def test_any_setting_changes_the_digest(config: str, folder: Path) -> None:
 @pytest.mark.parametrize('name', HOSTS)
 def test_small_fits_every_host(folder: Path, name: str) -> None:
     queries, levels = HOSTS[name]
-    scale = Scale(small=True, iterations=40, image_size=64)
+    scale = Scale(small=True, iterations=40, image_size=96)
     cfg = plan(leaf(name), folder, scale).config
     assert cfg.model.num_queries == cfg.model.test_cfg.max_per_img == queries
     assert cfg.model.backbone.type == 'ResNet' and cfg.model.backbone.depth == 18
@@ -197,7 +197,7 @@ def test_small_fits_every_host(folder: Path, name: str) -> None:
     assert not cfg.model.backbone.norm_eval
     assert cfg.model.encoder.num_layers == 1 and cfg.model.decoder.num_layers == 3
     assert cfg.train_dataloader.batch_size == 8
-    assert longest_side(cfg) == 64
+    assert longest_side(cfg) == 96
 
 
 @pytest.mark.parametrize(
