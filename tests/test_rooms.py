@@ -18,7 +18,7 @@ FLOORS = (
     ('hosts',),
     ('runtime',),
     ('data',),
-    ('analysis',),
+    ('analysis', 'doctor'),
     ('sweeps',),
 )
 SOURCES = sorted(PACKAGE.rglob('*.py'))

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from ..annotations.classes import shorten
 from ..errors import ConfigError
 from ..formats.folder import DataFolder, Split
 from ..runtime.configs import evaluators_of
-from ..runtime.datasets import leaf_datasets, shorten
+from ..runtime.datasets import leaf_datasets
 from .decision import Decision
 from .facts import Facts
 

@@ -9,13 +9,13 @@ from mmengine.config import Config
 from mmengine.dist import get_world_size
 from mmengine.logging import print_log
 
+from ..annotations.classes import shorten
 from ..errors import ConfigError
 from ..formats.folder import DataFolder, open_folder
 from ..records.results import write_whole
 from ..runtime.checkpoints import read_checkpoint
 from ..runtime.cli import on_main_process, run_config, start_processes
 from ..runtime.configs import override, parse_settings, read_config
-from ..runtime.datasets import shorten
 from .datasets import use_splits
 from .leaf import difference, leaf_name, leaf_text, name_of_base
 from .model import set_num_classes
