@@ -1,7 +1,6 @@
 """Writes COCO files of a data set: the same classes, a val split, a digest."""
 
 import hashlib
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,12 +71,13 @@ def divide(documents: dict[str, dict], folder: Path) -> str:
     )
 
 
-def digest_of(files: Iterable[Path], *options: object) -> str:
+def digest_of(decisive: Iterable[Path | str], *options: object) -> str:
     """Return a digest of names, sizes and times of files, and of how they are read."""
     content = hashlib.sha256(repr((__version__, options)).encode())
-    for path in files:
-        stat = os.stat(path)
-        content.update(repr((str(path), stat.st_size, stat.st_mtime_ns)).encode())
+    for entry in decisive:
+        stat = entry.stat() if isinstance(entry, Path) else None
+        facts = (stat.st_size, stat.st_mtime_ns) if stat else ()
+        content.update(repr((str(entry), *facts)).encode())
     return content.hexdigest()
 
 

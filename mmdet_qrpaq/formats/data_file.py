@@ -87,11 +87,11 @@ def read_data_file(path: Path) -> DataFile:
 
 
 def holds_names(path: Path) -> bool:
-    """Whether it is YAML with `names`, so that it can be a data file."""
+    """Whether it is YAML with `names`, or would be `data.yaml` if it could be read."""
     try:
         content = yaml.load(read_text(path), yaml.BaseLoader)
     except (Broken, yaml.YAMLError, RecursionError):
-        return False
+        return path.name == 'data.yaml'
     return isinstance(content, dict) and 'names' in content
 
 
@@ -144,9 +144,9 @@ def _splits(content: dict, path: Path) -> dict[str, list[str]]:
     splits: dict[str, list[str]] = {}
     for key, value in content.items():
         split = split_named(key) if isinstance(key, str) and key.isalpha() else None
-        entries = [value] if isinstance(value, str) else value
-        if split is None or not entries:
+        if split is None or not value:
             continue
+        entries = [value] if isinstance(value, str) else value
         right = isinstance(entries, list)
         if not right or not all(isinstance(e, str) and e for e in entries):
             raise ConfigError(

@@ -94,9 +94,7 @@ def open_folder(
             folder, found.layout, splits, classes, (opening, *found.notes)
         )
     names = [split for split in SPLITS if split in {*found.splits, 'val'}]
-    digest = digest_of(
-        found.decisive_files(), found.layout, crowd_as_objects, skip_broken
-    )
+    digest = digest_of(found.decisive(), found.layout, crowd_as_objects, skip_broken)
     before = written_before(converted, names, digest)
     if before is None:
         documents, classes, notes = found.read(crowd_as_objects, skip_broken)

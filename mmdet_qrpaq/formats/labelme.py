@@ -144,33 +144,49 @@ def _mask(shape: dict, size: tuple[int, int]) -> Any:
     try:
         content = base64.b64decode(shape.get('mask'), validate=True)
         with Image.open(io.BytesIO(content), formats=['PNG']) as image:
-            width, height = image.size
-            fits = len(points) == 2 and _spans(points, (width, height))
-            drawn = np.asarray(image.convert('L'), bool) if fits else None
-    except (TypeError, ValueError, OSError, SyntaxError) as error:
+            left, top = _corner(points, image.size, size)
+            drawn = np.asarray(image.convert('L'), bool)
+    except (
+        TypeError,
+        ValueError,
+        OSError,
+        SyntaxError,  # Pillow's for a damaged PNG
+        Image.DecompressionBombError,
+    ) as error:
         raise Broken('bad shape', "its 'mask' is no PNG in base64") from error
-    if drawn is None:
-        raise Broken(
-            'bad shape',
-            f'its mask has {width} x {height} pixels, but its points are no two '
-            'corners of such a box',
-        )
-    left, top = (int(value) for value in points[0])
-    if min(left, top) < 0 or left + width > size[0] or top + height > size[1]:
-        raise Broken(
-            'outside the image',
-            f'its mask of {width} x {height} pixels at ({left}, {top}) sticks out of '
-            f'the image of {size[0]} x {size[1]} pixels',
-        )
-    whole = np.zeros((size[1], size[0]), np.uint8, order='F')
-    whole[top : top + height, left : left + width] = drawn
+    whole = np.zeros(size[::-1], np.uint8, order='F')
+    whole[top : top + len(drawn), left : left + len(drawn.T)] = drawn
     return whole
 
 
-def _spans(points: list[tuple[float, float]], size: tuple[int, int]) -> bool:
-    """Whether two corners, both inside, span a mask; some tools leave the last out."""
-    spans = [int(last) - int(first) for first, last in zip(*points, strict=True)]
-    return all(side - span in (0, 1) for span, side in zip(spans, size, strict=True))
+def _corner(
+    points: list[tuple[float, float]], mask: tuple[int, int], image: tuple[int, int]
+) -> tuple[int, int]:
+    """Return where a mask begins: its points are its first and its last pixel.
+
+    Raises:
+        Broken: They are not, or the mask sticks out of the image.
+    """
+    corners = [(int(x), int(y)) for x, y in points]
+    # Some tools write the corner behind the last pixel.
+    fits = len(corners) == 2 and all(
+        side - (last - first) in (0, 1)
+        for side, first, last in zip(mask, *corners, strict=True)
+    )
+    if not fits:
+        raise Broken(
+            'bad shape',
+            f'its mask has {mask[0]} x {mask[1]} pixels, but its points are no two '
+            'corners of such a box',
+        )
+    left, top = corners[0]
+    if min(left, top) < 0 or left + mask[0] > image[0] or top + mask[1] > image[1]:
+        raise Broken(
+            'outside the image',
+            f'its mask of {mask[0]} x {mask[1]} pixels at ({left}, {top}) sticks out '
+            f'of the image of {image[0]} x {image[1]} pixels',
+        )
+    return left, top
 
 
 def _points(points: Any) -> list[tuple[float, float]]:

@@ -13,6 +13,8 @@ from ..listing import Listing, join, stem_of
 from ..splits import SPLITS, split_named
 
 _LOOKED_AT = 50  # images that decide between two folders
+# What COCO 2017 says of the same images, beside `instances_train2017.json`.
+_OTHERS = ('captions', 'person_keypoints', 'panoptic', 'stuff')
 
 
 class CocoImage(msgspec.Struct):
@@ -102,9 +104,9 @@ class CocoFiles:
         """Return the folder that `file_name` is below."""
         return self.image_folders[split]
 
-    def decisive_files(self) -> Iterator[Path]:
-        """Return all files that decide what is read."""
-        yield from self.files.values()
+    def decisive(self) -> Iterator[Path | str]:
+        """Return all files that decide what is read, and what was decided."""
+        yield from (*self.notes, *self.files.values())
 
     def unchanged(self, crowd_as_objects: bool) -> tuple[str, ...] | None:
         """Return the classes if the files can be used as they are.
@@ -113,8 +115,7 @@ class CocoFiles:
             ConfigError: A category has no name, or all objects of a split are crowds.
         """
         classes = self._classes()
-        lists = [[c.name for c in index.categories] for index in self.indexes.values()]
-        same = all(names == list(classes) for names in lists)
+        same = all(names == list(classes) for names in self._lists())
         crowds = False
         for split, index in self.indexes.items():
             marks = [bool(entry.iscrowd) for entry in index.annotations]
@@ -136,21 +137,29 @@ class CocoFiles:
             split: json.loads(path.read_bytes()) for split, path in self.files.items()
         }
         notes = list(self.notes)
-        if crowd_as_objects:
-            entries = [e for d in documents.values() for e in d['annotations']]
-            crowds = [entry for entry in entries if entry.get('iscrowd')]
+        entries = [e for d in documents.values() for e in d['annotations']]
+        crowds = [e for e in entries if e.get('iscrowd')] if crowd_as_objects else []
+        for entry in crowds:
+            entry['iscrowd'] = 0
+        if crowds:
             notes.append(
                 f'{len(crowds)} objects marked `iscrowd` are taken as objects.'
             )
-            for entry in crowds:
-                entry['iscrowd'] = 0
-        classes = self._classes()
+        classes, lists = self._classes(), self._lists()
+        if any(names != lists[0] for names in lists):
+            notes.append('The splits list other classes, or in another order: united.')
+        if twice := [name for name in lists[0] if lists[0].count(name) > 1]:
+            notes.append(f'Several categories have the name {twice[0]}: one class.')
         if left_out := sorted({*self._names()} - {*classes}):
             notes.append(
                 f'The class {left_out[0]} has no object and only groups others; left '
                 'out.'
             )
         return documents, classes, notes
+
+    def _lists(self) -> list[list[Any]]:
+        """Return the names of the categories in each file."""
+        return [[c.name for c in index.categories] for index in self.indexes.values()]
 
     def _names(self) -> list[str]:
         """Return the names of all categories, each once.
@@ -196,15 +205,22 @@ def look(listing: Listing) -> CocoFiles | None:
         ConfigError: One cannot be read, two are of one split, or images are missing.
     """
     indexes: dict[str | None, dict[str, CocoIndex]] = {}
+    notes = []
     for split, names in _candidates(listing).items():
         for name in names:
-            index = read_index(listing.folder / name)
+            try:
+                index = read_index(listing.folder / name)
+            except ConfigError as error:
+                if split is not None:
+                    raise
+                notes.append(str(error))
+                continue
             if index is not None and index.images:
                 indexes.setdefault(split, {})[name] = index
     if 'train' not in indexes and None in indexes:
         indexes['train'] = indexes.pop(None)
     unused = [*indexes.pop(None, ())]
-    notes = [f'{name} is named for no split; not used.' for name in unused]
+    notes += [f'{name} is named for no split; not used.' for name in unused]
     files, images, read = {}, {}, {}
     for split in [split for split in SPLITS if split in indexes]:
         if len(indexes[split]) > 1:
@@ -240,9 +256,9 @@ def _candidates(listing: Listing) -> dict[str | None, list[str]]:
             continue
         split = split_named(path.stem) or split_named(str(path.parent))
         found.setdefault(split, []).append(name)
-    # Captions and key points of the same images lie beside `instances_train.json`.
     return {
-        split: [name for name in names if 'instances' in name.lower()] or names
+        split: [n for n in names if not PurePosixPath(n).name.startswith(_OTHERS)]
+        or names
         for split, names in found.items()
     }
 

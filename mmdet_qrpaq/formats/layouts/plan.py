@@ -48,11 +48,12 @@ class Plan:
     def unchanged(self, crowd_as_objects: bool) -> None:
         """Return `None`: it cannot be used as it is."""
 
-    def decisive_files(self) -> Iterator[Path]:
-        """Return all files that decide what is read."""
-        yield from self.extra
-        for sources in self.sources.values():
-            yield from (source.path for source in sources if source.path)
+    def decisive(self) -> Iterator[Path | str]:
+        """Return all files that decide what is read, and what was decided."""
+        yield from (*self.notes, *self.extra)
+        for split, sources in self.sources.items():
+            yield split
+            yield from (source.path or source.image for source in sources)
         yield from (self.root.folder / name for name in self.root.images())
 
     def read(

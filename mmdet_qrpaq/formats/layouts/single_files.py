@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from ...errors import ConfigError
@@ -45,14 +46,12 @@ def _look(listing: Listing, layout: str, reader: Reader) -> Plan | None:
     }
     if not folders:
         return None
-    names = [name for found in folders.values() for name in found]
-    splits, notes = {}, []
-    if layout == 'VOC':
-        splits, notes = _listed(listing, names)
     images = {stem_of(name) for name in listing.images()}
-    sources: dict[str, list[Source]] = {}
-    for place, inside in folders.items():
-        stems = [PurePosixPath(name).stem for name in inside]
+    sources: dict[str, Source] = {}
+    splits: dict[str, list[Source]] = {}
+    notes = []
+    for place, names in folders.items():
+        stems = [PurePosixPath(name).stem for name in names]
 
         def fit(where: str, stems: list[str] = stems) -> int:
             return sum(join(where, stem) in images for stem in stems)
@@ -61,65 +60,94 @@ def _look(listing: Listing, layout: str, reader: Reader) -> Plan | None:
         beside = place if fit(place) else listing.best_folder(fit, split) or place
         if beside != place:
             notes.append(f'The images of {place} are in {beside}.')
-        for name in inside:
+        for name in names:
             where = PurePosixPath(beside) / PurePosixPath(name).name
-            source = Source(listing.folder / name, beside=where)
-            for part in splits.get(name, ()) if splits else [split or 'train']:
-                sources.setdefault(part, []).append(source)
+            sources[name] = Source(listing.folder / name, beside=where)
+            splits.setdefault(split or 'train', []).append(sources[name])
+    lists = _split_lists(listing) if layout == 'VOC' else {}
+    if lists:
+        splits, told = _listed(listing, lists, sources)
+        notes += told
     return Plan(
         layout=layout,
-        found=f'{len(names)} {reader.suffix} files',
+        found=f'{len(sources)} {reader.suffix} files',
         root=listing,
         reader=reader,
         classes=None,
-        sources=sources,
+        sources=splits,
         notes=tuple(notes),
     )
 
 
-def _listed(
-    listing: Listing, names: list[str]
-) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the splits of each annotation file by `ImageSets`, and what to tell.
-
-    Raises:
-        ConfigError: A list names what has no annotation file.
-    """
+def _split_lists(listing: Listing) -> dict[str, str]:
+    """Return the list of images of each split in VOC's `ImageSets`."""
     lists = {
         PurePosixPath(name).stem: name
         for name in listing.ending('.txt')
         if 'ImageSets' in PurePosixPath(name).parts
     }
-    if 'train' not in lists and 'trainval' in lists:
-        lists['train'] = lists['trainval']
-    by_end: dict[str, str] = {}
-    for name in names:
-        parts = stem_of(name).split('/')
-        by_end |= {'/'.join(parts[start:]): name for start in range(len(parts))}
-    splits: dict[str, list[str]] = {}
+    # One list may stand for train: VOC's own, and that of tools that know no splits.
+    for other in ('trainval', 'default'):
+        if other in lists:
+            lists.setdefault('train', lists[other])
+    # `dog_train.txt` says which images hold a dog.
+    return {
+        split_named(word): name
+        for word, name in lists.items()
+        if word.isalpha() and split_named(word)
+    }
+
+
+def _listed(
+    listing: Listing, lists: dict[str, str], sources: dict[str, Source]
+) -> tuple[dict[str, list[Source]], list[str]]:
+    """Return what the lists name, and what to tell.
+
+    A listed image without an annotation file has no objects: some tools write none.
+
+    Raises:
+        ConfigError: A list names what is not there.
+    """
+    files, images = _by_end(sources), _by_end(listing.images())
+    splits: dict[str, list[Source]] = {}
     notes = []
-    for word, path in lists.items():
-        split = split_named(word)
-        if split is None or not word.isalpha() or word == 'trainval':
-            continue
+    for split, path in lists.items():
         try:
-            lines = read_text(listing.folder / path).split('\n')
+            lines = read_text(listing.folder / path).splitlines()
         except Broken as error:
             raise ConfigError(f'{listing.folder / path} {error}.') from error
         stems = [line.strip() for line in lines if line.strip()]
-        missing = [stem for stem in stems if stem not in by_end]
-        if missing and split == 'test' and len(missing) == len(stems):
+        bare = [stem for stem in stems if stem not in files]
+        if split == 'test' and len(bare) == len(stems):
             notes.append(
-                f'test: none of its {len(stems)} images is annotated; left out.'
+                f'test: none of its {len(bare)} images is annotated; left out.'
             )
             continue
-        if missing:
-            raise ConfigError(
-                f'{listing.folder / path} names {missing[0]}, which has no .xml file; '
-                'add it, or remove the line.'
+        for stem in bare:
+            if stem not in images:
+                raise ConfigError(
+                    f'{listing.folder / path} names {stem}, of which there is neither '
+                    'an image nor an .xml file; correct the list.'
+                )
+        splits[split] = [
+            sources[files[stem]] if stem in files else Source(None, images[stem])
+            for stem in stems
+        ]
+        if bare:
+            notes.append(
+                f'{split}: {len(bare)} images have no .xml file, e.g. '
+                f'{images[bare[0]]}; taken as images without objects.'
             )
-        for stem in stems:
-            splits.setdefault(by_end[stem], []).append(split)
-    if splits and (unlisted := len(names) - len(splits)):
-        notes.append(f'{unlisted} .xml files are in no list of ImageSets; left out.')
+    taken = {source.path for found in splits.values() for source in found}
+    if left_out := sum(source.path not in taken for source in sources.values()):
+        notes.append(f'{left_out} .xml files are in no list of ImageSets; left out.')
     return splits, notes
+
+
+def _by_end(names: Iterable[str]) -> dict[str, str]:
+    """Return the names by every end of their path, without suffix."""
+    ends = {}
+    for name in names:
+        parts = stem_of(name).split('/')
+        ends |= {'/'.join(parts[start:]): name for start in range(len(parts))}
+    return ends

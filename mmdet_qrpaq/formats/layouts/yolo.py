@@ -7,7 +7,7 @@ from ..data_file import NEAR_LABELS, YAML, DataFile, holds_names, read_data_file
 from ..document import Source
 from ..listing import SUFFIXES, Listing, folders_of, stem_of
 from ..shapes import Broken, read_text
-from ..splits import SPLITS, split_named
+from ..splits import split_named
 from ..yolo import Yolo
 from .plan import Plan
 
@@ -25,15 +25,10 @@ def look(listing: Listing) -> Plan | None:
         return None
     data = read_data_file(path)
     root, notes = _root(data, listing)
-    if root.folder != listing.folder or data.splits:
-        images = {
-            split: _named_images(data, split, root)
-            for split in SPLITS
-            if split in data.splits
-        }
-    else:
-        images = {}
-    listed = bool(images)
+    listed = bool(data.splits)
+    images: dict[str, list[str]] = {}
+    for split in data.splits:
+        images[split] = _named_images(data, split, root)
     if not listed:
         for name in root.images():
             split = split_named(str(PurePosixPath(name).parent)) or 'train'
@@ -46,31 +41,10 @@ def look(listing: Listing) -> Plan | None:
         return None
     sources = {}
     for split, found in labels.items():
-        bare = [name for name, label in found.items() if label is None]
-        if len(bare) == len(found):
-            if listed and split != 'test':
-                raise ConfigError(
-                    f'{root.folder} has no labels for its {len(bare)} {split} images, '
-                    f'e.g. for {bare[0]}; put them beside, or into the folder labels '
-                    'for those in images.'
-                )
-            notes.append(
-                f'{split}: none of its {len(bare)} images has labels; left out.'
-            )
-            continue
-        if bare:
-            # A list names all images to train on; without one, work may go on.
-            what = 'taken as images without objects' if listed else 'left out'
-            notes.append(
-                f'{split}: {len(bare)} images have no label file, e.g. {bare[0]}; '
-                f'{what}.'
-            )
-        sources[split] = [
-            Source(root.folder / label if label else None, image=name)
-            for name, label in found.items()
-            if label or listed
-        ]
-    notes += _orphans(labels, root)
+        kept, told = _with_labels(split, found, root, listed)
+        notes += told
+        if kept:
+            sources[split] = kept
     return Plan(
         layout='YOLO',
         found=path.name,
@@ -79,7 +53,7 @@ def look(listing: Listing) -> Plan | None:
         classes=data.classes,
         sources=sources,
         extra=(path,),
-        notes=tuple(notes),
+        notes=(*notes, *_orphans(labels, root)),
     )
 
 
@@ -212,6 +186,40 @@ def _label(image: str, root: Listing) -> str | None:
             0, '/'.join([*parts[:last], 'labels', *parts[last + 1 :]]) + '.txt'
         )
     return next((name for name in candidates if name in root.names), None)
+
+
+def _with_labels(
+    split: str, labels: dict[str, str | None], root: Listing, listed: bool
+) -> tuple[list[Source], list[str]]:
+    """Return the images of a split to read, and what to tell of the others.
+
+    Args:
+        labels: The label file of each image.
+        listed: Whether a data file lists the images: one without labels has no objects
+            then. Without a list, work on it may only go on.
+
+    Raises:
+        ConfigError: A list for training or validation holds no image with labels.
+    """
+    bare = [name for name, label in labels.items() if label is None]
+    if len(bare) == len(labels):
+        if listed and split != 'test':
+            raise ConfigError(
+                f'{root.folder} has no labels for its {len(bare)} {split} images, e.g. '
+                f'for {bare[0]}; put them beside, or into labels for those in images.'
+            )
+        return [], [f'{split}: none of its {len(bare)} images has labels; left out.']
+    sources = [
+        Source(root.folder / label if label else None, image=name)
+        for name, label in labels.items()
+        if label or listed
+    ]
+    if not bare:
+        return sources, []
+    what = 'taken as images without objects' if listed else 'left out'
+    return sources, [
+        f'{split}: {len(bare)} images have no label file, e.g. {bare[0]}; {what}.'
+    ]
 
 
 def _orphans(labels: dict[str, dict[str, str | None]], root: Listing) -> list[str]:
