@@ -66,7 +66,7 @@ def test_subset_of_the_categories_is_allowed(root: Path) -> None:
         (
             ('cat', 'dog'),
             80,
-            "num_classes is 80, but train_dataloader.dataset has 2 classes .'cat', 'dog'.",
+            "is 80, but train_dataloader.dataset has 2 classes .'cat', 'dog'.",
         ),
         (('cat', 'cow', 'dog'), 3, "1 of its 3 classes .'cow'."),
         (None, 80, "78 of its 80 classes .'person'.*76|num_classes=2 instead of 80"),
