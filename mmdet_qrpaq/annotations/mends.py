@@ -30,7 +30,7 @@ class Mend:
     Attributes:
         kind: A short name that stays the same.
         fault: What is wrong with the file.
-        change: What is done about it, in a clause.
+        change: What the copy is like instead, in a clause.
         apply: Changes the content of the copy in place.
     """
 
@@ -41,8 +41,8 @@ class Mend:
 
     def finding(self, path: str) -> Finding:
         """Return it as what a check has found."""
-        kind, remedy = f'mended-{self.kind}', f'a run {self.change} in a copy'
-        return Finding(Severity.NOTE, kind, path, self.fault, remedy)
+        remedy = f'a run reads a copy, where {self.change}'
+        return Finding(Severity.NOTE, f'mended-{self.kind}', path, self.fault, remedy)
 
 
 def find_mends(found: Annotations, use: Use) -> list[Mend]:
@@ -71,7 +71,7 @@ def _object_ids(found: Annotations, use: Use) -> Mend | None:
         for number, entry in enumerate(document['annotations'], 1):
             entry['id'] = number
 
-    return Mend('ids', fault, 'numbers them from 1', apply)
+    return Mend('ids', fault, 'they are numbered from 1', apply)
 
 
 def _areas(found: Annotations, use: Use) -> Mend | None:
@@ -97,7 +97,7 @@ def _areas(found: Annotations, use: Use) -> Mend | None:
     return Mend(
         'area',
         f'{len(rows)} annotations have no area',
-        'takes that of the mask, or else of the box',
+        'it is that of the mask, or else of the box',
         apply,
     )
 
@@ -111,7 +111,7 @@ def _crowds(found: Annotations, use: Use) -> Mend | None:
         for row in rows:
             document['annotations'][row]['iscrowd'] = 0
 
-    return Mend('iscrowd', f'{len(rows)} annotations have no iscrowd', 'takes 0', apply)
+    return Mend('iscrowd', f'{len(rows)} annotations have no iscrowd', 'it is 0', apply)
 
 
 def sizeless(found: Annotations) -> Rows:
@@ -139,7 +139,7 @@ def _sizes(found: Annotations, use: Use) -> Mend | None:
     return Mend(
         'size',
         f'{len(rows)} images have no width or height',
-        "takes those of the image's file",
+        'they are those of the image itself',
         apply,
     )
 
@@ -156,7 +156,7 @@ def _order(found: Annotations, use: Use) -> Mend | None:
     return Mend(
         'order',
         'its categories are in another order than the classes',
-        'lists them in the order of the classes, ids and objects as they are',
+        'they are in the same order',
         apply,
     )
 
@@ -181,7 +181,7 @@ def _polygons(found: Annotations, use: Use) -> Mend | None:
     return Mend(
         'polygons',
         f'{len(sound)} masks have polygons of fewer than three corners',
-        'leaves these polygons out',
+        'these polygons are left out',
         apply,
     )
 
@@ -198,7 +198,7 @@ def _info(found: Annotations, use: Use) -> Mend | None:
     return Mend(
         'info',
         'it has no info, without which this pycocotools ends in a KeyError',
-        'takes an empty one',
+        'it is empty',
         apply,
     )
 

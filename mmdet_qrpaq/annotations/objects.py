@@ -12,29 +12,29 @@ _MOST = 0.9  # of the boxes
 # What is wrong, and what to do about it.
 _REASONS = {
     'image': (
-        'have an image_id that no image of the file has',
+        'with an image_id that no image of the file has',
         'write ids of the list images, as the same kind of number or text',
     ),
     'category': (
-        'have a category_id that no category of the file has',
+        'with a category_id that no category of the file has',
         'write ids of the list categories, as the same kind of number or text',
     ),
-    'ignore': ('are marked with ignore', 'set it to 0'),
+    'ignore': ('marked with ignore', 'set it to 0'),
     'crowd': (
-        'are marked with iscrowd, which leaves them out of training and AP',
+        'marked with iscrowd, which leaves them out of training and AP',
         'set iscrowd to 0 if each of them is one object',
     ),
-    'area': ('have an area of 0 or less', 'write the area of each in square pixels'),
+    'area': ('with an area of 0 or less', 'write the area of each in square pixels'),
     'box': (
-        'have a box of less than one pixel in width or height',
+        'with a box of less than one pixel in width or height',
         'write x, y, width and height in pixels',
     ),
     'outside': (
-        'have a box outside their image',
+        'with a box outside their image',
         'write x, y, width and height in pixels of the image',
     ),
     'image size': (
-        'are in images smaller than filter_cfg.min_size',
+        'in images smaller than filter_cfg.min_size',
         'set min_size to 0 in filter_cfg',
     ),
 }

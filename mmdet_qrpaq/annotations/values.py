@@ -51,43 +51,18 @@ def missing_keys(found: Annotations, use: Use) -> list[Finding]:
 
 def no_numbers(found: Annotations, use: Use) -> list[Finding]:
     """Find text, NaN, infinity and lists that are too short in place of numbers."""
-    objects, images = found.objects, found.images
-    columns = [
-        ('annotations', objects, 'bbox', np.isnan(found.boxes).any(1), 'four numbers'),
-        ('annotations', objects, 'area', np.isnan(found.areas), 'a number'),
-        ('annotations', objects, 'iscrowd', _no_flag(objects['iscrowd']), '0 or 1'),
-        *(
-            ('images', images, key, ~(numbers(images[key]) > 0), 'a number above 0')
-            for key in ('width', 'height')
-        ),
-        *(
-            (table, columns, key, _no_id(columns[key]), 'a number or a text')
-            for table, columns, key in (
-                ('images', images, 'id'),
-                ('annotations', objects, 'image_id'),
-                ('annotations', objects, 'category_id'),
-                ('categories', found.categories, 'id'),
-            )
-        ),
-        *(
-            (table, columns, key, _no_text(columns[key]), 'a text')
-            for table, columns, key in (
-                ('images', images, 'file_name'),
-                ('categories', found.categories, 'name'),
-            )
-        ),
-    ]
     findings = []
-    for table, values, key, wrong, wanted in columns:
-        if rows := rows_of(wrong & ~missing(values[key])):
-            _, name = _table(found, table)
-            value = shown(values[key][rows[0]])
+    for (table, key), (wanted, wrong) in _WANTED.items():
+        columns, name = _table(found, table)
+        values = columns[key]
+        if rows := rows_of(wrong(found, values) & ~missing(values)):
             findings.append(
                 Finding(
                     Severity.ERROR,
                     'number',
                     f'{found.path}, {name(rows[0])}',
-                    f'its {key} is {value}, where {wanted} must stand{others(rows)}',
+                    f'its {key} is {shown(values[rows[0]])}, where {wanted} must stand'
+                    f'{others(rows)}',
                     'correct it or leave it out',
                     len(rows),
                 )
@@ -137,7 +112,7 @@ def _table(found: Annotations, table: str) -> tuple[Columns, Callable[[int], str
     )
 
 
-def _no_flag(values: list) -> Rows:
+def _no_flag(found: Annotations, values: list) -> Rows:
     if {*map(type, values)} <= {int} and {*values} <= {0, 1}:
         return np.zeros(len(values), bool)
     return np.array(
@@ -145,15 +120,44 @@ def _no_flag(values: list) -> Rows:
     )
 
 
-def _no_id(values: list) -> Rows:
-    return _of_other_types(values, (int, float, str))
+def _no_size(found: Annotations, values: list) -> Rows:
+    return ~(numbers(values) > 0)
 
 
-def _no_text(values: list) -> Rows:
-    return _of_other_types(values, (str, int))
+def _no_id(found: Annotations, values: list) -> Rows:
+    return _of_other_types(values, int, float, str)
 
 
-def _of_other_types(values: list, types: tuple[type, ...]) -> Rows:
+def _no_class(found: Annotations, values: list) -> Rows:
+    return _of_other_types(values, int, str)
+
+
+def _no_text(found: Annotations, values: list) -> Rows:
+    return _of_other_types(values, str)
+
+
+def _of_other_types(values: list, *types: type) -> Rows:
     if {*map(type, values)} <= {*types}:
         return np.zeros(len(values), bool)
     return np.array([type(value) not in types for value in values], bool)
+
+
+# What must stand in a column, and what finds the rows where it does not.
+_ID = ('a number or a text', _no_id)
+_SIZE = ('a number above 0', _no_size)
+_WANTED: dict[tuple[str, str], tuple[str, Callable[[Annotations, list], Rows]]] = {
+    ('annotations', 'bbox'): (
+        'four numbers',
+        lambda found, values: np.isnan(found.boxes).any(1),
+    ),
+    ('annotations', 'area'): ('a number', lambda found, values: np.isnan(found.areas)),
+    ('annotations', 'iscrowd'): ('0 or 1', _no_flag),
+    ('annotations', 'image_id'): _ID,
+    ('annotations', 'category_id'): _ID,
+    ('images', 'width'): _SIZE,
+    ('images', 'height'): _SIZE,
+    ('images', 'id'): _ID,
+    ('images', 'file_name'): ('a text', _no_text),
+    ('categories', 'id'): _ID,
+    ('categories', 'name'): ('a text', _no_class),
+}

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+from importlib.util import find_spec
 from typing import Any
 
 from ..finding import Finding, Severity
@@ -18,7 +19,8 @@ def describe_installation() -> tuple[dict[str, Any], list[Finding]]:
     described = {
         'python': platform.python_version(),
         'mmdet_qrpaq': __version__,
-        **{name: _version(name) for name in MODULES},
+        **dict.fromkeys((name for name in MODULES if not find_spec(name)), 'missing'),
+        **installed_versions(*filter(find_spec, MODULES)),
     }
     try:
         import mmdet_qrpaq
@@ -43,14 +45,6 @@ def describe_installation() -> tuple[dict[str, Any], list[Finding]]:
     )
     described['cores'] = len(os.sched_getaffinity(0))
     return described, _unusable_operators(count)
-
-
-def _version(module: str) -> str:
-    try:
-        found = installed_versions(module)
-    except importlib.metadata.PackageNotFoundError:
-        return 'missing'
-    return ', '.join(f'{version} ({name})' for name, version in found.items())
 
 
 def _operators() -> str:

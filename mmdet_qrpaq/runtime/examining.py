@@ -128,8 +128,8 @@ def write_copies(examined: Examined, folder: Path) -> tuple[dict[str, Any], list
         for place in examined.places:
             if place.path == path:
                 settings[f'{place.use.key}.ann_file'] = str(copy)
-        changes = ' and '.join(f'{mend.change} ({mend.fault})' for mend in mends)
-        said.append(f'{path}: the run {changes} in a copy, {copy}.')
+        faults = ' and '.join(f'{mend.fault} (there, {mend.change})' for mend in mends)
+        said.append(f'{path} is read from the copy {copy}: {faults}.')
     return settings, said
 
 
