@@ -85,7 +85,7 @@ def name_of_base(config: str, leaf: Path) -> str:
     return str(path)
 
 
-def leaf_name(config: str, folder: str) -> str:
+def leaf_name(config: str, folder: str | Path) -> str:
     """Return the name of a leaf, without a suffix: of its base and its data."""
     base = Path(config.rpartition('::')[2]).stem
     name = os.path.basename(os.path.abspath(folder))
