@@ -41,7 +41,8 @@ def look_at(data: DataFolder) -> Facts:
     median = None
     if len(sizes['train']):
         median = tuple(np.median(sizes['train'], 0).round().astype(int).tolist())
-    most, crowded = max(map(most_objects, read.values()))
+    fullest = map(most_objects, read.values())
+    most, crowded = max(fullest, key=lambda found: found[0])
     return Facts(
         num_images=len(read['train'].images['id']),
         image_size=median,

@@ -74,8 +74,9 @@ def fit_length(
     if 'max_epochs' not in loop:
         return []
     before = loop.max_epochs
-    batches = math.ceil(facts.num_images / (cfg.train_dataloader.batch_size * devices))
-    told = f'{facts.num_images} images are {batches} mini-batches an epoch'
+    images = facts.num_images * _repeats(cfg.train_dataloader.dataset)
+    batches = math.ceil(images / (cfg.train_dataloader.batch_size * devices))
+    told = f'{images} images are {batches} mini-batches an epoch'
     if options.epochs:
         epochs, why = options.epochs, '--epochs'
     else:
@@ -148,6 +149,12 @@ def _fit_intervals(cfg: Config, epochs: int) -> list[Decision]:
             'kept, too',
         )
     ]
+
+
+def _repeats(dataset: dict) -> int:
+    """Return how often an epoch shows each image."""
+    inner = dataset.get('dataset')
+    return dataset.get('times', 1) * _repeats(inner) if inner else 1
 
 
 def _stretch(
