@@ -25,16 +25,16 @@ def unite(documents: dict[str, dict], classes: Sequence[str]) -> None:
     """
     ids = {name: index for index, name in enumerate(classes, 1)}
     for split, document in documents.items():
-        names = {entry['id']: entry['name'] for entry in document['categories']}
+        names = {repr(e.get('id')): e['name'] for e in document['categories']}
         for entry in document['annotations']:
             written = entry.get('category_id')
-            known = isinstance(written, int) and names.get(written) in ids
-            if not known:
+            name = names.get(repr(written))
+            if name is None:
                 raise ConfigError(
                     f'{split}: annotation {entry.get("id")} has the category_id '
                     f'{written!r}, which is none of its categories; correct it.'
                 )
-            entry['category_id'] = ids[names[written]]
+            entry['category_id'] = ids[name]
         document['categories'] = [dict(id=i, name=name) for name, i in ids.items()]
 
 
@@ -52,17 +52,14 @@ def divide(documents: dict[str, dict], folder: Path) -> str:
             f'{folder} has no val split, and its {total} train images cannot be '
             'divided; add images.'
         )
-    moved = {image['id'] for image in train['images'] if image['file_name'] in val}
+    moved = {repr(e.get('id')) for e in train['images'] if e['file_name'] in val}
 
     def part(chosen: bool) -> dict:
-        return train | dict(
-            images=[e for e in train['images'] if (e['id'] in moved) == chosen],
-            annotations=[
-                e
-                for e in train['annotations']
-                if (e.get('image_id') in moved) == chosen
-            ],
-        )
+        def kept(key: str, image: str) -> list[dict]:
+            return [e for e in train[key] if (repr(e.get(image)) in moved) == chosen]
+
+        images, annotations = kept('images', 'id'), kept('annotations', 'image_id')
+        return train | dict(images=images, annotations=annotations)
 
     documents |= dict(train=part(False), val=part(True))
     return (

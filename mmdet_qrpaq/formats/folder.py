@@ -136,7 +136,8 @@ def _look(folder: Path, converted: Path) -> coco.CocoFiles | Plan:
         )
     endings = Counter(PurePosixPath(name).suffix.lower() for name in listing.names)
     seen = ', '.join(f'{n} {ending or "other"}' for ending, n in endings.most_common(6))
+    places = ', '.join([place for place in listing.places if place != '.'][:6])
     raise ConfigError(
         f'{folder} has no layout that is known: looked for {"; ".join(LOOKED_FOR)}; '
-        f'seen: {seen or "no file"}.'
+        f'seen: {seen or "no file"}{f" in {places}" if places else ""}.'
     )

@@ -1,6 +1,7 @@
 """What lies in a folder, listed once; only files of the list are ever opened."""
 
 import os
+import posixpath
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +14,10 @@ class Listing:
     """The files below a folder.
 
     Hidden ones, and what macOS leaves in an archive, are no part of it. Links to
-    folders are followed once.
+    folders are followed, but not in a circle.
+
+    Args:
+        without: A folder to leave out.
 
     Attributes:
         folder: The folder.
@@ -23,19 +27,24 @@ class Listing:
 
     def __init__(self, folder: Path, without: Path | None = None) -> None:
         self.folder = folder
-        visited = {os.path.realpath(without)} if without else set()
-        found = []
+        names: list[str] = []
+        places = {'.'}
+        left_out = {os.path.realpath(without)} if without else set()
+        above = {}  # where each folder and those above it really are
         for place, folders, files in os.walk(folder, followlinks=True):
+            around = above.get(os.path.dirname(place), left_out)
             real = os.path.realpath(place)
-            if real in visited:
+            if real in around:
                 folders.clear()
                 continue
-            visited.add(real)
+            above[place] = {*around, real}
             folders[:] = [name for name in folders if _is_shown(name)]
             below = PurePosixPath(Path(place).relative_to(folder).as_posix())
-            found += [str(below / name) for name in files if _is_shown(name)]
-        self.names = dict.fromkeys(sorted(found))
-        places = {str(p) for name in found for p in PurePosixPath(name).parents}
+            found = [join(str(below), name) for name in files if _is_shown(name)]
+            names += found
+            if found:
+                places |= {str(below), *map(str, below.parents)}
+        self.names = dict.fromkeys(sorted(names))
         ordered = sorted(places, key=lambda place: (place.count('/'), place))
         self.places = dict.fromkeys(ordered)
 
@@ -64,19 +73,19 @@ class Listing:
 
 def join(place: str, name: str) -> str:
     """Join a folder of a listing and a path below it."""
-    return str(PurePosixPath(place) / name)
+    return posixpath.normpath(f'{place}/{name}')
 
 
 def stem_of(name: str) -> str:
     """Return a path without its suffix."""
-    return str(PurePosixPath(name).with_suffix(''))
+    return posixpath.splitext(name)[0]
 
 
 def folders_of(names: Iterable[str]) -> dict[str, list[str]]:
     """Return the names by the folder they lie in."""
     found: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(str(PurePosixPath(name).parent), []).append(name)
+        found.setdefault(posixpath.dirname(name) or '.', []).append(name)
     return found
 
 

@@ -203,8 +203,20 @@ def test_a_folder_of_no_known_layout(folder, sentence):
     image(folder / 'images/1.png', (10, 10))
     put(folder / 'boxes.csv', '1,2')
     text = sentence()
-    for words in ('COCO', 'YOLO', 'VOC', 'labelme', 'seen: 1 .csv, 1 .png'):
+    for words in ('COCO', 'YOLO', 'VOC', 'labelme', 'seen: 1 .csv, 1 .png in images.'):
         assert words in text
+
+
+def test_links_to_folders_are_followed_but_not_in_a_circle(folder, tmp_path, opened):
+    coco_mmdet(tmp_path / 'store')
+    folder.mkdir()
+    for name in ('annotations', 'train', 'val'):
+        (folder / name).symlink_to(tmp_path / 'store' / name)
+    (tmp_path / 'store/train/back').symlink_to(folder)
+    (folder / 'again').symlink_to(folder / 'train')
+    data = opened()
+    assert objects(data) == expected()
+    assert data.splits['train'].images == folder / 'train'
 
 
 def test_json_that_is_something_else_is_no_hindrance(folder, opened):

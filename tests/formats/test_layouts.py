@@ -1,8 +1,10 @@
 """One tiny data set in every layout: the same objects come out."""
 
 import json
+from pathlib import Path
 
 import pytest
+from mmdet.datasets import CocoDataset
 from pycocotools.coco import COCO
 
 import data_folders
@@ -58,3 +60,29 @@ def test_nothing_is_written_to_the_folder_and_pycocotools_reads_it(tmp_path, lay
             assert document['licenses'] == [] and document['info']['digest']
             assert 0 not in {entry['id'] for entry in document['annotations']}
         assert COCO(part.ann_file).loadRes  # `loadRes` asks for info
+
+
+@named([data_folders.yolo_roboflow, data_folders.voc_datumaro, data_folders.coco_cvat])
+def test_mmdet_reads_the_same_objects(tmp_path, lay_out):
+    lay_out(tmp_path / 'data')
+    data = open_folder(tmp_path / 'data', tmp_path / 'out')
+    found = set()
+    for part in data.splits.values():
+        if part == data.splits.get('test'):
+            continue
+        dataset = CocoDataset(
+            ann_file=str(part.ann_file),
+            data_prefix=dict(img=f'{part.images}/'),
+            metainfo=dict(classes=data.classes),
+            filter_cfg=None,
+        )
+        for sample in dataset:
+            name = Path(sample['img_path']).name
+            for entry in sample['instances']:
+                left, top, right, bottom = entry['bbox']
+                box = (left, top, right - left, bottom - top)
+                label = data.classes[entry['bbox_label']]
+                found.add((name, label, tuple(round(value, 2) for value in box)))
+            if not sample['instances']:
+                found.add((name, None, None))
+    assert found == expected()

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from mmdet.datasets import CocoDataset
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -121,6 +122,17 @@ def test_a_mask_is_drawn_from_its_first_point_on(bench, last, value):
     whole = np.zeros((80, 100), np.uint8)
     whole[20, 11:14] = whole[21, 13] = 1
     assert (coco_mask.decode(entry['segmentation']) == whole).all()
+    dataset = CocoDataset(
+        ann_file=str(bench.out),
+        data_prefix=dict(img=f'{bench.images}/'),
+        metainfo=dict(classes=('dog',)),
+        pipeline=[
+            dict(type='LoadImageFromFile'),
+            dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+        ],
+    )
+    (drawn,) = dataset[0]['gt_masks'].masks
+    assert (drawn == whole).all()
     assert (entry['bbox'], entry['area']) == ([11, 20, 3, 2], 4)
 
 

@@ -79,10 +79,10 @@ def summarise(data: 'DataFolder') -> list[str]:  # noqa: F821
     columns = {'': ['images', 'without objects', 'objects', *data.classes]}
     for split, part in data.splits.items():
         index = read_index(part.ann_file)
-        names = {category.id: category.name for category in index.categories}
-        counts = Counter(names.get(entry.category_id) for entry in index.annotations)
-        filled = {entry.image_id for entry in index.annotations}
-        bare = sum(image.id not in filled for image in index.images)
+        names = {repr(category.id): category.name for category in index.categories}
+        counts = Counter(names.get(repr(e.category_id)) for e in index.annotations)
+        filled = {repr(entry.image_id) for entry in index.annotations}
+        bare = sum(repr(image.id) not in filled for image in index.images)
         numbers = [len(index.images), bare, len(index.annotations)]
         columns[split] = [*numbers, *(counts[name] for name in data.classes)]
     width = max(map(len, columns['']))

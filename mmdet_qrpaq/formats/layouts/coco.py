@@ -1,9 +1,10 @@
 """Finds COCO files by what they hold, and their images by looking for them."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
@@ -12,6 +13,8 @@ from ...errors import ConfigError
 from ..listing import Listing, join, stem_of
 from ..splits import SPLITS, split_named
 
+# From the root or a drive, or through `..`; Windows takes slashes of both kinds.
+_LEADS_AWAY = re.compile(r'^(\w:|[\\/])|(^|[\\/])\.\.([\\/]|$)')
 _LOOKED_AT = 50  # images that decide between two folders
 # What COCO 2017 says of the same images, beside `instances_train2017.json`.
 _OTHERS = ('captions', 'person_keypoints', 'panoptic', 'stuff')
@@ -271,8 +274,7 @@ def _find_images(listing: Listing, name: str, split: str, index: CocoIndex) -> s
     """
     images = [image.file_name for image in index.images]
     for image in images:
-        path = PureWindowsPath(image) if isinstance(image, str) else None
-        if path is None or path.anchor or '..' in path.parts:
+        if not isinstance(image, str) or _LEADS_AWAY.search(image):
             raise ConfigError(
                 f'{listing.folder / name} names the image {image!r}, which is no path '
                 'below a folder; write one.'

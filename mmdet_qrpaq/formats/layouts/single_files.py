@@ -1,9 +1,11 @@
 """Finds VOC and labelme: one annotation file an image, beside it or not."""
 
-import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+
+import msgspec
 
 from ...errors import ConfigError
 from ..document import Reader, Source
@@ -27,22 +29,27 @@ def look_for_labelme(listing: Listing) -> Plan | None:
     return _look(listing, 'labelme', Labelme())
 
 
-def is_of_one_image(path: Path) -> bool:
+class _Shapes(msgspec.Struct):
+    shapes: msgspec.Raw
+
+
+def _is_of_one_image(path: Path) -> bool:
     """Whether a file looks like labelme's JSON or VOC's XML."""
     try:
-        if path.suffix.lower() == '.json':
-            content = json.loads(read_text(path))
-            return isinstance(content, dict) and 'shapes' in content
-        return re.search(rb'<annotation[\s>]', path.read_bytes()) is not None
-    except (Broken, OSError, ValueError, RecursionError):
+        content = path.read_bytes()
+        if path.suffix.lower() != '.json':
+            return re.search(rb'<annotation[\s>]', content) is not None
+        msgspec.json.decode(content.removeprefix(BOM_UTF8), type=_Shapes)
+    except (OSError, msgspec.DecodeError, RecursionError):
         return False
+    return True
 
 
 def _look(listing: Listing, layout: str, reader: Reader) -> Plan | None:
     folders = {
         place: names
         for place, names in folders_of(listing.ending(reader.suffix)).items()
-        if any(is_of_one_image(listing.folder / name) for name in names[:_SNIFFED])
+        if any(_is_of_one_image(listing.folder / name) for name in names[:_SNIFFED])
     }
     if not folders:
         return None

@@ -1,6 +1,7 @@
 """Finds YOLO: Ultralytics', Roboflow's and CVAT's layouts, or images and labels."""
 
-from pathlib import Path, PurePosixPath
+import posixpath
+from pathlib import Path
 
 from ...errors import ConfigError
 from ..data_file import NEAR_LABELS, YAML, DataFile, holds_names, read_data_file
@@ -31,7 +32,7 @@ def look(listing: Listing) -> Plan | None:
         images[split] = _named_images(data, split, root)
     if not listed:
         for name in root.images():
-            split = split_named(str(PurePosixPath(name).parent)) or 'train'
+            split = split_named(posixpath.dirname(name)) or 'train'
             images.setdefault(split, []).append(name)
     labels = {
         split: {name: _label(name, root) for name in names}
@@ -75,7 +76,7 @@ def _find_data_file(listing: Listing) -> Path | None:
         name
         for wanted in NEAR_LABELS[1:]
         for name in listing.names
-        if PurePosixPath(name).name == wanted and name.count('/') <= _DEPTH
+        if posixpath.basename(name) == wanted and name.count('/') <= _DEPTH
     ]
     paths = [listing.folder / name for name in names]
     if len(paths) > 1 and not described:
@@ -230,8 +231,8 @@ def _orphans(labels: dict[str, dict[str, str | None]], root: Listing) -> list[st
         name
         for name in root.ending('.txt')
         if name not in used
-        and str(PurePosixPath(name).parent) in places - {'.'}
-        and PurePosixPath(name).name not in NEAR_LABELS
+        and posixpath.dirname(name) in places
+        and posixpath.basename(name) not in NEAR_LABELS
     ]
     if not alone:
         return []
