@@ -59,8 +59,6 @@ def cut_short(images):
     ids=['missing', 'empty', 'size', 'turned', 'cut short'],
 )
 def test_what_is_wrong_with_an_image_is_told(tmp_path, change, kind, expected):
-    import re
-
     found = told(tmp_path, change)
     assert list(found) == [kind]
     assert re.search(expected, found[kind]), found[kind]
