@@ -1,6 +1,7 @@
 """Writes a mended copy of an annotation file, whole or not at all."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -37,4 +38,5 @@ def write_mended(path: str, mends: Iterable[Mend], out: Path) -> None:
             f'{out} cannot be written ({error.strerror}); choose another --work-dir.'
         ) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
