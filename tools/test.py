@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmdet_qrpaq.command_line import build_parser, load_package, run
+from mmdet_qrpaq.data.options import add_data_options
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -21,6 +22,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = build_parser('Test a detector.')
     parser.add_argument('checkpoint', help='checkpoint file written by training')
+    add_data_options(parser)
     parser.add_argument(
         '--out', metavar='FILE.pkl', help='write the predictions of all images'
     )
@@ -76,13 +78,9 @@ def main(argv: list[str] | None = None) -> None:
     load_package()
     from mmdet.evaluation import DumpDetResults
 
+    from mmdet_qrpaq.data.run import testing_config
     from mmdet_qrpaq.errors import ConfigError
-    from mmdet_qrpaq.runtime.cli import (
-        build_runner,
-        require_writable_folder,
-        run_config,
-        start_processes,
-    )
+    from mmdet_qrpaq.runtime.cli import build_runner, require_writable_folder
     from mmdet_qrpaq.runtime.preflight import preflight
     from mmdet_qrpaq.settings.test_time import augment_test
 
@@ -90,11 +88,10 @@ def main(argv: list[str] | None = None) -> None:
         if not args.out.endswith(('.pkl', '.pickle')) or Path(args.out).is_dir():
             raise ConfigError(f'--out {args.out} must be a file, *.pkl or *.pickle.')
         require_writable_folder(str(Path(args.out).parent), '--out')
-    cfg = run_config(args, ('test',))
+    cfg = testing_config(args)
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.show or args.show_dir:
         draw_predictions(cfg, args)
-    start_processes(cfg)
     preflight(cfg, ('test',))
     if args.tta:
         augment_test(cfg)

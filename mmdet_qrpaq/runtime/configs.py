@@ -46,12 +46,11 @@ def read_config(name: str, overrides: dict[str, Any] | None = None) -> Config:
         raise ConfigError(
             f'config {name} defines no `model`; give the config of a detector.'
         )
-    bring_together(cfg)
     return cfg
 
 
 def override(cfg: Config, settings: dict[str, Any], what: str, name: str) -> None:
-    """Change settings of a config: dotted keys and their values.
+    """Change settings of a config: dotted keys and their values; see `bring_together`.
 
     Raises:
         ConfigError: `what` do not fit the config of that name.
@@ -60,6 +59,7 @@ def override(cfg: Config, settings: dict[str, Any], what: str, name: str) -> Non
         cfg.merge_from_dict(copy.deepcopy(settings))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f'{what} do not fit config {name}: {_text(error)}') from error
+    bring_together(cfg)
 
 
 def evaluators_of(cfg: Config, split: str) -> list[dict]:

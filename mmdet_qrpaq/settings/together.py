@@ -8,7 +8,7 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 Colour = tuple[int, int, int]
-_GOLDEN = 0.618  # steps of hue that come back to none of the hues before
+_GOLDEN = 0.618034  # steps of hue that come back to none of the hues before
 
 
 def bring_together(cfg: Config) -> None:
@@ -43,7 +43,7 @@ def leaf_datasets(cfg: dict, key: str) -> Iterator[tuple[str, dict]]:
 def more_colours(palette: list[Colour], number: int) -> list[Colour]:
     """Return a palette of at least this many colours, the given ones first."""
     hues = (step * _GOLDEN % 1 for step in count())
-    made = (tuple(round(255 * x) for x in hsv_to_rgb(hue, 0.7, 0.9)) for hue in hues)
+    made = (tuple(round(255 * x) for x in hsv_to_rgb(hue, 0.75, 1)) for hue in hues)
     new = (colour for colour in made if colour not in palette)
     return [*palette, *islice(new, max(0, number - len(palette)))]
 

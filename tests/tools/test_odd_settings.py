@@ -76,10 +76,12 @@ def test_names_with_spaces_and_digits(copied, tmp_path):
 
 def test_images_of_other_depths(copied, tiny_run, tmp_path):
     """The same images, of 12 bits and of floats, are detected and drawn the same."""
-    read = {n: cv2.imread(str(copied / 'images' / f'val_{n}.png')) for n in (0, 1)}
-    cv2.imwrite(str(copied / 'images' / 'deep.tif'), np.uint16(read[0]) * 16)
-    plain = [cv2.IMWRITE_TIFF_COMPRESSION, 1]  # OpenCV before 5 has a lossy one
-    cv2.imwrite(str(copied / 'images' / 'floats.tif'), np.float32(read[1] / 255), plain)
+    images = copied / 'images'
+    colour = cv2.imread(str(images / 'val_0.png'))
+    cv2.imwrite(str(images / 'deep.tif'), np.uint16(colour) * 16)
+    grey = cv2.imread(str(images / 'val_1.png'), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(images / 'val_1.png'), grey)
+    cv2.imwrite(str(images / 'floats.tif'), np.float32(grey / 255))
     drawn = []
     for names in ({}, {'val_0.png': 'deep.tif', 'val_1.png': 'floats.tif'}):
         rename(copied, names)
