@@ -75,9 +75,11 @@ def leaf_text(
 
 
 def name_of_base(config: str, leaf: Path) -> str:
-    """Return how a leaf names its base: as given, relative where both may move."""
-    if '::' in config:
-        return config
+    """Return how a leaf names its base: by its path, relative where both may move.
+
+    A config in a package is named by its path, too: `package::path` in `_base_` gives
+    all its parts a scope, which they do not have in the config itself.
+    """
     here, path = Path.cwd(), Path(os.path.abspath(config))
     folder = Path(os.path.abspath(leaf.parent))
     if path.is_relative_to(here) and folder.is_relative_to(here):

@@ -109,7 +109,7 @@ def write_leaf(
     decided = fit(fitted, data, options, devices)
     override(fitted, parse_settings(cfg_options), '--cfg-options', config)
     tell(config, decided)
-    text = leaf_text(base, name_of_base(config, leaf), fitted, decided)
+    text = leaf_text(base, name_of_base(base.filename, leaf), fitted, decided)
     if resumed and leaf.is_file() and leaf.read_text(encoding='utf-8') != text:
         changes = _first_changes(read_config(str(leaf)), fitted)
         if changes:
