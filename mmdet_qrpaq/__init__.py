@@ -3,8 +3,8 @@
 Importing the package registers everything into mmdet's registries, so
 `custom_imports = dict(imports=['mmdet_qrpaq'], allow_failed_imports=False)` is all a
 config needs. Only a script that is started with `__arguments_first__` among its
-names, as those in `tools/` are, gets the package without torch and registers when it
-knows what to do.
+names, as those in `tools/` are, or as `python -m mmdet_qrpaq.NAME`, gets the package
+without torch and registers when it knows what to do.
 """
 
 import sys
@@ -26,6 +26,7 @@ def register() -> None:
     check_host_versions()
     from . import (  # noqa: F401
         hosts,
+        images,
         masks,
         ops,
         optim,
@@ -38,5 +39,8 @@ def register() -> None:
     from .analysis.routing import routing_hook  # noqa: F401
 
 
-if not hasattr(sys.modules['__main__'], '__arguments_first__'):
+# While Python looks for the module to run, `-m` stands in place of its name.
+if not hasattr(sys.modules['__main__'], '__arguments_first__') and sys.argv[:1] != [
+    '-m'
+]:
     register()

@@ -32,14 +32,15 @@ def new_parser(description: str) -> argparse.ArgumentParser:
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--cfg-options`; `mmdet_qrpaq.runtime.configs.parse_settings` reads it."""
+    """Add `--cfg-options`; `mmdet_qrpaq.settings.options.parse_settings` reads it."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action='extend',
         metavar='KEY=VALUE',
         help='change settings of the config, e.g. model.num_queries=300 or '
-        'key="[a,b]" (lists and tuples in quotes, without spaces)',
+        'key="[a,b]"; text in quotes inside stays text, with its spaces: '
+        "key=\"('hex bolt','7')\"",
     )
 
 
@@ -172,7 +173,8 @@ def _user_error(error: BaseException | None) -> str | None:
     sentence = None
     while error is not None:
         if isinstance(error, ConfigError):
-            sentence = str(error)
+            # A worker of a data loader puts its whole traceback before it.
+            sentence = str(error).rpartition('ConfigError: ')[2].strip()
         elif isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
             sentence = (
                 f'this needs {error.name}, which is not installed; '

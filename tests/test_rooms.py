@@ -12,11 +12,13 @@ ROOMS = ('patterns', 'routing', 'quality', 'masks')
 FLOORS = (
     ('errors', 'version', '_compat', 'finding'),
     ('records', 'command_line', 'temporary_attribute', 'training_only', 'formats'),
+    ('annotations',),
     ('matching', 'ops'),
-    (*ROOMS, 'optim'),
-    ('hosts',),
+    (*ROOMS, 'optim', 'images'),
+    ('hosts', 'settings'),
     ('runtime',),
-    ('analysis',),
+    ('data',),
+    ('analysis', 'doctor'),
     ('sweeps',),
 )
 SOURCES = sorted(PACKAGE.rglob('*.py'))

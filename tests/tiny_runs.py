@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import pickle
 import runpy
 import sys
 from pathlib import Path
@@ -156,6 +157,52 @@ def load_tool(name: str) -> ModuleType:
 
 def logged_losses(work_dir: Path) -> dict[int, float]:
     """Map iteration to the logged total loss of the latest run in `work_dir`."""
+    return logged(work_dir, 'loss')
+
+
+def logged(work_dir: Path, name: str) -> dict[int, float]:
+    """Map iteration to what the latest run in `work_dir` logged under a name."""
     log = max(work_dir.glob('*/vis_data/2*.json'))
     records = [json.loads(line) for line in log.read_text().splitlines()]
-    return {r['iter']: r['loss'] for r in records if 'loss' in r}
+    return {r['iter']: r[name] for r in records if name in r}
+
+
+def metrics(work_dir: Path) -> dict:
+    """What `tools/test.py` found."""
+    return json.loads(next(work_dir.glob('2*/2*.json')).read_text())
+
+
+def predictions(path: Path) -> dict[int, dict[str, np.ndarray]]:
+    """What `tools/test.py --out` wrote, by image id."""
+    samples = pickle.loads(path.read_bytes())
+    return {
+        sample['img_id']: {
+            key: np.asarray(value) for key, value in sample['pred_instances'].items()
+        }
+        for sample in samples
+    }
+
+
+def believe(predicted: dict, truth: Path, path: Path) -> None:
+    """Write an annotation file whose objects are every second prediction.
+
+    The model has hardly been trained: without this, every AP would be zero.
+    """
+    coco = json.loads(truth.read_text())
+    coco['annotations'] = []
+    for image, instances in predicted.items():
+        for box, label in zip(instances['bboxes'], instances['labels'], strict=True):
+            left, top, right, bottom = box.tolist()
+            size = [right - left, bottom - top]
+            coco['annotations'].append(
+                dict(
+                    id=len(coco['annotations']) + 1,
+                    image_id=image,
+                    category_id=int(label) + 1,
+                    bbox=[left, top, *size],
+                    area=size[0] * size[1],
+                    iscrowd=0,
+                )
+            )
+    coco['annotations'] = coco['annotations'][::2]
+    path.write_text(json.dumps(coco))

@@ -1,12 +1,17 @@
-"""One training step on two processes; a module, since new processes import it."""
+"""What tests run on two processes; a module, since new processes import it."""
 
 import faulthandler
 import gc
+from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
 from mmengine.model import MMDistributedDataParallel
 
+from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.runtime.configs import read_config
+from mmdet_qrpaq.runtime.preflight import preflight
 from tiny_hosts import build, host_config, make_batch, run_loss, total_loss
 
 
@@ -30,5 +35,22 @@ def train_one_step(rank: int, store: str, host: str, options: dict) -> None:
     # A model that outlives its process group can deadlock gloo's destructor.
     del detector, parameter
     gc.collect()
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def look_through_data(rank: int, store: str, config: str, mendable: str, broken: str):
+    """A training's checks: of a file that rank 0 mends, and of one that stops all."""
+    faulthandler.dump_traceback_later(180, exit=True)
+    dist.init_process_group('gloo', init_method=store, rank=rank, world_size=2)
+    cfg = read_config(config)
+    cfg.work_dir = str(Path(mendable).parent / 'run')
+    cfg.train_dataloader.dataset.ann_file = mendable
+    preflight(cfg, ('train', 'val'))
+    copy = Path(cfg.train_dataloader.dataset.ann_file)
+    assert copy.is_file() and copy.parent == Path(cfg.work_dir, 'annotations')
+    cfg.train_dataloader.dataset.ann_file = broken
+    with pytest.raises(ConfigError, match='its bbox is'):
+        preflight(cfg, ('train', 'val'))
     dist.barrier()
     dist.destroy_process_group()

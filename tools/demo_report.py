@@ -53,8 +53,8 @@ def commands(config: Path, checkpoint: Path) -> dict[str, str]:
         'All analyses of this model on one page': (
             f'{python} tools/analysis/report.py {config} {checkpoint}'
         ),
-        'A small PaQ-DINO on your data, COCO files (docs/sweeps.md, docs/data.md)': (
-            f'{python} tools/sweep.py {yours} --small --data data/mine'
+        'PaQ-DINO on your data (docs/your-data.md)': (
+            f'{python} tools/train.py {yours} --data data/mine'
         ),
         "A row of the papers' tables, on COCO in data/coco/ (docs/configs.md)": (
             f'{mim} train mmdet_qrpaq configs/paq_dino_r50_12e.py'

@@ -64,15 +64,21 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
 
     load_package()
-    from mmdet_qrpaq.runtime.configs import parse_settings
+    from mmdet_qrpaq.data.plan import tell
+    from mmdet_qrpaq.data.run import open_data
+    from mmdet_qrpaq.settings.options import parse_settings
     from mmdet_qrpaq.sweeps.execution import run_sweep
     from mmdet_qrpaq.sweeps.plan import plan_sweep
     from mmdet_qrpaq.sweeps.scale import Scale
 
     options = parse_settings(args.cfg_options)
+    data = open_data(args, args.work_dir) if args.data else None
     runs = plan_sweep(
-        args.configs, args.seeds, Scale.of(args), args.data, options, args.grid
+        args.configs, args.seeds, Scale.of(args), data, options, args.grid
     )
+    for planned in runs if data else ():
+        if planned.seed == args.seeds[0]:
+            tell(planned.variant, planned.decided)
     run_sweep(runs, args, records=args.work_dir, summary=args.work_dir)
     print((args.work_dir / 'table.md').read_text())
     print(args.work_dir / 'table.md', args.work_dir / 'curves.png', sep='\n')

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmdet_qrpaq.command_line import build_parser, load_package, run
+from mmdet_qrpaq.data.options import add_data_options
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -21,6 +22,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = build_parser('Test a detector.')
     parser.add_argument('checkpoint', help='checkpoint file written by training')
+    add_data_options(parser)
     parser.add_argument(
         '--out', metavar='FILE.pkl', help='write the predictions of all images'
     )
@@ -31,6 +33,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--show-dir',
         metavar='NAME',
         help='draw predictions into this folder below <work-dir>/<time>/',
+    )
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='test the views of tta_pipeline, merged by tta_model (the image and its '
+        'mirror image, merged by NMS)',
     )
     parser.add_argument(
         '--wait-time', type=float, default=2, help='seconds per image with --show'
@@ -52,6 +60,8 @@ def draw_predictions(cfg: 'Config', args: argparse.Namespace) -> None:
             f'--show and --show-dir need default_hooks.visualization in {args.config}; '
             "add visualization=dict(type='DetVisualizationHook')."
         )
+    if hook.type == 'DetVisualizationHook':
+        hook.type = 'AnyDepthVisualizationHook'
     hook.update(
         draw=True, show=args.show, wait_time=args.wait_time, test_out_dir=args.show_dir
     )
@@ -68,25 +78,23 @@ def main(argv: list[str] | None = None) -> None:
     load_package()
     from mmdet.evaluation import DumpDetResults
 
+    from mmdet_qrpaq.data.run import testing_config
     from mmdet_qrpaq.errors import ConfigError
-    from mmdet_qrpaq.runtime.cli import (
-        build_runner,
-        require_writable_folder,
-        run_config,
-        start_processes,
-    )
+    from mmdet_qrpaq.runtime.cli import build_runner, require_writable_folder
     from mmdet_qrpaq.runtime.preflight import preflight
+    from mmdet_qrpaq.settings.test_time import augment_test
 
     if args.out:
         if not args.out.endswith(('.pkl', '.pickle')) or Path(args.out).is_dir():
             raise ConfigError(f'--out {args.out} must be a file, *.pkl or *.pickle.')
         require_writable_folder(str(Path(args.out).parent), '--out')
-    cfg = run_config(args, ('test',))
+    cfg = testing_config(args)
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.show or args.show_dir:
         draw_predictions(cfg, args)
-    start_processes(cfg)
     preflight(cfg, ('test',))
+    if args.tta:
+        augment_test(cfg)
     runner = build_runner(cfg)
     if args.out:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))

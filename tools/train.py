@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train a detector: `python tools/train.py CONFIG` (or `mim train`).
+"""Train a detector: `python tools/train.py CONFIG [--data FOLDER]` (or `mim train`).
 
 Input is checked first; a mistake ends the run with one sentence and exit status 2.
 """
@@ -11,11 +11,14 @@ from pathlib import Path
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmdet_qrpaq.command_line import build_parser, load_package, run
+from mmdet_qrpaq.data.options import add_data_options, add_training_options
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = build_parser('Train a detector.')
+    add_data_options(parser)
+    add_training_options(parser)
     parser.add_argument(
         '--amp', action='store_true', help='train with automatic mixed precision'
     )
@@ -46,12 +49,13 @@ def main(argv: list[str] | None = None) -> None:
     load_package()
     from mmengine.device import get_device
 
+    from mmdet_qrpaq.data.run import training_config
     from mmdet_qrpaq.errors import ConfigError
-    from mmdet_qrpaq.runtime.cli import build_runner, run_config, start_processes
+    from mmdet_qrpaq.runtime.cli import build_runner
     from mmdet_qrpaq.runtime.preflight import preflight
     from mmdet_qrpaq.runtime.resume import make_repeatable, resolve_resume
 
-    cfg = run_config(args, ('train', 'val'))
+    cfg = training_config(args)
     if args.amp:
         if get_device() == 'cpu':
             raise ConfigError('--amp needs a GPU, and there is none; leave it out.')
@@ -64,7 +68,6 @@ def main(argv: list[str] | None = None) -> None:
                 f'{args.config}; add it or leave the flag out.'
             )
         cfg.auto_scale_lr.enable = True
-    start_processes(cfg)
     resolve_resume(cfg, args.resume)
     make_repeatable(cfg)
     preflight(cfg, ('train', 'val'))

@@ -70,18 +70,20 @@ def folder_name(args: argparse.Namespace, study: str | None = None) -> str:
 
 def plan_study(args: argparse.Namespace) -> list['Run']:
     """Plan seed by seed, so that a study stopped early compares all variants."""
-    from mmdet_qrpaq.runtime.configs import parse_settings
+    from mmdet_qrpaq.data.run import open_data
+    from mmdet_qrpaq.settings.options import parse_settings
     from mmdet_qrpaq.sweeps.plan import plan_run
     from mmdet_qrpaq.sweeps.scale import Scale
 
     study = STUDIES[args.study]
     settings = parse_settings(args.cfg_options)
+    data = open_data(args, args.work_dir) if args.data else None
     runs = []
     for seed in dict.fromkeys(args.seeds):
         for variant in dict.fromkeys(args.variants or study.variants):
             options = {**settings, 'model': study.variants[variant]}
             leaf, scale = str(CONFIGS / study.leaf), Scale.of(args)
-            runs.append(plan_run(variant, seed, leaf, scale, args.data, options))
+            runs.append(plan_run(variant, seed, leaf, scale, data, options))
             # As it is recorded: without this machine's folders, and with the study.
             runs[-1].leaf = study.leaf
             runs[-1].extra = dict(study=args.study)

@@ -25,6 +25,7 @@ small_image_size = 256
 # A mini-batch large enough for its batch norm, and one learning rate for all.
 small_train_dataloader = dict(batch_size=8, num_workers=1)
 small_test_dataloader = dict(batch_size=8, num_workers=1)
+small_auto_scale_lr = dict(base_batch_size=8)
 small_optim_wrapper = dict(
     optimizer=dict(lr=4e-4),
     clip_grad=dict(max_norm=1.0),

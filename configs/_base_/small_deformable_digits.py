@@ -28,6 +28,7 @@ test_evaluator = val_evaluator
 
 max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs)
+auto_scale_lr = _base_.small_auto_scale_lr
 optim_wrapper = _base_.small_optim_wrapper
 param_scheduler = [
     _base_.small_param_scheduler[0],

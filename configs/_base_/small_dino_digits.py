@@ -31,6 +31,7 @@ test_evaluator = dict(_delete_=True, **_base_.digits_val_evaluator, classwise=Tr
 
 max_epochs = 4
 train_cfg = dict(max_epochs=max_epochs)
+auto_scale_lr = dict(base_batch_size=8)
 optim_wrapper = dict(
     optimizer=dict(lr=4e-4),
     clip_grad=dict(max_norm=1.0),

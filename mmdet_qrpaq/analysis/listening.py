@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -32,8 +32,11 @@ class Heard:
 
 
 def bare_model(runner: Runner) -> nn.Module:
-    """Return the model of a run, without what distributes it."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+    """Return the model of a run, without what distributes it or merges its views."""
+    model = runner.model
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
 
 
 @contextmanager

@@ -7,7 +7,9 @@ before the arguments are read.
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from .. import command_line
@@ -20,6 +22,12 @@ NO_LOG = (
     '{} holds no training log (<time>/vis_data/scalars.json); give the work directory '
     'of a training run.'
 )
+
+
+@cache
+def _copies() -> TemporaryDirectory:
+    """Return where mended copies of annotation files live, as long as the process."""
+    return TemporaryDirectory()
 
 
 class Models:
@@ -55,12 +63,13 @@ class Models:
 
     def read(self, args: argparse.Namespace) -> 'list[TrainedModel]':
         """Return those that a command names, their data checked; see `read_models`."""
-        from ..runtime.datasets import check_data
+        from ..runtime.examining import use_sound_data
         from .trained_detector import read_models
 
         models = read_models(args, self.untrained)
         for model in models:
-            check_data(model.cfg, model.split)
+            folder = Path(_copies().name, model.name)
+            model.cfg.merge_from_dict(use_sound_data(model.cfg, (model.split,), folder))
         # All of them now: a wrong checkpoint is told before the first is measured.
         for model in models:
             model.dataloader, model.detector  # noqa: B018

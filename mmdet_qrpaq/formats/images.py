@@ -4,7 +4,8 @@ Only names found by listing the folder are ever opened, so that no annotation fi
 lead anywhere else.
 """
 
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -12,6 +13,48 @@ from .listing import Listing, stem_of
 from .shapes import Broken
 
 _ORIENTATION = 0x0112  # EXIF tag; from 5 on, the image lies on its side
+
+
+class Header(NamedTuple):
+    """What an image file says of itself.
+
+    Attributes:
+        size: Width and height in pixels as the image is shown and trained on.
+        mode: Pillow's name of its pixels: `'RGB'`, `'L'`, `'I;16'`, `'F'`, ...
+        turned: Whether it lies on its side in the file.
+    """
+
+    size: tuple[int, int]
+    mode: str
+    turned: bool
+
+
+def image_header(path: Path) -> Header:
+    """Read the header of an image, and nothing else of it.
+
+    mmdet turns an image as its EXIF tag says, and so do annotation tools.
+
+    Raises:
+        Broken: It is not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            # Asking for EXIF that is not in the header would decode a PNG.
+            exif = image.getexif() if 'exif' in image.info else {}
+            turned = exif.get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            return Header(
+                (height, width) if turned else (width, height), image.mode, turned
+            )
+    except (
+        OSError,
+        SyntaxError,  # Pillow's for a damaged PNG
+        ValueError,
+        Image.DecompressionBombError,
+    ) as error:
+        raise Broken(
+            'unreadable image', f'the image {path} cannot be read ({error})'
+        ) from error
 
 
 class ImageFolder:
@@ -82,26 +125,7 @@ class ImageFolder:
     def size(self, name: str) -> tuple[int, int]:
         """Return width and height in pixels as the image is shown and trained on.
 
-        Only the header is read. mmdet turns an image as its EXIF tag says, and so do
-        annotation tools.
-
         Raises:
             Broken: It is not an image.
         """
-        try:
-            with Image.open(self.folder / name) as image:
-                width, height = image.size
-                # Asking for EXIF that is not in the header would decode a PNG.
-                exif = image.getexif() if 'exif' in image.info else {}
-                turned = exif.get(_ORIENTATION, 1) in (5, 6, 7, 8)
-        except (
-            OSError,
-            SyntaxError,  # Pillow's for a damaged PNG
-            ValueError,
-            Image.DecompressionBombError,
-        ) as error:
-            raise Broken(
-                'unreadable image',
-                f'the image {self.folder / name} cannot be read ({error})',
-            ) from error
-        return (height, width) if turned else (width, height)
+        return image_header(self.folder / name).size

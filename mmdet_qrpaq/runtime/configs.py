@@ -1,41 +1,17 @@
 """Reads a config file; whatever is wrong with it becomes one sentence."""
 
-import argparse
 import copy
 import traceback
 from pathlib import Path
 from typing import Any
 
 import mmengine.config.config
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.utils import is_installed
 
 from ..errors import ConfigError
-
-
-def parse_settings(
-    words: list[str] | None, option: str = '--cfg-options'
-) -> dict[str, Any]:
-    """Read what `--cfg-options` was given: dotted keys and their values.
-
-    Args:
-        words: `KEY=VALUE` each; mmengine tells what a value is.
-        option: Where they come from.
-
-    Raises:
-        ConfigError: A word is no setting.
-    """
-    settings = argparse.Namespace()
-    try:
-        DictAction([], 'settings')(None, settings, words)
-    # Where a value is a list beside a list, mmengine never ends.
-    except (AssertionError, RecursionError, ValueError) as error:
-        raise ConfigError(
-            f'{option}: expected KEY=VALUE [KEY=VALUE ...], got {" ".join(words)} '
-            '(write a list of lists as "[[a,b],[c,d]]").'
-        ) from error
-    return settings.settings
+from ..settings.together import bring_together
 
 
 def read_config(name: str, overrides: dict[str, Any] | None = None) -> Config:
@@ -74,7 +50,7 @@ def read_config(name: str, overrides: dict[str, Any] | None = None) -> Config:
 
 
 def override(cfg: Config, settings: dict[str, Any], what: str, name: str) -> None:
-    """Change settings of a config: dotted keys and their values.
+    """Change settings of a config: dotted keys and their values; see `bring_together`.
 
     Raises:
         ConfigError: `what` do not fit the config of that name.
@@ -83,6 +59,7 @@ def override(cfg: Config, settings: dict[str, Any], what: str, name: str) -> Non
         cfg.merge_from_dict(copy.deepcopy(settings))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f'{what} do not fit config {name}: {_text(error)}') from error
+    bring_together(cfg)
 
 
 def evaluators_of(cfg: Config, split: str) -> list[dict]:

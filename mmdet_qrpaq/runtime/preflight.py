@@ -4,19 +4,23 @@ The tools call `preflight` before they build a runner: no log is opened, no weig
 downloaded, no data set loaded.
 """
 
-import os
+import logging
+from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from torch import nn
 
 from ..errors import ConfigError
-from .annotations import Annotations, read_annotations
+from ..settings.schedule import check_schedule
+from ..settings.together import leaf_datasets
 from .building import build_model
-from .checkpoints import is_remote, read_checkpoint
+from .checkpoints import read_checkpoint
+from .cli import on_main_process
 from .configs import evaluators_of
-from .datasets import check_data, leaf_datasets, loads_masks
+from .datasets import loads_masks
+from .examining import use_sound_data
 from .fit import require_common_weights, require_same_model, require_training_state
 
 
@@ -36,7 +40,10 @@ def preflight(cfg: Config, stages: tuple[str, ...]) -> None:
     if checkpoint is not None:
         _check_checkpoint(model, checkpoint, cfg, tested='test' in stages)
     _check_masks(model, cfg, stages)
-    _check_data(cfg, stages)
+    if 'train' in stages and is_main_process():
+        for finding in check_schedule(cfg):
+            print_log(str(finding), level=logging.WARNING)
+    _check_data(cfg, stages, checkpoint)
 
 
 def _check_checkpoint(
@@ -76,61 +83,20 @@ def _check_masks(model: nn.Module, cfg: Config, stages: tuple[str, ...]) -> None
                 )
 
 
-def _check_data(cfg: Config, stages: tuple[str, ...]) -> None:
-    """Read the data on rank 0 and tell every rank the outcome."""
-    outcome = [None]
-    if is_main_process():
-        try:
-            for stage in stages:
-                _check_stage(cfg, stage)
-        except ConfigError as error:
-            outcome = [str(error)]
-        except Exception as error:
-            # The other ranks wait for an outcome; let them stop as well.
-            broadcast_object_list([f'{type(error).__name__} on rank 0: {error}'])
-            raise
-    broadcast_object_list(outcome)
-    if outcome[0] is not None:
-        raise ConfigError(outcome[0])
+def _check_data(cfg: Config, stages: tuple[str, ...], checkpoint: dict | None) -> None:
+    """Read the data on rank 0, and let every rank use them or stop.
+
+    Files that need it are read from mended copies in the work directory.
+    """
+    folder = Path(cfg.work_dir) / 'annotations'
+    settings = on_main_process(
+        use_sound_data, cfg, stages, folder, _classes_of(checkpoint)
+    )
+    cfg.merge_from_dict(settings)
 
 
-def _check_stage(cfg: Config, stage: str) -> None:
-    if cfg.get(f'{stage}_dataloader') is None:
-        return
-    found = check_data(cfg, stage)
-    known = None not in found and stage == 'train'
-    if known and not any(annotations.num_objects for annotations in found):
-        raise ConfigError(
-            f'{stage}_dataloader: its annotation files contain no object to learn '
-            'from; choose another ann_file.'
-        )
-    for metric in evaluators_of(cfg, stage):
-        _check_evaluator(metric, f'{stage}_evaluator', found)
-
-
-def _check_evaluator(metric: dict, key: str, found: list[Annotations | None]) -> None:
-    """Check that the metric's own ground truth covers the data loader's images."""
-    path = metric.get('ann_file')
-    if not path or metric.get('backend_args') or is_remote(path):
-        return
-    if not os.path.isfile(path):
-        raise ConfigError(
-            f'{key}.ann_file: file {path} does not exist; set it to the ann_file '
-            f'of the data loader (--cfg-options {key}.ann_file=FILE).'
-        )
-    if None in found:
-        return
-    annotations = read_annotations(path)
-    if 'segm' in (metric.get('metric') or ()) and annotations.num_without_mask:
-        raise ConfigError(
-            f"{key}.metric asks for 'segm', and {annotations.num_without_mask} of the "
-            f'{annotations.num_objects} objects of {path} have no segmentation; add '
-            'polygons or RLE to them, or leave segm out.'
-        )
-    truth = annotations.image_ids
-    strangers = sum(len(annotations.image_ids - truth) for annotations in found)
-    if strangers:
-        raise ConfigError(
-            f'{key}.ann_file {path} lacks {strangers} images of the data loader; both '
-            f'must name the same annotations (--cfg-options {key}.ann_file=FILE).'
-        )
+def _classes_of(checkpoint: dict | None) -> tuple[str, ...] | None:
+    """Return the classes that a checkpoint was trained on, if it says so."""
+    meta = (checkpoint or {}).get('meta') or {}
+    classes = (meta.get('dataset_meta') or {}).get('classes')
+    return tuple(classes) if classes else None

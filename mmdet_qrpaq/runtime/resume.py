@@ -42,6 +42,7 @@ def make_repeatable(cfg: Config) -> None:
     _add_hook(cfg, 'ReproducibleRandomness')
     if cfg.get('resume'):
         _add_hook(cfg, 'CheckpointGroups')
+        _add_hook(cfg, 'ConfiguredSchedule')
     if cfg.train_dataloader.get('persistent_workers'):
         # Workers that outlive an epoch carry random state no checkpoint can hold.
         cfg.train_dataloader.persistent_workers = False

@@ -14,7 +14,7 @@ from ..analysis.one_pass import one_pass
 from ..analysis.queries.section import USAGE
 from ..analysis.queries.usage import observe
 from ..analysis.trained_detector import TrainedModel
-from ..command_line import new_parser, run
+from ..command_line import load_package, new_parser, run
 from ..records.results import write_json
 from ..runtime.checkpoints import read_checkpoint
 from ..runtime.configs import read_config
@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument('checkpoint', help='checkpoint written by training (.pth)')
     parser.add_argument('out', type=Path, help='file to write')
     args = parser.parse_args()
+    load_package()
     cfg = read_config(args.config)
     model = TrainedModel('the model', args.config, args.checkpoint, cfg)
     nms = NmsObserver(build_evaluator(model))

@@ -4,6 +4,7 @@ import argparse
 from functools import partial
 
 from ..command_line import count
+from ..data.options import add_data_options, add_run_options
 
 
 def add_sweep_options(parser: argparse.ArgumentParser) -> None:
@@ -11,26 +12,12 @@ def add_sweep_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--seeds', type=partial(count, least=0), nargs='+', default=[0], metavar='N'
     )
-    parser.add_argument(
-        '--data',
-        metavar='FOLDER',
-        help='train and evaluate on this COCO-format folder: instances_train.json, '
-        'instances_val.json and images/, or the layout of docs/data.md',
-    )
+    add_data_options(parser)
     length = parser.add_mutually_exclusive_group()
-    length.add_argument(
-        '--epochs', type=count, help='length of a run; the schedule is stretched'
-    )
+    add_run_options(parser, length)
     length.add_argument(
         '--iterations', type=count, help='length of a run, in mini-batches'
     )
-    parser.add_argument(
-        '--image-size',
-        type=count,
-        metavar='PIXELS',
-        help='longest side of all images, instead of random sizes and crops',
-    )
-    parser.add_argument('--batch-size', type=count, metavar='N')
     parser.add_argument(
         '--executor',
         choices=['local', 'slurm'],

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,11 +12,16 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from ..data.datasets import only_dataset
+from ..data.decision import Decision
+from ..data.plan import apply_options, fit
 from ..errors import ConfigError
+from ..formats.folder import DataFolder
 from ..records.provenance import hash_text
-from ..runtime.configs import override, parse_settings, read_config
-from .data import describe_data, only_dataset, use_data
-from .scale import Scale
+from ..runtime.configs import override, read_config
+from ..settings.options import parse_settings
+from .data import describe_data
+from .scale import Scale, make_small
 
 # What a run depends on besides the runner's own arguments.
 MORE_SETTINGS = ('auto_scale_lr', 'custom_imports', 'runner_type')
@@ -37,6 +43,7 @@ class Run:
         options: Settings changed in it, one after another: dotted, or nested dicts.
         config: All settings.
         data: See `describe_data`.
+        decided: What was decided for it, if the config was fitted to a folder.
         extra: More to be recorded among its settings.
     """
 
@@ -47,6 +54,7 @@ class Run:
     scale: Scale
     config: Config
     data: dict[str, str]
+    decided: list[Decision] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -70,9 +78,12 @@ class Run:
             for key, value in self.config.to_dict().items()
             if key in known and key not in PLACES
         }
-        root = only_dataset(self.config, 'train').get('data_root')
-        if root:
-            settings = _without_root(settings, root.rstrip('/'))
+        for split in ('train', 'val'):
+            dataset = only_dataset(self.config, split)
+            # A file that was converted lies elsewhere.
+            for root in (dataset.get('data_root'), os.path.dirname(dataset.ann_file)):
+                if root and os.path.isabs(root):
+                    settings = _without_root(settings, root.rstrip('/'))
         text = json.dumps([settings, self.data], sort_keys=True, default=str)
         return hash_text(text, 16)
 
@@ -88,10 +99,10 @@ def plan_run(
     seed: int,
     leaf: str,
     scale: Scale,
-    data: str | None = None,
+    data: DataFolder | None = None,
     options: dict[str, Any] | None = None,
 ) -> Run:
-    """Make one run from a leaf: small, data and budget first, then the options.
+    """Make one run from a leaf: small, then fitted to data and budget, then options.
 
     Raises:
         ConfigError: The leaf, an option or the data folder cannot work.
@@ -103,9 +114,13 @@ def plan_run(
             f'config {leaf} has no model.num_queries; a sweep compares detectors with '
             'queries.'
         )
-    if data is not None:
-        use_data(cfg, data.rstrip('/'))
-    scale.apply(cfg)
+    if scale.small:
+        make_small(cfg)
+    decided = []
+    if data is None:
+        apply_options(cfg, scale)
+    else:
+        decided = fit(cfg, data, scale)
     for key, value in (options or {}).items():
         override(cfg, {key: value}, f'the options {options}', leaf)
     hooks = list(cfg.get('custom_hooks') or [])
@@ -116,7 +131,9 @@ def plan_run(
     cfg.default_hooks.checkpoint.max_keep_ckpts = 2
     cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     cfg.randomness = dict(cfg.get('randomness') or {}, seed=seed)
-    return Run(variant, seed, leaf, options or {}, scale, cfg, describe_data(cfg))
+    return Run(
+        variant, seed, leaf, options or {}, scale, cfg, describe_data(cfg), decided
+    )
 
 
 def _without_root(value: Any, root: str) -> Any:
@@ -148,7 +165,7 @@ def plan_sweep(
     leaves: Sequence[str],
     seeds: Sequence[int],
     scale: Scale,
-    data: str | None = None,
+    data: DataFolder | None = None,
     options: dict[str, Any] | None = None,
     grid: Sequence[str] | None = None,
 ) -> list[Run]:

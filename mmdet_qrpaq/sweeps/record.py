@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 
 from ..analysis.training.history import read_history
+from ..data.image_sizes import longest_side
 from ..errors import ConfigError
 from ..records.metrics import AP_NAMES
 from ..records.results import write_json
@@ -24,7 +25,6 @@ from ..records.schema import (
     table_of,
 )
 from .plan import Run
-from .scale import longest_side
 
 METRICS = {name: f'coco/{key}' for name, key in AP_NAMES.items()}
 # Files in a run's folder.

@@ -10,9 +10,9 @@ from mmdet_qrpaq.command_line import add_config_options
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.configs import (
     format_configs_once,
-    parse_settings,
     read_config,
 )
+from mmdet_qrpaq.settings.options import parse_settings
 
 HOST = 'mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py'
 

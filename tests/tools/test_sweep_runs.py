@@ -14,8 +14,10 @@ import jsonschema
 import pytest
 
 import mmdet_qrpaq
+from data_folders import yolo_roboflow
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.records import provenance
+from mmdet_qrpaq.records.provenance import hash_file
 from mmdet_qrpaq.sweeps import execution, executors, job
 from mmdet_qrpaq.sweeps.record import SCHEMA, measure
 from tiny_runs import CONFIG, run_tool, write_dataset
@@ -54,6 +56,21 @@ def test_a_record_says_what_was_run_and_measured(sweep) -> None:
     # The last checkpoint is kept, for looking at the model.
     run = sweep.out / 'tiny_num_queries_8_seed0'
     assert [path.name for path in run.glob('*.pth')] == ['epoch_2.pth']
+
+
+def test_a_folder_of_another_layout_is_swept(sweep, tmp_path, capsys) -> None:
+    """Fitted to it once; the same command finds its COCO files and its runs."""
+    yolo_roboflow(tmp_path / 'parts')
+    options = ('--data', str(tmp_path / 'parts'), '--epochs', '2', '--seeds', '0', '1')
+    sweep(*options, queries=(8,))
+    assert capsys.readouterr().out.count("3 classes: 'hex bolt', 'nut', '7'") == 1
+    settings = read(sweep.out)['settings']
+    assert (settings['epochs'], settings['data']['folder']) == (2, 'parts')
+    for split in ('train', 'val'):
+        digest = hash_file(sweep.out / f'coco/instances_{split}.json', 16)
+        assert settings['data'][split] == digest
+    sweep(*options, queries=(8,))
+    assert starts(sweep.out) == starts(sweep.out, seed=1) == 1
 
 
 def test_the_schema_refuses_what_it_does_not_know(sweep) -> None:

@@ -1,8 +1,6 @@
 """tools/test.py and what else loads a trained checkpoint."""
 
-import json
 import os
-import pickle
 import socket
 import subprocess
 import sys
@@ -16,46 +14,7 @@ from mmdet.apis import DetInferencer
 from mmdet_qrpaq.analysis.trained_detector import TrainedModel
 from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
 from mmdet_qrpaq.runtime.configs import read_config
-from tiny_runs import TOOLS, run_tool
-
-
-def metrics(work_dir: Path) -> dict:
-    return json.loads(next(work_dir.glob('2*/2*.json')).read_text())
-
-
-def predictions(path: Path) -> dict[int, dict[str, np.ndarray]]:
-    samples = pickle.loads(path.read_bytes())
-    return {
-        sample['img_id']: {
-            key: np.asarray(value) for key, value in sample['pred_instances'].items()
-        }
-        for sample in samples
-    }
-
-
-def believe(predicted: dict, truth: Path, path: Path) -> None:
-    """Write an annotation file whose objects are every second prediction.
-
-    The model has hardly been trained: without this, every AP would be zero.
-    """
-    coco = json.loads(truth.read_text())
-    coco['annotations'] = []
-    for image, instances in predicted.items():
-        for box, label in zip(instances['bboxes'], instances['labels'], strict=True):
-            left, top, right, bottom = box.tolist()
-            size = [right - left, bottom - top]
-            coco['annotations'].append(
-                dict(
-                    id=len(coco['annotations']) + 1,
-                    image_id=image,
-                    category_id=int(label) + 1,
-                    bbox=[left, top, *size],
-                    area=size[0] * size[1],
-                    iscrowd=0,
-                )
-            )
-    coco['annotations'] = coco['annotations'][::2]
-    path.write_text(json.dumps(coco))
+from tiny_runs import TOOLS, believe, metrics, predictions, run_tool
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
-from tiny_runs import load_tool, logged_losses, run_tool
+from tiny_runs import load_tool, logged, logged_losses, run_tool
 
 
 def test_resume_repeats_the_uninterrupted_run(
@@ -28,6 +28,22 @@ def test_resume_repeats_the_uninterrupted_run(
         for folder in (tiny_run, tmp_path)
     )
     assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_resume_follows_the_schedule_of_the_config(
+    tiny_config: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """The run had no drop yet; the resumed one has it behind its first epoch."""
+    run_tool(
+        'train',
+        *(tiny_config, '--work-dir', tmp_path, '--resume', tiny_run / 'epoch_1.pth'),
+        *('--cfg-options', 'param_scheduler.0.milestones=[1]'),
+        'optim_wrapper.optimizer.lr=0.0004',
+    )
+    assert logged(tiny_run, 'lr') == pytest.approx(dict.fromkeys((1, 2, 3, 4), 2e-4))
+    assert logged(tmp_path, 'lr') == pytest.approx({3: 4e-5, 4: 4e-5})
+    told = 'param_scheduler.0.milestones [11] -> [1]. Learning rate of the next'
+    assert told in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('fused', [False, True])

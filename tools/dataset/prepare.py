@@ -1,10 +1,11 @@
 #!/usr/bin/env python
-"""Look at a folder of annotated images, and write what is not COCO as COCO files.
+r"""Look at a folder of annotated images, and write what is not COCO as COCO files.
 
 COCO, YOLO, Pascal VOC and labelme are found by looking. The folder itself is not
-touched. It needs neither torch nor mmdet.
+touched. It needs neither torch nor mmdet, unless a config is fitted to it.
 
     python tools/dataset/prepare.py data/mine
+    python tools/dataset/prepare.py data/mine --config configs/paq_dino_r50_12e.py
 """
 
 import argparse
@@ -14,7 +15,8 @@ from pathlib import Path
 
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from mmdet_qrpaq.command_line import new_parser, run
+from mmdet_qrpaq.command_line import load_package, new_parser, run
+from mmdet_qrpaq.data.options import RunOptions, add_training_options
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -38,6 +40,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         action='store_true',
         help='leave out broken objects, files and images, and count them',
     )
+    add(
+        '--config',
+        help='fit this config to the folder, as tools/train.py --data does, and write '
+        'the result beside the COCO files',
+    )
+    add_training_options(parser)
     return parser.parse_args(argv)
 
 
@@ -49,15 +57,19 @@ def prepare(args: argparse.Namespace) -> 'DataFolder':  # noqa: F821
     """
     from mmdet_qrpaq.formats.folder import open_folder
 
-    out = args.out or Path('work_dirs') / args.folder.resolve().name
     data = open_folder(
         args.folder,
-        out,
+        folder_of(args),
         crowd_as_objects=args.crowd_as_objects,
         skip_broken=args.skip_broken,
     )
     print('\n'.join([*data.notes, *summarise(data)]))
     return data
+
+
+def folder_of(args: argparse.Namespace) -> Path:
+    """Return where to write."""
+    return args.out or Path('work_dirs') / args.folder.resolve().name
 
 
 def summarise(data: 'DataFolder') -> list[str]:  # noqa: F821
@@ -85,9 +97,17 @@ def main(argv: list[str] | None = None) -> None:
     """Prepare a folder.
 
     Raises:
-        ConfigError: No layout fits, or annotations are broken.
+        ConfigError: No layout fits, annotations are broken, or the config does not fit.
     """
-    prepare(parse_args(argv))
+    args = parse_args(argv)
+    data = prepare(args)
+    if args.config:
+        load_package()
+        from mmdet_qrpaq.data.leaf import leaf_name
+        from mmdet_qrpaq.data.run import write_leaf
+
+        leaf = f'{leaf_name(args.config, args.folder)}.py'
+        write_leaf(args.config, data, folder_of(args) / leaf, RunOptions.of(args))
 
 
 if __name__ == '__main__':

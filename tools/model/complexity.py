@@ -93,7 +93,8 @@ def main() -> None:
 
     from mmdet_qrpaq.analysis.cost.complexity import detector_complexity
     from mmdet_qrpaq.records.results import check_writable, write_json
-    from mmdet_qrpaq.runtime.configs import parse_settings, read_config
+    from mmdet_qrpaq.runtime.configs import read_config
+    from mmdet_qrpaq.settings.options import parse_settings
 
     if args.out:
         check_writable(args.out, '.json')

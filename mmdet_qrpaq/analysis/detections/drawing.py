@@ -9,7 +9,6 @@ dashed in the ground truth of a single model.
 from collections.abc import Sequence
 
 import cv2
-import mmcv
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -18,6 +17,7 @@ from mmdet.visualization import DetLocalVisualizer, get_palette
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from ...images import read_image
 from .outcomes import Outcome, Scene
 
 # Boxes and labels need about this many pixels on the shorter side to be readable.
@@ -97,7 +97,7 @@ def _title(num_models: int, score_threshold: str, iou_threshold: float) -> str:
 
 def _draw_strip(visualizer: DetLocalVisualizer, scene: Scene) -> np.ndarray:
     """Return (h, panels w, 3), RGB: ground truth left, then the models."""
-    image = mmcv.imread(scene.file, channel_order='rgb')
+    image = read_image(scene.file)
     scale = max(1.0, READABLE_SIDE / min(image.shape[:2]))
     image = cv2.resize(image, None, fx=scale, fy=scale)
     classes = visualizer.dataset_meta['classes']

@@ -3,12 +3,13 @@
 import itertools
 from collections.abc import Sequence
 
-import mmcv
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+
+from ...images import read_image
 
 CELL = 2.1  # inches
 LARGEST_POINT = 30
@@ -26,7 +27,7 @@ def draw(numbers: dict, paths: Sequence[str]) -> Figure:
         paths: Of the images.
     """
     images = numbers['pictures']
-    pixels = [mmcv.imread(path, channel_order='rgb') for path in paths]
+    pixels = [read_image(path) for path in paths]
     ratios = [
         shown.shape[0] / shown.shape[1]
         for image, shown in zip(images, pixels, strict=True)

@@ -1,0 +1,138 @@
+"""Compares the images of a file with those on the disk: there, not empty, as large."""
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..finding import Finding, Severity
+from ..formats.images import image_header
+from ..formats.shapes import Broken
+from .reading import Annotations, others
+from .use import Use
+
+
+def image_files(found: Annotations, use: Use) -> list[Finding]:
+    """Find images that are missing, empty, unreadable or of another size.
+
+    Names and lengths of all, by folder listings, far cheaper than to ask for each;
+    headers of `use.headers` of them.
+    """
+    if use.folder is None:
+        return []
+    if not found.images['id']:
+        return [
+            Finding(
+                Severity.ERROR,
+                'no-images',
+                found.path,
+                'it lists no images',
+                'choose another ann_file',
+            )
+        ]
+    absent, empty = _look_up(found, use.folder)
+    findings = []
+    count = len(found.images['id'])
+    if absent:
+        findings.append(
+            Finding(
+                Severity.ERROR,
+                'image-missing',
+                use.key,
+                f'{len(absent)} of the {count} images listed in {found.path} do not '
+                f'exist, the first is {absent[0]}',
+                f'add them or set {use.key}.data_prefix.img to their folder',
+                len(absent),
+            )
+        )
+    if empty:
+        findings.append(
+            Finding(
+                Severity.ERROR,
+                'image-empty',
+                empty[0],
+                f'the file has 0 bytes{others(empty)}',
+                'copy it again, or leave it out of the annotation file',
+                len(empty),
+            )
+        )
+    return findings or _headers(found, use)
+
+
+def path_of(found: Annotations, folder: str, row: int) -> str:
+    """Return where an image is, as upstream joins it."""
+    return os.path.join(folder, str(found.images['file_name'][row]))
+
+
+def _look_up(found: Annotations, folder: str) -> tuple[list[str], list[str]]:
+    """Return the paths of images that are not there, and of empty ones."""
+    listings: dict[str, dict[str, os.DirEntry]] = {}
+    absent, empty = [], []
+    for row in range(len(found.images['id'])):
+        path = path_of(found, folder, row)
+        parent, base = os.path.split(path)
+        if parent not in listings:
+            listings[parent] = {entry.name: entry for entry in _entries(parent)}
+        entry = listings[parent].get(base)
+        try:
+            if entry is None:
+                absent.append(path)
+            elif not entry.stat().st_size:
+                empty.append(path)
+        except OSError:  # a link to nowhere
+            absent.append(path)
+    return absent, empty
+
+
+def _entries(folder: str) -> Iterator[os.DirEntry]:
+    if os.path.isdir(folder):
+        with os.scandir(folder) as entries:
+            yield from entries
+
+
+def _headers(found: Annotations, use: Use) -> list[Finding]:
+    """Compare the sizes in some headers with those of the file."""
+    count = len(found.images['id'])
+    rows = np.unique(np.linspace(0, count - 1, min(count, use.headers)).astype(int))
+    differing, unreadable = [], []
+    for row in rows.tolist():
+        path = path_of(found, use.folder, row)
+        try:
+            header = image_header(path)
+        except Broken as error:
+            unreadable.append((path, str(error)))
+            continue
+        written = found.sizes[row]
+        if not np.isnan(written).any() and written.tolist() != [*header.size]:
+            differing.append((row, header))
+    looked_at = f'{len(rows)} of its {count} images were looked at'
+    findings = []
+    if unreadable:
+        path, reason = unreadable[0]
+        findings.append(
+            Finding(
+                Severity.ERROR,
+                'image-unreadable',
+                found.path,
+                f'{reason}{others(unreadable)}; {looked_at}',
+                'replace it, or leave it out of the annotation file',
+                len(unreadable),
+            )
+        )
+    if differing:
+        row, header = differing[0]
+        width, height = found.sizes[row]
+        turned = ', turned as its EXIF tag says' if header.turned else ''
+        findings.append(
+            Finding(
+                Severity.ERROR,
+                'image-size',
+                f'{found.path}, {found.image(row)}',
+                f'it is {width:g} x {height:g} pixels there and {header.size[0]} x '
+                f'{header.size[1]} in {use.folder}{turned}{others(differing)}; '
+                f'{looked_at}',
+                'use the images that were annotated, or scale the boxes with them',
+                len(differing),
+            )
+        )
+    return findings

@@ -1,0 +1,120 @@
+"""What a segmentation holds: whether upstream can make a mask of it, and its area."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ..finding import Finding, Severity
+from .reading import Annotations, others, rows_of
+from .use import Use, other_classes, reasons
+
+_CORNERS = 3  # of a polygon
+
+
+def broken_masks(found: Annotations, use: Use) -> list[Finding]:
+    """Find objects whose mask is needed and cannot be made.
+
+    Objects that upstream leaves out need none; crowds do.
+    """
+    if not use.masks:
+        return []
+    wrong: dict[str, list[int]] = {}
+    for row, segmentation in needed(found, use):
+        if fault := fault_of(segmentation, found.sizes[found.image_rows[row]]):
+            wrong.setdefault(fault, []).append(row)
+    return [
+        Finding(
+            Severity.ERROR,
+            'mask',
+            f'{found.path}, {found.object(rows[0])}',
+            f'its segmentation {fault}{others(rows)}, and {use.key} needs masks',
+            'write polygons or RLE of the whole image, or do without masks (no '
+            'model.mask_branch, with_mask=False, no segm in the metric)',
+            len(rows),
+        )
+        for fault, rows in wrong.items()
+    ]
+
+
+def needed(found: Annotations, use: Use) -> Iterator[tuple[int, Any]]:
+    """Yield the row and the segmentation of each object whose mask is made."""
+    left_out = other_classes(found, use)
+    for kind, rows in reasons(found, use).items():
+        if kind != 'crowd':
+            left_out = left_out | rows
+    decoder = msgspec.json.Decoder()
+    texts = found.read_segmentations()
+    for row in rows_of(~left_out):
+        yield row, decode(texts[row], decoder)
+
+
+def decode(text: bytes, decoder: msgspec.json.Decoder) -> Any:
+    """Return a segmentation as Python has it; `None` if there is none."""
+    return decoder.decode(text) if bytes(text) else None
+
+
+def fault_of(segmentation: Any, size: np.ndarray) -> str | None:
+    """Say what is wrong with a segmentation, `None` if a mask can be made of it.
+
+    Polygons of fewer than three corners are no fault beside a sound one; see
+    `sound_parts`.
+
+    Args:
+        size: Width and height of the image in pixels; NaN: not known.
+    """
+    if not segmentation:
+        return 'is missing or empty'
+    if isinstance(segmentation, list):
+        return _fault_of_polygons(segmentation)
+    if not isinstance(segmentation, dict):
+        return 'is neither polygons nor RLE'
+    written, counts = segmentation.get('size'), segmentation.get('counts')
+    if not isinstance(counts, str | list) or not counts:
+        return 'is RLE without counts'
+    known = not np.isnan(size).any()
+    if not isinstance(written, list) or (known and written != size[::-1].tolist()):
+        return f'is RLE of {written} and not of the height and width of its image'
+    if isinstance(counts, list) and not (
+        all(type(count) is int and count >= 0 for count in counts)
+        and sum(counts) == math.prod(written)
+    ):
+        return 'is RLE whose counts are not those of its image'
+    return None
+
+
+def sound_parts(polygons: list[list[float]]) -> list[list[float]]:
+    """Return the polygons that enclose something, as mmdet's `LoadAnnotations` does.
+
+    pycocotools takes four numbers that come first for a box, and then fails.
+    """
+    return [part for part in polygons if len(part) >= 2 * _CORNERS]
+
+
+def area_of(segmentation: Any, size: np.ndarray) -> float:
+    """Return the area of a sound segmentation in square pixels, as COCO has it."""
+    from pycocotools import mask as coco_mask
+
+    width, height = map(int, size)
+    if isinstance(segmentation, list):
+        segmentation = coco_mask.merge(
+            coco_mask.frPyObjects(sound_parts(segmentation), height, width)
+        )
+    elif isinstance(segmentation['counts'], list):
+        segmentation = coco_mask.frPyObjects(segmentation, height, width)
+    return float(coco_mask.area(segmentation))
+
+
+def _fault_of_polygons(polygons: list) -> str | None:
+    if not all(isinstance(part, list) for part in polygons):
+        return 'is a list of numbers where a list of polygons is needed'
+    for part in polygons:
+        if not {*map(type, part)} <= {int, float}:
+            return 'holds something that is no number'
+        if len(part) % 2:
+            return 'has a polygon with an odd number of values'
+    if not sound_parts(polygons):
+        return f'has no polygon of {_CORNERS} corners or more'
+    return None

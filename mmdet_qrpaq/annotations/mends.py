@@ -1,0 +1,211 @@
+"""What can be mended in a copy, because only one value can be meant."""
+
+import importlib.metadata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ..errors import ConfigError
+from ..finding import Finding, Severity
+from ..formats.images import image_header
+from ..formats.shapes import Broken
+from .classes import order_of
+from .images import path_of
+from .masks import area_of, decode, fault_of, needed, sound_parts
+from .reading import Annotations, Rows, missing, rows_of
+from .use import Use
+
+# The lists of a COCO file, their entries by key, and what else it holds.
+Document = dict[str, Any]
+_NEED_INFO = ('2.0.9', '2.0.10')  # of pycocotools
+
+
+@dataclass(frozen=True)
+class Mend:
+    """One fault, and what takes it out of a copy.
+
+    Attributes:
+        kind: A short name that stays the same.
+        fault: What is wrong with the file.
+        change: What the copy is like instead, in a clause.
+        apply: Changes the content of the copy in place.
+    """
+
+    kind: str
+    fault: str
+    change: str
+    apply: Callable[[Document], None]
+
+    def finding(self, path: str) -> Finding:
+        """Return it as what a check has found."""
+        remedy = f'a run reads a copy, where {self.change}'
+        return Finding(Severity.NOTE, f'mended-{self.kind}', path, self.fault, remedy)
+
+
+def find_mends(found: Annotations, use: Use) -> list[Mend]:
+    """Return what has to be mended for a use of the file."""
+    mends = (mend(found, use) for mend in _MENDS)
+    return [mend for mend in mends if mend is not None]
+
+
+def _object_ids(found: Annotations, use: Use) -> Mend | None:
+    ids = found.objects['id']
+    kinds = {*map(type, ids)}
+    if (gone := missing(ids)).any():
+        fault = f'{int(gone.sum())} annotations have no id'
+    elif not kinds <= {int, str}:
+        fault = 'annotation ids are no whole numbers'
+    elif len({*ids}) < len(ids):
+        fault = f'annotation ids repeat, the first is {_first_repeated(ids)!r}'
+    elif use.judged and str in kinds:
+        fault = 'annotation ids are text'
+    elif use.judged and 0 in ids:
+        fault = 'an annotation has id 0, which pycocotools counts as never found'
+    else:
+        return None
+
+    def apply(document: Document) -> None:
+        for number, entry in enumerate(document['annotations'], 1):
+            entry['id'] = number
+
+    return Mend('ids', fault, 'they are numbered from 1', apply)
+
+
+def _areas(found: Annotations, use: Use) -> Mend | None:
+    rows = rows_of(missing(found.objects['area']))
+    if not rows:
+        return None
+    decoder = msgspec.json.Decoder()
+
+    def area(row: int, text: bytes) -> float:
+        size = found.sizes[found.image_rows[row]]
+        segmentation = decode(text, decoder)
+        box = float(found.boxes[row, 2:].prod())
+        if np.isnan(size).any() or fault_of(segmentation, size):
+            return box
+        # A scratch thinner than a pixel may have no mask, but is an object.
+        return area_of(segmentation, size) or box
+
+    def apply(document: Document) -> None:
+        for row in rows:
+            entry = document['annotations'][row]
+            entry['area'] = area(row, entry.get('segmentation', b''))
+
+    return Mend(
+        'area',
+        f'{len(rows)} annotations have no area',
+        'it is that of the mask, or else of the box',
+        apply,
+    )
+
+
+def _crowds(found: Annotations, use: Use) -> Mend | None:
+    rows = rows_of(missing(found.objects['iscrowd'])) if use.judged else []
+    if not rows:
+        return None
+
+    def apply(document: Document) -> None:
+        for row in rows:
+            document['annotations'][row]['iscrowd'] = 0
+
+    return Mend('iscrowd', f'{len(rows)} annotations have no iscrowd', 'it is 0', apply)
+
+
+def sizeless(found: Annotations) -> Rows:
+    """Return which images lack their width, their height or both."""
+    return missing(found.images['width']) | missing(found.images['height'])
+
+
+def _sizes(found: Annotations, use: Use) -> Mend | None:
+    rows = rows_of(sizeless(found))
+    if not rows or use.folder is None:
+        return None
+
+    def apply(document: Document) -> None:
+        for row in rows:
+            try:
+                header = image_header(path_of(found, use.folder, row))
+            except Broken as error:
+                raise ConfigError(
+                    f'{found.path}, {found.image(row)}: it has no width and height, '
+                    f'and {error}; write them, or replace the image.'
+                ) from error
+            width, height = header.size
+            document['images'][row] |= dict(width=width, height=height)
+
+    return Mend(
+        'size',
+        f'{len(rows)} images have no width or height',
+        'they are those of the image itself',
+        apply,
+    )
+
+
+def _order(found: Annotations, use: Use) -> Mend | None:
+    order = order_of(found, use)
+    if order is None:
+        return None
+
+    def apply(document: Document) -> None:
+        categories = document['categories']
+        document['categories'] = [categories[row] for row in order]
+
+    return Mend(
+        'order',
+        'its categories are in another order than the classes',
+        'they are in the same order',
+        apply,
+    )
+
+
+def _polygons(found: Annotations, use: Use) -> Mend | None:
+    if not use.masks:
+        return None
+    sound = {
+        row: sound_parts(segmentation)
+        for row, segmentation in needed(found, use)
+        if isinstance(segmentation, list)
+        and all(isinstance(part, list) for part in segmentation)
+        and len(sound_parts(segmentation)) < len(segmentation)
+    }
+    if not sound:
+        return None
+
+    def apply(document: Document) -> None:
+        for row, parts in sound.items():
+            document['annotations'][row]['segmentation'] = parts
+
+    return Mend(
+        'polygons',
+        f'{len(sound)} masks have polygons of fewer than three corners',
+        'these polygons are left out',
+        apply,
+    )
+
+
+def _info(found: Annotations, use: Use) -> Mend | None:
+    needs_it = importlib.metadata.version('pycocotools') in _NEED_INFO
+    if found.has_info or not use.judged or not needs_it:
+        return None
+
+    def apply(document: Document) -> None:
+        document.setdefault('info', {})
+        document.setdefault('licenses', [])
+
+    return Mend(
+        'info',
+        'it has no info, without which this pycocotools ends in a KeyError',
+        'it is empty',
+        apply,
+    )
+
+
+_MENDS = (_object_ids, _areas, _crowds, _sizes, _order, _polygons, _info)
+
+
+def _first_repeated(ids: list) -> Any:
+    seen = set()
+    return next(key for key in ids if key in seen or seen.add(key))

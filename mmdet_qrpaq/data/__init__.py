@@ -1,0 +1,1 @@
+"""Fits a config to a folder of images: what it decides, and the config it writes."""

@@ -1,0 +1,169 @@
+"""The config of a run: as it is given, or fitted to a folder of images."""
+
+import argparse
+import copy
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+from mmengine.logging import print_log
+
+from ..annotations.classes import shorten
+from ..errors import ConfigError
+from ..formats.folder import DataFolder, open_folder
+from ..records.results import write_whole
+from ..runtime.checkpoints import read_checkpoint
+from ..runtime.cli import on_main_process, run_config, start_processes
+from ..runtime.configs import override, read_config
+from ..settings.options import parse_settings
+from .datasets import use_splits
+from .leaf import difference, leaf_name, leaf_text, name_of_base
+from .model import set_num_classes
+from .options import RunOptions
+from .plan import apply_options, fit, tell
+
+CONVERTED = 'coco'  # in the work folder: COCO files of what is not COCO
+
+
+def training_config(args: argparse.Namespace) -> Config:
+    """Return the config of a training, its processes started.
+
+    With `--data` it is a leaf that was written into the work folder.
+
+    Raises:
+        ConfigError: Config, options or data cannot work.
+    """
+    options = RunOptions.of(args)
+    stages = ('train', 'val')
+    if not args.data:
+        cfg = run_config(args, stages)
+        apply_options(cfg, options)
+        # These come last, here as with --data.
+        override(cfg, parse_settings(args.cfg_options), '--cfg-options', args.config)
+        start_processes(cfg)
+        return cfg
+    cfg = run_config(args, stages, leaf_name(args.config, args.data))
+    start_processes(cfg)
+    leaf = on_main_process(
+        _write_leaf, args, Path(cfg.work_dir), options, get_world_size()
+    )
+    # What the options say is in the leaf.
+    args.config, args.cfg_options, args.work_dir = str(leaf), None, cfg.work_dir
+    cfg = run_config(args, stages)
+    start_processes(cfg)
+    return cfg
+
+
+def testing_config(args: argparse.Namespace) -> Config:
+    """Return the config of a test, its processes started.
+
+    With `--data` the images of that folder are tested on; the model stays.
+
+    Raises:
+        ConfigError: Config or data cannot work, or the checkpoint has other classes.
+    """
+    cfg = run_config(args, ('test',))
+    start_processes(cfg)
+    if args.data:
+        data = on_main_process(open_data, args, Path(cfg.work_dir))
+        classes = _classes_of(args.checkpoint, data)
+        use_splits(cfg, data, classes, ('test',))
+        set_num_classes(cfg, len(classes))
+    return cfg
+
+
+def open_data(args: argparse.Namespace, work_dir: Path) -> DataFolder:
+    """Open the folder that `--data` names; what has to be converted is written.
+
+    Raises:
+        ConfigError: It is in no known layout, or broken.
+    """
+    folder = Path(os.path.abspath(args.data))
+    converted = Path(os.path.abspath(work_dir)) / CONVERTED
+    return open_folder(folder, converted, crowd_as_objects=args.crowd_as_objects)
+
+
+def write_leaf(
+    config: str,
+    data: DataFolder,
+    leaf: Path,
+    options: RunOptions,
+    cfg_options: list[str] | None = None,
+    devices: int = 1,
+    resumed: bool = False,
+) -> Path:
+    """Fit a config to a data set, say what was decided, and write it as a leaf.
+
+    Args:
+        config: A path, or `package::path`.
+        leaf: The file.
+        cfg_options: Settings that come last.
+        resumed: Refuse to replace a leaf that differs.
+
+    Raises:
+        ConfigError: The config cannot be fitted, or differs from the one resumed.
+    """
+    base = read_config(config)
+    fitted = copy.deepcopy(base)
+    decided = fit(fitted, data, options, devices)
+    override(fitted, parse_settings(cfg_options), '--cfg-options', config)
+    tell(config, decided)
+    text = leaf_text(base, name_of_base(base.filename, leaf), fitted, decided)
+    if resumed and leaf.is_file() and leaf.read_text(encoding='utf-8') != text:
+        changes = _first_changes(read_config(str(leaf)), fitted)
+        if changes:
+            raise ConfigError(
+                f'{leaf} was trained, and differs from what --data decides now: '
+                f'{changes}; resume with that file in place of CONFIG and --data, or '
+                'choose another --work-dir.'
+            )
+    write_whole(leaf, text)
+    print_log(f'The run is {leaf}')
+    return leaf
+
+
+def _write_leaf(
+    args: argparse.Namespace, work_dir: Path, options: RunOptions, devices: int
+) -> Path:
+    data = open_data(args, work_dir)
+    leaf = work_dir / f'{leaf_name(args.config, args.data)}.py'
+    return write_leaf(
+        *(args.config, data, leaf, options, args.cfg_options),
+        devices=devices,
+        resumed=args.resume is not None,
+    )
+
+
+def _classes_of(checkpoint: str, data: DataFolder) -> tuple[str, ...]:
+    """Return the classes of a checkpoint, by label; the folder's if it tells none."""
+    meta = read_checkpoint(checkpoint).get('meta') or {}
+    classes = tuple((meta.get('dataset_meta') or {}).get('classes') or data.classes)
+    if set(classes) != set(data.classes):
+        raise ConfigError(
+            f'{checkpoint} was trained on the classes {shorten(classes)}, and '
+            f'{data.folder} has {shorten(data.classes)}; test it on a folder with the '
+            'same names.'
+        )
+    return classes
+
+
+def _first_changes(before: Config, now: Config, most: int = 3) -> str:
+    """Name settings that differ, with both values."""
+    flat = _flat(difference(before.to_dict(), now.to_dict()))
+    told = []
+    for key, value in list(flat.items())[:most]:
+        found = before.to_dict()
+        for part in key.split('.'):
+            found = found.get(part) if isinstance(found, dict) else None
+        both = f'{key} is {found} there and {value} now'
+        told.append(both if len(both) < 120 else f'{key} is another')
+    return ', '.join(told) + (' ...' if len(flat) > most else '')
+
+
+def _flat(settings: dict, place: str = '') -> dict:
+    found = {}
+    for key, value in settings.items():
+        inner = isinstance(value, dict) and value
+        found.update(_flat(value, f'{place}{key}.') if inner else {place + key: value})
+    return found

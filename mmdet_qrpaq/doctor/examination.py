@@ -1,0 +1,113 @@
+"""Goes through config and data, the quick checks first."""
+
+import argparse
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+
+from ..annotations import Annotations, read_annotations
+from ..annotations.images import path_of
+from ..data.datasets import use_splits
+from ..data.options import RunOptions
+from ..data.plan import fit
+from ..data.run import open_data
+from ..errors import ConfigError
+from ..finding import Finding, Severity
+from ..formats.folder import DataFolder
+from ..runtime.building import build_model
+from ..runtime.configs import read_config
+from ..runtime.datasets import Place
+from ..runtime.examining import examine
+from ..settings.options import parse_settings
+from .duplicates import repeated_images
+from .images import Listed, broken_images, look_at_images
+from .training import class_balance, crowded_images, learning_rate, object_sizes
+
+SPLITS = ('train', 'val', 'test')
+
+
+def examine_run(args: argparse.Namespace) -> list[Finding]:
+    """Return what is wrong with a run, the worst first.
+
+    Args:
+        args: What the command line says.
+    """
+    if not args.config and not args.data:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            findings = _examine(args, Path(folder))
+        except ConfigError as error:
+            place = args.data or args.config
+            sentence = str(error).rstrip('.')
+            finding = Finding(
+                Severity.ERROR, 'refused', place, sentence, 'the rest is seen then'
+            )
+            return [finding]
+    return sorted(findings, key=lambda finding: -finding.severity)
+
+
+def _examine(args: argparse.Namespace, folder: Path) -> list[Finding]:
+    data = open_data(args, folder) if args.data else None
+    devices = max(1, torch.cuda.device_count())
+    findings = []
+    if args.config:
+        cfg = read_config(args.config, parse_settings(args.cfg_options))
+        if data is not None:
+            fit(cfg, data, RunOptions(), devices)
+        build_model(cfg)
+        findings += learning_rate(cfg, devices)
+    else:
+        cfg = _config_of(data)
+    examined = examine(cfg, SPLITS, headers=0)
+    findings += examined.findings
+    read = {place.path: read_annotations(place.path) for place in examined.places}
+    splits = {}
+    for place in examined.places:
+        split = place.use.key.partition('_')[0]
+        found = read[place.path]
+        if not place.use.judged:
+            splits.setdefault(split, (found, place))
+            if place.use.learned:
+                findings += object_sizes(found, place, cfg)
+        else:
+            findings += crowded_images(found, place)
+    findings += class_balance(splits)
+    missing = {'image-missing', 'image-empty', 'no-images'}
+    if not missing & {finding.kind for finding in findings}:
+        looks = look_at_images([*_listed(examined.places, read)])
+        findings += broken_images(looks) + repeated_images(looks)
+    return [*dict.fromkeys(findings)]
+
+
+def _listed(places: Iterable[Place], read: dict[str, Annotations]) -> Iterable[Listed]:
+    """Yield every image of the data sets; a test on the validation's is no split."""
+    seen = set()
+    for place in places:
+        if place.use.judged or place.use.folder is None or place.path in seen:
+            continue
+        seen.add(place.path)
+        found = read[place.path]
+        split = place.use.key.partition('_')[0]
+        for row, size in enumerate(found.sizes.tolist()):
+            yield Listed(
+                split, path_of(found, place.use.folder, row), place.path, tuple(size)
+            )
+
+
+def _config_of(data: DataFolder) -> Config:
+    """Return a config that holds data and no model."""
+    cfg = Config(dict(model={}))
+    stages = [split for split in SPLITS if split in data.splits]
+    for stage in stages:
+        dataset = dict(type='CocoDataset', pipeline=[])
+        if stage == 'train':
+            dataset['filter_cfg'] = dict(filter_empty_gt=True, min_size=0)
+        else:
+            dataset['test_mode'] = True
+        cfg[f'{stage}_dataloader'] = dict(dataset=dataset)
+    use_splits(cfg, data, data.classes, stages)
+    return cfg

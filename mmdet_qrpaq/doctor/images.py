@@ -1,0 +1,140 @@
+"""Opens every image that a run would read."""
+
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from ..finding import Finding, Severity
+from ..formats.images import image_header
+from ..formats.shapes import Broken
+
+_HASH_SIDE = 8
+_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An image as an annotation file lists it.
+
+    Attributes:
+        split: `'train'`, `'val'` or `'test'`.
+        path: Where it is.
+        ann_file: What lists it.
+        size: Width and height there, pixels; NaN where there is none.
+    """
+
+    split: str
+    path: str
+    ann_file: str
+    size: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of an image.
+
+    Attributes:
+        image: Which.
+        problem: Why it cannot be read, or empty.
+        size: Width and height, turned as its EXIF tag says, pixels.
+        content: Digest of the file.
+        pattern: Difference hash: where brightness rises from left to right, 64 bits.
+    """
+
+    image: Listed
+    problem: str = ''
+    size: tuple[int, int] = (0, 0)
+    content: bytes = b''
+    pattern: int = 0
+
+
+def look_at_images(listed: Sequence[Listed]) -> list[Look]:
+    """Open images, some at a time; a bar on the error stream shows how far it is."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # Pillow's, of odd metadata
+        looks = pool.map(_look, listed)
+        console = Console(stderr=True)
+        return list(track(looks, 'Images', total=len(listed), console=console))
+
+
+def broken_images(looks: Iterable[Look]) -> list[Finding]:
+    """Find images that cannot be read, or are of another size than their file says."""
+    unreadable = [look for look in looks if look.problem]
+    differing = [
+        look
+        for look in looks
+        if not look.problem
+        and not np.isnan(look.image.size).any()
+        and look.size != look.image.size
+    ]
+    findings = []
+    if unreadable:
+        findings.append(
+            Finding(
+                Severity.ERROR,
+                'image-unreadable',
+                unreadable[0].image.path,
+                f'it cannot be read ({unreadable[0].problem}){_others(unreadable)}',
+                'replace it, or leave it out of the annotation file',
+                len(unreadable),
+            )
+        )
+    if differing:
+        first = differing[0]
+        width, height = first.image.size
+        findings.append(
+            Finding(
+                Severity.ERROR,
+                'image-size',
+                first.image.path,
+                f'it is {first.size[0]} x {first.size[1]} pixels, and {width:g} x '
+                f'{height:g} in {first.image.ann_file}{_others(differing)}',
+                'use the images that were annotated, or scale the boxes with them',
+                len(differing),
+            )
+        )
+    return findings
+
+
+def thumbnail(path: str, side: int) -> np.ndarray:
+    """Return an image as grey means of `side` x `side` cells, 0 to 255."""
+    with Image.open(path) as image:
+        small = image.convert('L').resize((side, side), Image.Resampling.BOX)
+    return np.asarray(small, np.float32)
+
+
+def _look(image: Listed) -> Look:
+    try:
+        size = image_header(image.path).size
+        with open(image.path, 'rb') as file:
+            content = file.read()
+        with Image.open(io.BytesIO(content)) as opened:
+            # All of a JPEG is read, and less of it computed.
+            opened.draft('L', (8 * _HASH_SIDE, 8 * _HASH_SIDE))
+            pattern = _difference_hash(opened)
+    except Broken as error:
+        return Look(image, problem=str(error.args[-1]))
+    except _ERRORS as error:
+        return Look(image, problem=str(error))
+    digest = hashlib.blake2b(content, digest_size=16).digest()
+    return Look(image, '', size, digest, pattern)
+
+
+def _difference_hash(image: Image.Image) -> int:
+    shape = (_HASH_SIDE + 1, _HASH_SIDE)
+    grey = np.asarray(image.convert('L').resize(shape, Image.Resampling.BOX), np.int16)
+    bits = np.packbits(grey[:, 1:] > grey[:, :-1])
+    return int.from_bytes(bits.tobytes(), 'big')
+
+
+def _others(looks: Sequence[Look]) -> str:
+    return f' (as are {len(looks) - 1} more)' if len(looks) > 1 else ''

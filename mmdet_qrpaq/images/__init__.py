@@ -1,0 +1,15 @@
+"""Images of every depth as the eight bits that models and figures are made for.
+
+`LoadImageFromFile` takes the place of mmcv's in every config that names it.
+"""
+
+from .load_image import LoadImageFromFile
+from .reading import decode_image, read_image
+from .visualization_hook import AnyDepthVisualizationHook
+
+__all__ = [
+    'AnyDepthVisualizationHook',
+    'LoadImageFromFile',
+    'decode_image',
+    'read_image',
+]

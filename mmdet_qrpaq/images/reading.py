@@ -1,0 +1,77 @@
+"""Decodes images with more than eight bits a channel, by a rule for each file alone.
+
+OpenCV, asked for a colour image, keeps the upper 8 of 16 bits, so that an image of a
+12-bit camera comes out black, and reads no floats at all. Here the upper 8 of the bits
+in use are kept: what fills 16 bits is read as ever.
+"""
+
+import cv2
+import numpy as np
+from mmengine.fileio import get
+
+from ..errors import ConfigError
+
+# What cameras deliver; an image is of the first that holds its largest value.
+DEPTHS = (8, 10, 12, 14, 16)
+SLACK = 0.05  # what resizing or lossy compression adds on both sides, of the range
+_TIFF = (b'II', b'MM')
+_ANY_DEPTH = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+
+
+def read_image(path: str) -> np.ndarray:
+    """Return an image as (height, width, 3) of uint8, red first; see `decode_image`."""
+    return cv2.cvtColor(decode_image(get(path), path), cv2.COLOR_BGR2RGB)
+
+
+def decode_image(content: bytes, place: str, bits: int | None = None) -> np.ndarray:
+    """Return what a file holds as (height, width, 3) of uint8, blue first.
+
+    Eight bits come as OpenCV reads them. Of deeper whole numbers the lowest bits are
+    dropped; floats are of the first range, 0 to 1 or 0 to 255, that they keep within
+    `SLACK`, and are clipped to it.
+
+    Args:
+        place: Where it is from, for the message.
+        bits: Bits in use where there are more than eight; `None`: the first of `DEPTHS`
+            that holds the largest value of the image.
+
+    Raises:
+        ConfigError: It is empty, damaged, or its numbers have no such range.
+    """
+    image = _decode(content)
+    if image is None:
+        reason = 'it is damaged or no image' if content else 'the file has 0 bytes'
+        raise ConfigError(
+            f'image {place} cannot be read ({reason}); replace it, or leave it out of '
+            'the annotation file.'
+        )
+    if image.dtype == np.uint8:
+        return image
+    image = np.dstack([image] * 3) if image.ndim == 2 else image[..., :3]
+    low, high = image.min(), image.max()  # a NaN is both
+    if np.issubdtype(image.dtype, np.floating):
+        for white in (1, 255):
+            if -SLACK * white <= low and high <= (1 + SLACK) * white:
+                return np.uint8(np.rint(np.clip(image * (255 / white), 0, 255)))
+        known = 'floats from 0 to 1 or to 255'
+    else:
+        depth = bits or next((depth for depth in DEPTHS if high < 2**depth), 0)
+        if low >= 0 and high < 2**depth:
+            return np.uint8(image >> (depth - 8))
+        known = f'whole numbers of {bits or DEPTHS[-1]} bits'
+    raise ConfigError(
+        f'image {place} holds {image.dtype} from {low:g} to {high:g}, and of this kind '
+        f'{known} are read; save it as a PNG or TIFF of 16 bits.'
+    )
+
+
+def _decode(content: bytes) -> np.ndarray | None:
+    """Let OpenCV decode; `None` where it cannot."""
+    if not content:
+        return None
+    buffer = np.frombuffer(content, np.uint8)
+    if content.startswith(_TIFF):  # the one format in which it reads more types
+        image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+        if image is None or image.dtype not in (np.uint8, np.uint16):
+            return image
+    return cv2.imdecode(buffer, _ANY_DEPTH)

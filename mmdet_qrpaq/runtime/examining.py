@@ -1,0 +1,209 @@
+"""Looks through the annotation files that a config names, and mends them in copies."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from ..annotations import (
+    Annotations,
+    Mend,
+    check_annotations,
+    find_mends,
+    read_annotations,
+    write_mended,
+)
+from ..errors import ConfigError
+from ..finding import Finding, Severity
+from .datasets import Place, annotation_places
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What the data of a config are like.
+
+    Attributes:
+        findings: What is wrong, the worst first in each file.
+        mends: By the path of a file: what a copy of it has to mend.
+        places: Where the config names them.
+        settings: Dotted keys of the config and the values that they need.
+    """
+
+    findings: list[Finding]
+    mends: dict[str, list[Mend]]
+    places: list[Place]
+    settings: dict[str, Any]
+
+
+def examine(
+    cfg: Config,
+    stages: Iterable[str],
+    classes: tuple[str, ...] | None = None,
+    headers: int | None = None,
+) -> Examined:
+    """Read the annotation files that a run would use, and look for faults.
+
+    Args:
+        classes: In the order of a checkpoint's labels, if one is loaded.
+        headers: How many image files of each file are opened; `None`: some.
+
+    Raises:
+        ConfigError: See `annotation_places`; or a file cannot be read.
+    """
+    places = annotation_places(cfg, stages)
+    places, settings = _in_one_order(places, classes)
+    if headers is not None:
+        places = [replace(p, use=replace(p.use, headers=headers)) for p in places]
+    findings, mends, objects, image_ids = [], {}, {}, {}
+    for path in dict.fromkeys(place.path for place in places):
+        found = read_annotations(path)
+        for use in (place.use for place in places if place.path == path):
+            findings += check_annotations(found, use)
+            needed = {mend.kind: mend for mend in find_mends(found, use)}
+            mends[path] = {**needed, **mends.get(path, {})}
+        objects[path], image_ids[path] = len(found), _ids(found)
+    learned = [place.path for place in places if place.use.learned]
+    if learned and not any(objects[path] for path in learned):
+        findings.append(_no_objects(learned[0]))
+    findings += _strangers(places, image_ids)
+    findings += [m.finding(path) for path in mends for m in mends[path].values()]
+    mends = {path: [*kinds.values()] for path, kinds in mends.items() if kinds}
+    return Examined([*dict.fromkeys(findings)], mends, places, settings)
+
+
+def use_sound_data(
+    cfg: Config,
+    stages: Iterable[str],
+    folder: Path,
+    classes: tuple[str, ...] | None = None,
+) -> dict[str, Any]:
+    """Look through the data of a run, and tell what is doubtful or had to be mended.
+
+    Args:
+        folder: For the copies of files that need mending.
+        classes: See `examine`.
+
+    Returns:
+        The settings that let the run read what is sound.
+
+    Raises:
+        ConfigError: With the first fault that no copy can mend; or see `examine`.
+    """
+    examined = examine(cfg, stages, classes)
+    faults = [f for f in examined.findings if f.severity == Severity.ERROR]
+    if faults:
+        kinds = len({fault.kind for fault in faults}) - 1
+        more = (
+            f' ({kinds} more kinds of fault are in the data: python -m '
+            f'mmdet_qrpaq.doctor {cfg.filename} shows all).'
+        )
+        sentence = str(faults[0])
+        raise ConfigError(f'{sentence.removesuffix(".")}{more}' if kinds else sentence)
+    for finding in examined.findings:
+        if finding.severity == Severity.WARNING:
+            print_log(f'warning: {finding}')
+    settings, said = write_copies(examined, folder)
+    for sentence in said:
+        print_log(sentence)
+    return settings
+
+
+def write_copies(examined: Examined, folder: Path) -> tuple[dict[str, Any], list[str]]:
+    """Write the copies of files that need mending.
+
+    Returns:
+        The settings that let the run read them, and a sentence about each.
+
+    Raises:
+        ConfigError: If one cannot be written.
+    """
+    settings, said = dict(examined.settings), []
+    taken: set[str] = set()
+    for path, mends in examined.mends.items():
+        copy = (folder / _free_name(Path(path), taken)).absolute()
+        write_mended(path, mends, copy)
+        for place in examined.places:
+            if place.path == path:
+                settings[f'{place.use.key}.ann_file'] = str(copy)
+        faults = ' and '.join(f'{mend.fault} (there, {mend.change})' for mend in mends)
+        said.append(f'{path} is read from the copy {copy}: {faults}.')
+    return settings, said
+
+
+def _in_one_order(
+    places: list[Place], classes: tuple[str, ...] | None
+) -> tuple[list[Place], dict[str, Any]]:
+    """Let the same classes have the same labels wherever they are named.
+
+    Args:
+        classes: Of a checkpoint, which come first if they are the same ones.
+
+    Returns:
+        The places with their classes in order, and the settings of data sets in which
+        they were in another.
+    """
+    if places and (classes is None or {*classes} != {*places[0].use.classes}):
+        classes = places[0].use.classes
+    ordered, settings = [], {}
+    for place in places:
+        use = place.use
+        if use.classes != classes and {*use.classes} == {*classes}:
+            if not use.judged:
+                settings[f'{use.key}.metainfo.classes'] = classes
+            use = replace(use, classes=classes)
+        ordered.append(replace(place, use=use))
+    return ordered, settings
+
+
+def _ids(found: Annotations) -> frozenset:
+    ids = found.images['id']
+    return frozenset(key for key in ids if isinstance(key, int | float | str))
+
+
+def _strangers(places: list[Place], image_ids: dict[str, frozenset]) -> list[Finding]:
+    """Find images that a stage predicts on and its evaluator does not know."""
+    findings = []
+    for judge in (place for place in places if place.use.judged):
+        stage = judge.use.key.partition('_')[0]
+        strangers = sum(
+            len(image_ids[place.path] - image_ids[judge.path])
+            for place in places
+            if place.use.key.startswith(f'{stage}_dataloader')
+        )
+        if strangers:
+            findings.append(
+                Finding(
+                    Severity.ERROR,
+                    'evaluator-images',
+                    f'{judge.use.key}.ann_file',
+                    f'{judge.path} lacks {strangers} images of the data loader',
+                    'both must name the same annotations (--cfg-options '
+                    f'{judge.use.key}.ann_file=FILE)',
+                    strangers,
+                )
+            )
+    return findings
+
+
+def _no_objects(path: str) -> Finding:
+    return Finding(
+        Severity.ERROR,
+        'nothing-usable',
+        path,
+        'the annotation files of train_dataloader contain no object to learn from',
+        'choose another ann_file',
+    )
+
+
+def _free_name(path: Path, taken: set[str]) -> str:
+    """Return a file name for a copy, with as many folders in it as tell it apart."""
+    name = path.name
+    for folder in path.absolute().parents:
+        if name not in taken:
+            break
+        name = f'{folder.name}_{name}'
+    taken.add(name)
+    return name

@@ -1,0 +1,41 @@
+"""What mmcv and OpenCV make of image files, without this package.
+
+Each test holds a row of docs/upstream.md: one that fails tells of a new release that
+does otherwise, and the row and what we do about it can go.
+"""
+
+import cv2
+import mmcv
+import numpy as np
+import pytest
+
+RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+
+
+def read(image, suffix, **settings):
+    return mmcv.imfrombytes(cv2.imencode(suffix, image)[1].tobytes(), **settings)
+
+
+def test_the_upper_8_of_16_bits_are_kept():
+    for suffix in ('.png', '.tif'):
+        assert read(RAMP, suffix).max() <= 16  # of 255, for an image of 12 bits
+        assert read(RAMP * 16, suffix).max() == 255
+
+
+def test_sixteen_bits_are_cut_off_at_255_by_the_other_decoder():
+    grey = read(RAMP, '.png', backend='pillow')
+    np.testing.assert_array_equal(grey[..., 0], np.minimum(RAMP, 255))
+
+
+def test_floats_cannot_be_read_as_colours():
+    assert read(np.float32(RAMP / 4095), '.tif') is None
+    floats = read(np.float32(RAMP / 4095), '.tif', flag='unchanged')
+    assert floats.dtype == np.float32 and floats.max() == 1
+
+
+def test_a_damaged_file_is_not_named():
+    with pytest.raises(cv2.error) as error:
+        mmcv.imfrombytes(b'')
+    assert 'empty' in str(error.value)
+    half = cv2.imencode('.png', RAMP)[1].tobytes()[:1000]
+    assert mmcv.imfrombytes(half) is None
