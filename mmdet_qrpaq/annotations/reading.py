@@ -8,7 +8,7 @@ import json
 import reprlib
 import sys
 from collections.abc import Iterable, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, repeat
 from pathlib import Path
@@ -74,6 +74,7 @@ class Annotations:
         objects: `id`, `image_id`, `category_id`, `bbox`, `area`, `iscrowd`, `ignore`.
         categories: `id` and `name`.
         has_info: Whether it has `info`, which nobody needs but some pycocotools.
+        kept: What has been found out about it; see `once`.
     """
 
     path: str
@@ -81,6 +82,7 @@ class Annotations:
     objects: Columns
     categories: Columns
     has_info: bool
+    kept: dict = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of objects."""
