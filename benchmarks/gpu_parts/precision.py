@@ -1,6 +1,6 @@
 """Single and half precision on a CPU and a GPU, for all models alike."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from unittest import mock
@@ -8,19 +8,10 @@ from unittest import mock
 import mmcv.ops.multi_scale_deform_attn as attention
 import torch
 from mmdet.models.losses import focal_loss
-from torch import Tensor
+
+from mmdet_qrpaq.ops.attention import widened
 
 HALVES = dict(fp32=None, tf32=None, fp16=torch.float16, bf16=torch.bfloat16)
-
-
-def widened(function: Callable) -> Callable:
-    """Return a function that is given float32 for bfloat16, which it does not know."""
-
-    def call(first: Tensor, *rest) -> Tensor:
-        wide = first.float() if first.dtype == torch.bfloat16 else first
-        return function(wide, *rest).to(first.dtype)
-
-    return call
 
 
 @contextmanager

@@ -5,9 +5,12 @@ mmcv itself is left alone: a module gets this class and can be given its own bac
 
 import functools
 import inspect
-from types import FunctionType
+from collections.abc import Callable
+from types import FunctionType, SimpleNamespace
 
+import torch
 from mmcv.ops import MultiScaleDeformableAttention
+from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from mmengine.utils import deprecated_api_warning
 from torch import Tensor, nn
 
@@ -27,11 +30,21 @@ def _calling(function: FunctionType, **others: object) -> FunctionType:
     )
 
 
+def widened(function: Callable) -> Callable:
+    """Return a function that is given float32 for bfloat16, which it does not know."""
+
+    def call(first: Tensor, *rest) -> Tensor:
+        wide = first.float() if first.dtype == torch.bfloat16 else first
+        return function(wide, *rest).to(first.dtype)
+
+    return call
+
+
 class EmbeddingBagAttention(MultiScaleDeformableAttention):
     """mmcv's module, which runs `deformable_attention` where it would `grid_sample`.
 
     Parameters, their names and what they start from are the same. On CUDA mmcv's kernel
-    stays in use.
+    stays in use; bfloat16, which it does not know, is given to it in single precision.
     """
 
     # No name of mmcv is exchanged, not even for a moment: other threads would see it.
@@ -39,6 +52,9 @@ class EmbeddingBagAttention(MultiScaleDeformableAttention):
         _calling(
             inspect.unwrap(MultiScaleDeformableAttention.forward),
             multi_scale_deformable_attn_pytorch=deformable_attention,
+            MultiScaleDeformableAttnFunction=SimpleNamespace(
+                apply=widened(MultiScaleDeformableAttnFunction.apply)
+            ),
         )
     )
 

@@ -94,18 +94,6 @@ def test_precision_is_put_back():
     assert precision.attention.MultiScaleDeformableAttnFunction is attention
 
 
-def test_bfloat16_is_widened_for_a_kernel_that_has_none():
-    def kernel(value, factor):
-        assert value.dtype == torch.float32
-        return value * factor
-
-    value = torch.tensor([1.5], dtype=torch.bfloat16, requires_grad=True)
-    output = precision.widened(kernel)(value, 2)
-    output.sum().backward()
-    assert output.dtype == torch.bfloat16 and output.item() == 3
-    assert value.grad.dtype == torch.bfloat16 and value.grad.item() == 2
-
-
 def test_losses_that_are_no_numbers_are_told():
     training = object.__new__(digits.Training)
     training.losses = [4.0, float('nan'), 2.0, 3.0]

@@ -1,6 +1,7 @@
 """Which models run which deformable attention, and that mmcv stays as it is."""
 
 import copy
+import inspect
 import pickle
 import subprocess
 import sys
@@ -10,11 +11,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmcv.ops import MultiScaleDeformableAttention
+from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from mmdet.registry import HOOKS, MODELS
 
 from leaves import read
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.ops import EmbeddingBagAttention, set_cpu_attention
+from mmdet_qrpaq.ops.attention import widened
 from operators_run import Operators
 from tiny_hosts import (
     MASKS,
@@ -242,3 +245,22 @@ for owner, names in zip(owners, before):
         check=True,
         env={'PYTHONPATH': str(REPOSITORY)},
     )
+
+
+def test_bfloat16_is_widened_for_a_kernel_that_has_none():
+    def kernel(value, factor):
+        assert value.dtype == torch.float32
+        return value * factor
+
+    value = torch.tensor([1.5], dtype=torch.bfloat16, requires_grad=True)
+    output = widened(kernel)(value, 2)
+    output.sum().backward()
+    assert output.dtype == torch.bfloat16 and output.item() == 3
+    assert value.grad.dtype == torch.bfloat16 and value.grad.item() == 2
+    assert widened(lambda x: x * 2)(torch.ones(1, dtype=torch.half)).dtype == torch.half
+
+
+def test_mmcvs_kernel_is_given_what_it_knows():
+    names = inspect.unwrap(EmbeddingBagAttention._forward).__globals__
+    kernel = names['MultiScaleDeformableAttnFunction'].apply
+    assert kernel.__closure__[0].cell_contents == MultiScaleDeformableAttnFunction.apply
