@@ -80,8 +80,7 @@ def tests_told(measured: dict) -> str:
 def steps_tables(measured: dict) -> str:
     """Return training and prediction, a row for each model and precision."""
     blocks = [
-        f'**{title}**, {measured["batch"]} images of {measured["size"][0]}x'
-        f'{measured["size"][1]}\n\n{steps_table(measured["cells"], mode)}'
+        f'**{title}**, {images_of(measured)}\n\n{steps_table(measured["cells"], mode)}'
         for mode, title in MODES.items()
         if any(cell['mode'] == mode for cell in measured['cells'])
     ]
@@ -117,8 +116,6 @@ def in_short(result: dict) -> str:
         row = [name, *(ratio_cell(cell['models'].get(name, {})) for cell in cells)]
         both = peak.get(name) and peak.get(UPSTREAM)
         rows.append([*row, f'{peak[name] / peak[UPSTREAM]:.2f}' if both else '-'])
-    height, width = measured['size']
-    images = f'{measured["batch"]} image{"s" * (measured["batch"] > 1)}'
     runs = {
         str(one['repeats'])
         for cell in cells
@@ -127,9 +124,16 @@ def in_short(result: dict) -> str:
     }
     return (
         f'{markdown((*head, "memory of a step"), rows, words=(0,))}\n\n'
-        f'{images} of {height}x{width}, {" or ".join(sorted(runs))} repetitions; '
+        f'{images_of(measured)}, {" or ".join(sorted(runs))} repetitions; '
         f'{where(result)}'
     )
+
+
+def images_of(measured: dict) -> str:
+    """Return number and size of the images."""
+    height, width = measured['size']
+    plural = 's' * (measured['batch'] > 1)
+    return f'{measured["batch"]} image{plural} of {height}x{width}'
 
 
 def steps_table(cells: list[dict], mode: str) -> str:

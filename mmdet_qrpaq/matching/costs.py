@@ -71,7 +71,9 @@ COSTS = {
 def are_known(assigner: object) -> bool:
     """Tell whether the costs of an assigner are those above, and nothing else."""
     return type(assigner) is HungarianAssigner and all(
-        type(cost) in COSTS and not getattr(cost, 'binary_input', False)
+        type(cost) in COSTS
+        and not getattr(cost, 'binary_input', False)
+        and getattr(cost, 'iou_mode', 'iou') in ('iou', 'giou')
         for cost in assigner.match_costs
     )
 

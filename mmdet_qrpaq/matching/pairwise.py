@@ -15,7 +15,7 @@ def pairwise_iou(
     """Return the IoU of corners (x1, y1, x2, y2), or another overlap.
 
     Args:
-        mode: `'iou'`, `'giou'` or `'iof'`, the overlap's share of the object.
+        mode: `'iou'` or `'giou'`.
         eps: Least area of a union.
 
     Shapes:
@@ -28,8 +28,7 @@ def pairwise_iou(
     width = (torch.minimum(right, x2) - torch.maximum(left, x1)).clamp_(min=0)
     height = (torch.minimum(bottom, y2) - torch.maximum(top, y1)).clamp_(min=0)
     overlap = width.mul_(height)
-    union = area if mode == 'iof' else area + (x2 - x1) * (y2 - y1) - overlap
-    union = union.clamp(min=eps)
+    union = (area + (x2 - x1) * (y2 - y1) - overlap).clamp_(min=eps)
     overlap.div_(union)
     if mode != 'giou':
         return overlap

@@ -2,7 +2,7 @@
 
 What a linear layer gives for queries of several images is a view of a matrix. Autograd
 takes a change of a view for a change of the whole: the backward pass of an in-place
-ReLU there fills and copies the gradient of all hidden features four times.
+ReLU there fills and copies the gradient of all hidden features five times.
 """
 
 import torch

@@ -9,6 +9,7 @@ head.
 import torch
 import torch.nn.functional as F
 from mmcv.cnn.bricks.transformer import MultiheadAttention
+from mmengine.utils import deprecated_api_warning
 from torch import Tensor, nn
 
 from .tracing import is_traced
@@ -17,10 +18,12 @@ from .tracing import is_traced
 class FusedAttention(MultiheadAttention):
     """mmcv's block, which attends to its own queries by torch's fused kernel.
 
-    Parameters and their names are the same, outputs equal up to rounding. With keys of
-    another kind it does what mmcv's does.
+    Parameters and their names are the same, outputs equal up to rounding, but that a
+    query which may see nothing gets no NaN. With keys of another kind it does what
+    mmcv's does.
     """
 
+    @deprecated_api_warning({'residual': 'identity'}, cls_name='MultiheadAttention')
     def forward(
         self,
         query: Tensor,
@@ -41,12 +44,15 @@ class FusedAttention(MultiheadAttention):
                 added
             key_padding_mask: (bs, n), likewise
         """
-        if not (
-            _is_itself(key, query)
-            and _is_itself(value, query)
-            and _is_itself(identity, query)
-            and _is_itself(key_pos, query_pos)
-        ):
+        masks = (attn_mask, key_padding_mask)
+        of_itself = (
+            all(other is None or other is query for other in (key, value, identity))
+            and (
+                key_pos is query_pos if key_pos is not None else _fits(query_pos, query)
+            )
+            and all(mask is None or _is_mask(mask) for mask in masks)
+        )
+        if not of_itself or not query.numel():
             given = (query, key, value, identity, query_pos, key_pos)
             return super().forward(*given, attn_mask, key_padding_mask, **others)
         attn = self.attn
@@ -83,7 +89,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, drop: float) ->
         returns: (bs, heads, n, dim)
     """
     first = 0
-    if mask is not None and mask.is_cpu and not is_traced():
+    if type(mask) is Tensor and mask.is_cpu and not is_traced():
         first = unseen_keys(mask)
     if first == 0:
         mask = None if mask is None else added_mask(mask, q)
@@ -124,8 +130,13 @@ def added_mask(mask: Tensor, like: Tensor) -> Tensor:
     return mask.type_as(like)
 
 
-def _is_itself(other: Tensor | None, query: Tensor | None) -> bool:
-    return other is None or other is query
+def _fits(query_pos: Tensor | None, query: Tensor) -> bool:
+    """Tell whether mmcv takes the positions of queries for those of keys, too."""
+    return query_pos is None or query_pos.shape == query.shape
+
+
+def _is_mask(mask: Tensor) -> bool:
+    return mask.dtype == torch.bool or mask.is_floating_point()
 
 
 def _join(mask: Tensor, padding: Tensor, like: Tensor) -> Tensor:
@@ -137,8 +148,9 @@ def _join(mask: Tensor, padding: Tensor, like: Tensor) -> Tensor:
 def set_fused_attention(model: nn.Module, fused: bool = True) -> None:
     """Choose whether mmcv's blocks attend to their own queries by the fused kernel.
 
-    Works on any model of mmdet, before and after loading weights. Subclasses of mmcv's
-    block, and attention without biases or with keys of its own, are left as they are.
+    Works on any model of mmdet, before and after loading weights. Left as they are:
+    subclasses of mmcv's block, blocks that do not take the batch first, attention
+    without biases or with keys of its own.
 
     Args:
         fused: False gives mmcv's own class back.

@@ -82,13 +82,17 @@ class EEQRDecoderLayer(BaseModule):
         self.norms = layer.norms
         self.embed_dims = layer.embed_dims
         self.router = Router(layer.embed_dims, **settings.router)
-        fused = isinstance(self.self_attn, FusedAttention)
-        self.masks_per_image = 1 if fused else layer.self_attn.num_heads
         self.site = site
         self._settings = settings
         self.num_denoising = 0
         self.entered: Tensor | None = None
         self.trace: RoutingTrace | None = None
+
+    @property
+    def masks_per_image(self) -> int:
+        """How many self-attention wants: one, or one for each head."""
+        fused = isinstance(self.self_attn, FusedAttention)
+        return 1 if fused else self.self_attn.num_heads
 
     @property
     def settings(self) -> RoutingSettings:

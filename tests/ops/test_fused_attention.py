@@ -1,6 +1,7 @@
 """Attention without weights against mmcv's block."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -9,9 +10,18 @@ from mmcv.cnn.bricks.transformer import MultiheadAttention
 from mmdet_qrpaq.ops import FusedAttention, set_fused_attention
 from mmdet_qrpaq.ops.fused_attention import unseen_keys
 from reference.gradients import assert_same, gradients
-from tiny_hosts import build, host_config
+from tiny_hosts import (
+    ROUTING,
+    build,
+    host_config,
+    make_batch,
+    run_loss,
+    total_loss,
+    without_dropout,
+)
 
 BS, N, DIM, HEADS = 2, 7, 16, 4
+ROUTED = dict(query_routing=ROUTING)
 
 
 def mmcv_attention(**options) -> MultiheadAttention:
@@ -117,6 +127,40 @@ def test_keys_that_no_later_query_sees_are_counted():
     assert unseen_keys(denoising_mask().double()) == 0
 
 
+def call(attention, **given) -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of old names, and of keys without a position
+        return attention(draw(BS, N, DIM), **given)
+
+
+def test_what_is_not_plain_self_attention_is_done_as_mmcv_does():
+    part = mmcv_attention()
+    ours, other = fused(part), draw(BS, N, DIM, seed=5)
+    for given in (
+        dict(residual=other),
+        dict(identity=other),
+        dict(query_pos=other[:1]),  # of the keys, too, only if it has their shape
+        dict(query_pos=other[0]),
+        dict(query_pos=other[:1], key_pos=other[:1]),
+        dict(key_pos=other),
+        dict(query_pos=other, key_pos=other[:1]),
+    ):
+        torch.testing.assert_close(call(ours, **given), call(part, **given))
+    nothing = draw(BS, 0, DIM)
+    mask = torch.zeros(0, 0, dtype=torch.bool)
+    assert ours(nothing, attn_mask=mask).shape == nothing.shape
+    with pytest.raises(AssertionError, match='only bool and floating'):  # torch's
+        call(ours, attn_mask=torch.zeros(N, N, dtype=torch.uint8))
+
+
+def test_a_query_that_may_see_nothing_is_no_nan():
+    mask = torch.zeros(N, N, dtype=torch.bool)
+    mask[2] = True
+    part = mmcv_attention()
+    assert call(part, attn_mask=mask)[:, 2].isnan().all()
+    assert call(fused(part), attn_mask=mask).isfinite().all()
+
+
 def test_dropout_is_the_hosts_in_training_alone():
     part = mmcv_attention(
         attn_drop=0.5, dropout_layer=dict(type='Dropout', drop_prob=0.5)
@@ -145,6 +189,21 @@ def test_half_precision_takes_a_mask_of_single_precision():
     torch.testing.assert_close(
         found, ours(query=query, query_pos=query), rtol=0.1, atol=0.1
     )
+
+
+@pytest.mark.parametrize('name', ['dino', 'conditional'])
+def test_a_routed_detector_takes_either(name):
+    def train(**options):
+        torch.manual_seed(0)
+        detector = without_dropout(build(host_config(name, **ROUTED, **options)))
+        return detector, float(total_loss(run_loss(detector, make_batch([2, 3]))))
+
+    (detector, fused_loss), (_, plain) = train(), train(fused_attention=False)
+    assert plain == pytest.approx(fused_loss, rel=1e-5)
+    set_fused_attention(detector, False)
+    run_loss(detector, make_batch([2, 3]))
+    set_fused_attention(detector)
+    run_loss(detector, make_batch([2, 3]))
 
 
 def test_a_detector_has_it_unless_its_config_says_otherwise():
