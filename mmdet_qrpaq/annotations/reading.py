@@ -6,7 +6,6 @@ stay in the file until somebody asks for them: they are most of one of COCO's si
 
 import json
 import reprlib
-import sys
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +21,7 @@ from ..errors import ConfigError
 
 Columns = dict[str, list]
 Rows = np.ndarray  # of bool, one for each entry of a table
-_LARGEST = sys.float_info.max  # whole numbers may be larger
+_LARGEST = float(np.finfo(np.float32).max)  # boxes become float32 in a training
 
 
 class _Image(msgspec.Struct, gc=False):

@@ -134,7 +134,14 @@ def test_sizes_are_needed_where_no_image_can_be_looked_at(tmp_path):
 def test_ids_that_repeat(tmp_path, table, expected):
     coco = sound()
     coco[table][1]['id'] = coco[table][0]['id']
-    assert expected in faults(tmp_path, coco, learned=False)['repeated-id']
+    assert expected in faults(tmp_path, coco, learned=False)['ids']
+
+
+def test_ids_that_pycocotools_cannot_sort(tmp_path):
+    coco = sound()
+    coco['images'][1]['id'] = coco['annotations'][2]['image_id'] = '2'
+    told = faults(tmp_path, coco, learned=False)['ids']
+    assert "image b.png: its id is '2', and others are numbers; write all ids" in told
 
 
 @pytest.mark.parametrize(
