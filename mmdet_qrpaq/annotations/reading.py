@@ -5,6 +5,7 @@ stay in the file until somebody asks for them: they are most of one of COCO's si
 """
 
 import json
+import re
 import reprlib
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, field
@@ -237,8 +238,8 @@ def others(entries: Sized) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value for a message."""
-    return reprlib.repr(value)
+    """Return a value for a message, shortened; NaN was read as text."""
+    return re.sub(r"'(NaN|-?Infinity)'", r'\1', reprlib.repr(value))
 
 
 def _number(value: Any) -> float:
