@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from ..errors import ConfigError
 from .images import ImageFolder
+from .listing import Listing
 from .shapes import Broken, Record, Shape, clip
 
 try:
@@ -20,6 +21,7 @@ except ModuleNotFoundError:  # mmengine brings it; without it, there is no bar
 
 _NO_ANNOTATIONS = ('classes.txt',)  # YOLO tools keep it among the labels
 _DECIMALS = 3  # a thousandth of a pixel
+SKIPPING = 'pass --skip-broken'
 
 
 class Reader(Protocol):
@@ -27,11 +29,45 @@ class Reader(Protocol):
 
     suffix: str
 
-    def read(self, path: Path) -> Record:
-        """Read one file."""
+    def read(self, path: Path) -> Record | None:
+        """Read one file; `None`: it holds no annotations of an image."""
 
     def shape(self, entry: Any, size: tuple[int, int]) -> Shape:
         """Return one object of a file."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the objects of one image stand.
+
+    Attributes:
+        path: The annotation file; `None`: the image has no objects.
+        image: The image below its folder, if it is known.
+        beside: Where below the folder of the images the annotation file belongs: an
+            image of its name there is the one it means.
+    """
+
+    path: Path | None
+    image: str | None = None
+    beside: PurePosixPath = PurePosixPath()
+
+
+def sources_below(folder: Path, suffix: str) -> list[Source]:
+    """Return all annotation files below a folder.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    sources = [
+        Source(folder / name, beside=PurePosixPath(name))
+        for name in Listing(folder).ending(suffix)
+        if PurePosixPath(name).name not in _NO_ANNOTATIONS
+    ]
+    if not sources:
+        raise ConfigError(
+            f'{folder} holds no {suffix} files; name the folder with the annotations.'
+        )
+    return sources
 
 
 @dataclass
@@ -40,19 +76,15 @@ class Report:
 
     Attributes:
         skip_broken: Count what is broken and go on.
-        clipped: Objects cut at the border of the image, by at most a pixel.
-        difficult: Objects marked so in VOC; they are kept.
-        doubtful: Annotation files that name another image than the one used.
-        unannotated: Images without a sound annotation file; they are left out.
+        remedy: What else to do about what is broken than to correct it.
+        told: How often something was not taken as it stands in a file.
         skipped: How often for each reason.
         examples: The first sentence for each reason.
     """
 
     skip_broken: bool
-    clipped: int = 0
-    difficult: int = 0
-    doubtful: int = 0
-    unannotated: int = 0
+    remedy: str = SKIPPING
+    told: Counter = field(default_factory=Counter)
     skipped: Counter = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
 
@@ -69,67 +101,72 @@ class Report:
             sentence = f'{place}: {error}'
             if not self.skip_broken:
                 raise ConfigError(
-                    f'{sentence}; correct it, or pass --skip-broken.'
+                    f'{sentence}; correct it, or {self.remedy}.'
                 ) from error
             self.skipped[error.reason] += 1
             self.examples.setdefault(error.reason, sentence)
 
+    def lines(self) -> list[str]:
+        """Return all of it, a line each."""
+        lines = [f'{text}: {count}' for text, count in self.told.items() if count]
+        for reason, count in self.skipped.most_common():
+            lines.append(f'skipped, {reason}: {count}, e.g. {self.examples[reason]}')
+        return lines
+
 
 def convert(
     reader: Reader,
-    folder: Path,
-    image_folder: ImageFolder,
+    sources: Sequence[Source],
+    images: ImageFolder,
     classes: tuple[str, ...] | None,
-    *,
-    skip_broken: bool = False,
-) -> tuple[dict, Report]:
-    """Read all annotation files below a folder.
+    report: Report,
+    title: str = 'converting',
+) -> dict:
+    """Read annotation files.
 
     Args:
+        images: The folder that `file_name` in the document is below.
         classes: Class names in the order of their ids, which start at 1; `None`: all
             that are found, sorted.
+        report: Counts what is told on the way.
+        title: What a bar shows.
 
     Returns:
-        The COCO document, and what was counted on the way.
+        The COCO document.
 
     Raises:
-        ConfigError: There is nothing to convert, or something is broken and not
-            to be skipped.
+        ConfigError: There is nothing to convert, or something is broken and not to be
+            skipped.
     """
-    files = sorted(
-        path
-        for path in folder.rglob(f'*{reader.suffix}')
-        if path.is_file() and path.name not in _NO_ANNOTATIONS
-    )
-    if not files:
-        raise ConfigError(
-            f'{folder} holds no {reader.suffix} files; name the folder with the '
-            'annotations.'
-        )
-    report = Report(skip_broken)
-    images: list[dict] = []
-    sources: dict[str, Path] = {}
+    entries: list[dict] = []
+    taken: dict[str, Path | None] = {}
     found: list[tuple[dict, Shape]] = []
     hidden = track is None or not sys.stdout.isatty()
-    for path in files if hidden else track(files, 'converting'):
-        with report.guard(str(path)):
-            record = reader.read(path)
-            below = PurePosixPath(path.relative_to(folder).as_posix())
-            name, is_doubtful = image_folder.find(record.image, below)
-            if name in sources:
+    for source in sources if hidden else track(sources, title):
+        place = source.path or images.folder / source.image
+        with report.guard(str(place)):
+            record = reader.read(source.path) if source.path else Record(None, None, [])
+            if record is None:
+                continue
+            name, is_doubtful = source.image, False
+            if name is None:
+                name, is_doubtful = images.find(record.image, source.beside)
+            if name in taken:
                 raise Broken(
                     'image annotated twice',
-                    f'the image {name} is already annotated by {sources[name]}',
+                    f'the image {name} is already annotated by {taken[name]}',
                 )
-            size = image_folder.size(name)
+            size = images.size(name)
             _compare_sizes(record.size, size, name)
-            sources[name] = path
-            report.doubtful += is_doubtful
-            image = dict(id=len(sources), file_name=name)
+            taken[name] = source.path
+            report.told['files that name another image inside; their own was used'] += (
+                is_doubtful
+            )
+            image = dict(id=len(taken), file_name=name)
             image |= dict(width=size[0], height=size[1])
-            images.append(image)
+            entries.append(image)
             for where, entry in record.entries:
-                with report.guard(f'{path}: {where}'):
+                with report.guard(f'{place}: {where}'):
                     shape = reader.shape(entry, size)
                     if classes is not None and shape.label not in classes:
                         raise Broken(
@@ -137,35 +174,55 @@ def convert(
                             f'the class {shape.label!r} is not in --classes',
                         )
                     shape, was_clipped = clip(shape, size)
-                    report.clipped += was_clipped
-                    report.difficult += shape.difficult
+                    report.told[
+                        'objects clipped, as they stuck out by at most a pixel'
+                    ] += was_clipped
+                    if shape.remark:
+                        report.told[shape.remark] += 1
                     found.append((image, shape))
-    if not images:
+    if not entries:
+        problem = next(iter(report.examples.values()), 'none describes an image')
         raise ConfigError(
-            f'none of the {len(files)} annotation files can be converted, the first '
-            f'problem is: {next(iter(report.examples.values()))}.'
+            f'none of the {len(sources)} annotation files can be converted, the first '
+            f'problem is: {problem}.'
         )
     names = classes or tuple(sorted({shape.label for _, shape in found}))
-    if not names:
-        raise ConfigError(
-            f'{folder} holds no object, so the classes are unknown; name them with '
-            '--classes.'
-        )
-    report.unannotated = len(image_folder.names) - len(images)
-    document = dict(
-        images=images,
+    ids = {name: index for index, name in enumerate(names, 1)}
+    return dict(
+        info={},
+        licenses=[],
+        images=entries,
         annotations=[
             dict(
                 id=index,
                 image_id=image['id'],
-                category_id=names.index(shape.label) + 1,
+                category_id=ids[shape.label],
                 **_measure(shape, image),
             )
             for index, (image, shape) in enumerate(found, 1)
         ],
-        categories=[dict(id=index, name=name) for index, name in enumerate(names, 1)],
+        categories=[dict(id=index, name=name) for name, index in ids.items()],
     )
-    return document, report
+
+
+def write(out: Path, document: dict) -> None:
+    """Write a COCO file that is either complete or not there.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    partial = out.with_name(out.name + '.partial')
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(document) + '\n', encoding='utf-8')
+        partial.replace(out)
+    except OSError as error:
+        raise ConfigError(
+            f'{out} cannot be written ({error.strerror}); choose another place.'
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _compare_sizes(
@@ -187,37 +244,17 @@ def _measure(shape: Shape, image: dict) -> dict:
     left, top, right, bottom = shape.box
     width, height = right - left, bottom - top
     area = width * height
-    polygons = [[round(v, _DECIMALS) for v in polygon] for polygon in shape.polygons]
-    if polygons:
+    mask: list | dict = [[round(v, _DECIMALS) for v in part] for part in shape.polygons]
+    if mask or shape.mask:
         from pycocotools import mask as coco_mask  # slow: not for --help
 
-        parts = coco_mask.frPyObjects(polygons, image['height'], image['width'])
+        parts = mask and coco_mask.frPyObjects(mask, image['height'], image['width'])
         # A scratch thinner than a pixel may have no mask, but is an object.
-        area = float(coco_mask.area(coco_mask.merge(parts))) or area
+        area = float(coco_mask.area(shape.mask or coco_mask.merge(parts))) or area
     fields = dict(
         bbox=[round(value, _DECIMALS) for value in (left, top, width, height)],
         area=round(area, _DECIMALS),
         iscrowd=0,
     )
-    return fields | (dict(segmentation=polygons) if polygons else {})
-
-
-def write(out: Path, document: dict) -> None:
-    """Write a COCO file that is either complete or not there.
-
-    Raises:
-        ConfigError: It cannot be written.
-    """
-    partial = out.with_name(out.name + '.partial')
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(document) + '\n', encoding='utf-8')
-        partial.replace(out)
-    except OSError as error:
-        raise ConfigError(
-            f'{out} cannot be written ({error.strerror}); choose another place with '
-            '--out.'
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    mask = shape.mask or mask
+    return fields | (dict(segmentation=mask) if mask else {})

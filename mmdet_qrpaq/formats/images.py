@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from .listing import Listing, stem_of
 from .shapes import Broken
 
-SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 _ORIENTATION = 0x0112  # EXIF tag; from 5 on, the image lies on its side
 
 
@@ -64,16 +64,12 @@ class ImageFolder:
         names: Their paths below it, with forward slashes.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.names: set[str] = set()
+    def __init__(self, listing: Listing) -> None:
+        self.folder = listing.folder
+        self.names = dict.fromkeys(listing.images())
         self._by_stem: dict[str, list[str]] = {}
-        for path in sorted(folder.rglob('*')):
-            if path.suffix.lower() in SUFFIXES and path.is_file():
-                name = path.relative_to(folder).as_posix()
-                self.names.add(name)
-                stem = name.removesuffix(path.suffix)
-                self._by_stem.setdefault(stem, []).append(name)
+        for name in self.names:
+            self._by_stem.setdefault(stem_of(name), []).append(name)
 
     def find(self, written: str | None, annotation: PurePosixPath) -> tuple[str, bool]:
         """Return the name of an image, and whether two images were meant.

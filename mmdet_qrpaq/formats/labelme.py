@@ -1,12 +1,19 @@
-"""Reads labelme: one JSON file an image with polygons, rectangles and circles."""
+"""Reads labelme: one JSON file an image with polygons, rectangles, circles, masks."""
 
+import base64
+import io
 import json
 import math
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from PIL import Image
+
 from .shapes import Broken, Record, Shape, number, outline, read_text
 
+# Corners as they stand: labelme 6 calls a turned box `oriented_rectangle`,
+# X-AnyLabeling `rotation`.
+_OUTLINES = ('polygon', 'oriented_rectangle', 'rotation', 'quadrilateral')
 _CIRCLE_CORNERS = 64  # a multiple of 4, so that the polygon touches its box
 
 
@@ -55,7 +62,10 @@ class Labelme:
         label = entry[0].get('label')
         if not isinstance(label, str) or not label.strip():
             raise Broken('no class name', "it has no 'label'")
-        return outline(label.strip(), [_polygon(part) for part in entry])
+        label = label.strip()
+        if not any(part.get('shape_type') == 'mask' for part in entry):
+            return outline(label, [_polygon(part) for part in entry])
+        return _masked(label, entry, size)
 
 
 def _image_name(written: str | None) -> str | None:
@@ -88,7 +98,7 @@ def _polygon(shape: dict) -> list[float]:
     """Return the outline of one part as x, y, x, y, ..."""
     kind = shape.get('shape_type') or 'polygon'  # labelme before 3.1 wrote none
     points = _points(shape.get('points'))
-    if kind == 'polygon' and len(points) >= 3:
+    if kind in _OUTLINES and len(points) >= 3:
         return [value for point in points for value in point]
     # Two opposite corners; some tools that write this format give all four.
     if kind == 'rectangle' and len(points) in (2, 4):
@@ -108,6 +118,75 @@ def _polygon(shape: dict) -> list[float]:
         f'a {kind!r} of {len(points)} points is neither a polygon of 3 or more, a '
         'rectangle of 2 or 4, nor a circle of 2',
     )
+
+
+def _masked(label: str, parts: list[dict], size: tuple[int, int]) -> Shape:
+    """Return the object of which at least one part is a mask."""
+    from pycocotools import mask as coco_mask  # slow: not for --help
+
+    runs = []
+    for part in parts:
+        if part.get('shape_type') == 'mask':
+            runs.append(coco_mask.encode(_mask(part, size)))
+        else:
+            runs += coco_mask.frPyObjects([_polygon(part)], size[1], size[0])
+    mask = coco_mask.merge(runs)
+    left, top, width, height = coco_mask.toBbox(mask).tolist()
+    mask['counts'] = mask['counts'].decode('ascii')
+    return Shape(label, (left, top, left + width, top + height), mask=mask)
+
+
+def _mask(shape: dict, size: tuple[int, int]) -> Any:
+    """Return a mask of the image's size: a PNG, in base64, from its first point on."""
+    import numpy as np  # slow: not for --help
+
+    points = _points(shape.get('points'))
+    try:
+        content = base64.b64decode(shape.get('mask'), validate=True)
+        with Image.open(io.BytesIO(content), formats=['PNG']) as image:
+            left, top = _corner(points, image.size, size)
+            drawn = np.asarray(image.convert('L'), bool)
+    except (
+        TypeError,
+        ValueError,
+        OSError,
+        SyntaxError,  # Pillow's for a damaged PNG
+        Image.DecompressionBombError,
+    ) as error:
+        raise Broken('bad shape', "its 'mask' is no PNG in base64") from error
+    whole = np.zeros(size[::-1], np.uint8, order='F')
+    whole[top : top + len(drawn), left : left + len(drawn.T)] = drawn
+    return whole
+
+
+def _corner(
+    points: list[tuple[float, float]], mask: tuple[int, int], image: tuple[int, int]
+) -> tuple[int, int]:
+    """Return where a mask begins: its points are its first and its last pixel.
+
+    Raises:
+        Broken: They are not, or the mask sticks out of the image.
+    """
+    corners = [(int(x), int(y)) for x, y in points]
+    # Some tools write the corner behind the last pixel.
+    fits = len(corners) == 2 and all(
+        side - (last - first) in (0, 1)
+        for side, first, last in zip(mask, *corners, strict=True)
+    )
+    if not fits:
+        raise Broken(
+            'bad shape',
+            f'its mask has {mask[0]} x {mask[1]} pixels, but its points are no two '
+            'corners of such a box',
+        )
+    left, top = corners[0]
+    if min(left, top) < 0 or left + mask[0] > image[0] or top + mask[1] > image[1]:
+        raise Broken(
+            'outside the image',
+            f'its mask of {mask[0]} x {mask[1]} pixels at ({left}, {top}) sticks out '
+            f'of the image of {image[0]} x {image[1]} pixels',
+        )
+    return left, top
 
 
 def _points(points: Any) -> list[tuple[float, float]]:

@@ -51,13 +51,15 @@ class Shape:
 
     Attributes:
         polygons: x, y, x, y, ... of each part; empty where there is only a box.
-        difficult: Marked so in VOC.
+        mask: Run lengths of the image's size, as COCO has them, in place of polygons.
+        remark: What to tell of it, e.g. that a part of it was left out.
     """
 
     label: str
     box: Box
     polygons: list[list[float]] = field(default_factory=list)
-    difficult: bool = False
+    mask: dict | None = None
+    remark: str | None = None
 
 
 def outline(label: str, polygons: list[list[float]]) -> Shape:

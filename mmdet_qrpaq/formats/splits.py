@@ -1,6 +1,9 @@
 """What the parts of a data set are called: train, val and test."""
 
+import hashlib
 import re
+from collections.abc import Iterable
+from pathlib import PurePosixPath
 
 SPLITS = ('train', 'val', 'test')
 _WORDS = {
@@ -8,6 +11,8 @@ _WORDS = {
     **dict.fromkeys(('val', 'valid', 'validation'), 'val'),
     **dict.fromkeys(('test', 'testing'), 'test'),
 }
+VAL_SHARE = 0.2  # of the images, where there is no val split
+_VARIANT = re.compile(r'\.rf\.[0-9A-Za-z]+$')  # Roboflow's mark of an altered copy
 
 
 def split_named(name: str) -> str | None:
@@ -17,3 +22,25 @@ def split_named(name: str) -> str | None:
     """
     words = re.findall('[a-z]+', re.sub('([a-z])([A-Z])', r'\1 \2', name).lower())
     return next((_WORDS[word] for word in reversed(words) if word in _WORDS), None)
+
+
+def choose_val(names: Iterable[str]) -> set[str]:
+    """Choose images for val by a hash of their names: the same in every run.
+
+    A fifth of a large set is chosen, of a small one at least one image, never all. An
+    image stays where it is when others come. Copies of one image that Roboflow altered
+    stay together.
+
+    Args:
+        names: Paths of the images; folders do not count.
+    """
+    groups: dict[str, set[str]] = {}
+    for name in names:
+        stem = _VARIANT.sub('', PurePosixPath(name).stem)
+        groups.setdefault(hashlib.sha256(stem.encode()).hexdigest(), set()).add(name)
+    if len(groups) < 2:
+        return set()
+    limit = int(VAL_SHARE * 16**8)
+    first, *others = sorted(groups)
+    chosen = [first, *(key for key in others[:-1] if int(key[:8], 16) < limit)]
+    return set().union(*(groups[key] for key in chosen))

@@ -62,7 +62,8 @@ class Voc:
             for side in ('xmin', 'ymin', 'xmax', 'ymax')
         )
         difficult = entry.findtext('difficult', '').strip() == '1'
-        return Shape(name, (left - 1, top - 1, right, bottom), difficult=difficult)
+        remark = "objects kept though marked 'difficult'" if difficult else None
+        return Shape(name, (left - 1, top - 1, right, bottom), remark=remark)
 
 
 class _NoDoctype(ElementTree.TreeBuilder):

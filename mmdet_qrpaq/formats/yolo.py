@@ -1,38 +1,45 @@
 """Reads YOLO: one text file an image, one object a line, in shares of the image."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from ..errors import ConfigError
-from .class_names import read_class_file
+from .listing import SUFFIXES
 from .shapes import Broken, Record, Shape, number, outline, read_text
 
-CLASS_FILES = ('data.yaml', 'classes.txt')
 _LARGEST_SHARE = 2  # beyond it, the values are surely pixels
 
 
 class Yolo:
     """The format `yolo`.
 
-    A line is `class cx cy w h` or, for segmentation, `class x1 y1 x2 y2 x3 y3 ...`.
-    An empty file is an image without objects.
+    A line is `class cx cy w h` or, for segmentation and for turned boxes of four
+    corners, `class x1 y1 x2 y2 x3 y3 ...`; with key points, these follow the box and
+    are left out. An empty file is an image without objects.
 
     Args:
         classes: Class names in the order of their numbers.
+        key_points: How many there are in a line, and how many values each has; `None`:
+            none.
     """
 
     suffix = '.txt'
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
+    def __init__(
+        self, classes: tuple[str, ...], key_points: tuple[int, int] | None = None
+    ) -> None:
         self.classes = classes
+        self.key_points = key_points
 
-    def read(self, path: Path) -> Record:
-        """Read one file.
+    def read(self, path: Path) -> Record | None:
+        """Read one file; `None`: it is a list of images.
 
         Raises:
             Broken: It is no text.
         """
-        lines = enumerate(read_text(path).splitlines(), 1)
-        entries = [(f'line {i}', line.split()) for i, line in lines if line.strip()]
+        lines = [line.strip() for line in read_text(path).splitlines()]
+        if any(lines) and all(x.lower().endswith(SUFFIXES) for x in lines if x):
+            return None
+        entries = [(f'line {i}', x.split()) for i, x in enumerate(lines, 1) if x]
         return Record(None, None, entries)
 
     def shape(self, entry: list[str], size: tuple[int, int]) -> Shape:
@@ -44,12 +51,7 @@ class Yolo:
         Raises:
             Broken: It has the wrong number of values, or wrong ones.
         """
-        if len(entry) != 5 and (len(entry) < 7 or len(entry) % 2 == 0):
-            raise Broken(
-                'bad line',
-                f'it has {len(entry)} values, where 5 make a box (class cx cy w h) '
-                'and an odd number from 7 on a polygon (class x1 y1 x2 y2 x3 y3 ...)',
-            )
+        self._check_length(len(entry))
         label = number(entry[0], 'the class number')
         if label not in range(len(self.classes)):
             raise Broken(
@@ -58,34 +60,39 @@ class Yolo:
                 f'which are 0 to {len(self.classes) - 1}',
             )
         name = self.classes[int(label)]
-        shares = [number(v, f'value {i}') for i, v in enumerate(entry[1:], 2)]
-        largest = max(shares, key=abs)
-        if abs(largest) > _LARGEST_SHARE:
+        if self.key_points:
+            shape = _box(name, entry[1:5], size)
+            return replace(shape, remark='objects whose key points were left out')
+        return _box(name, entry[1:], size)
+
+    def _check_length(self, length: int) -> None:
+        if self.key_points:
+            number_of, values = self.key_points
+            if length != 5 + number_of * values:
+                raise Broken(
+                    'bad line',
+                    f'it has {length} values, where `kpt_shape` asks for 5 + '
+                    f'{number_of} x {values} (class cx cy w h, then the key points)',
+                )
+        elif length != 5 and (length < 7 or length % 2 == 0):
             raise Broken(
-                'bad number',
-                f'the value {largest:g} is no share of the image, which goes from '
-                '0 to 1',
+                'bad line',
+                f'it has {length} values, where 5 make a box (class cx cy w h) '
+                'and an odd number from 7 on a polygon (class x1 y1 x2 y2 x3 y3 ...)',
             )
-        pixels = [share * size[i % 2] for i, share in enumerate(shares)]
-        if len(pixels) > 4:
-            return outline(name, [pixels])
-        x, y, width, height = pixels
-        box = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-        return Shape(name, box)
 
 
-def find_classes(folder: Path) -> tuple[str, ...]:
-    """Read the class names beside the labels, or up to two folders above.
-
-    Raises:
-        ConfigError: There are none.
-    """
-    folder = folder.absolute()
-    for place in (folder, *folder.parents[:2]):
-        for name in CLASS_FILES:
-            if (place / name).is_file():
-                return read_class_file(place / name)
-    raise ConfigError(
-        f'{folder} holds neither {" nor ".join(CLASS_FILES)}, nor do the two folders '
-        'above it; name the classes with --classes.'
-    )
+def _box(name: str, values: list[str], size: tuple[int, int]) -> Shape:
+    """Return a box of 4 values, or a polygon of more."""
+    shares = [number(v, f'value {i}') for i, v in enumerate(values, 2)]
+    largest = max(shares, key=abs)
+    if abs(largest) > _LARGEST_SHARE:
+        raise Broken(
+            'bad number',
+            f'the value {largest:g} is no share of the image, which goes from 0 to 1',
+        )
+    pixels = [share * size[i % 2] for i, share in enumerate(shares)]
+    if len(pixels) > 4:
+        return outline(name, [pixels])
+    x, y, width, height = pixels
+    return Shape(name, (x - width / 2, y - height / 2, x + width / 2, y + height / 2))

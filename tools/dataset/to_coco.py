@@ -18,12 +18,13 @@ __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from mmdet_qrpaq.command_line import new_parser, run
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.formats.class_names import parse_classes
-from mmdet_qrpaq.formats.document import Report, convert, write
+from mmdet_qrpaq.formats.data_file import NEAR_LABELS, find_data_file, parse_classes
+from mmdet_qrpaq.formats.document import Report, convert, sources_below, write
 from mmdet_qrpaq.formats.images import ImageFolder
 from mmdet_qrpaq.formats.labelme import Labelme
+from mmdet_qrpaq.formats.listing import Listing
 from mmdet_qrpaq.formats.voc import Voc
-from mmdet_qrpaq.formats.yolo import Yolo, find_classes
+from mmdet_qrpaq.formats.yolo import Yolo
 
 FORMATS = ('voc', 'yolo', 'labelme')
 
@@ -63,17 +64,29 @@ def convert_folder(args: argparse.Namespace) -> tuple[dict, Report]:
     _require_absent(args.out)
     classes = parse_classes(args.classes) if args.classes is not None else None
     if args.format == 'yolo':
-        classes = classes or find_classes(args.annotations)
-        reader = Yolo(classes)
+        data = find_data_file(args.annotations)
+        classes = classes or (data and data.classes)
+        if classes is None:
+            raise ConfigError(
+                f'{args.annotations} holds neither {" nor ".join(NEAR_LABELS)}, nor do '
+                'the two folders above it; name the classes with --classes.'
+            )
+        reader = Yolo(classes, data and data.key_points)
     else:
         reader = Voc() if args.format == 'voc' else Labelme()
-    return convert(
-        reader,
-        args.annotations,
-        ImageFolder(args.images),
-        classes,
-        skip_broken=args.skip_broken,
-    )
+    images = ImageFolder(Listing(args.images))
+    sources = sources_below(args.annotations, reader.suffix)
+    report = Report(args.skip_broken)
+    document = convert(reader, sources, images, classes, report)
+    if not document['categories']:
+        raise ConfigError(
+            f'{args.annotations} holds no object, so the classes are unknown; name '
+            'them with --classes.'
+        )
+    report.told['images left out, without a sound annotation file'] = len(
+        images.names
+    ) - len(document['images'])
+    return document, report
 
 
 def _require_absent(out: Path) -> None:
@@ -92,15 +105,7 @@ def summarise(document: dict, report: Report) -> str:
         f'objects   {len(document["annotations"])}',
         *(f'  {counts[name]:>8}  {name}' for name in names.values()),
     ]
-    notes = (
-        ('objects clipped, as they stuck out by at most a pixel', report.clipped),
-        ("objects kept though marked 'difficult'", report.difficult),
-        ('images left out, without a sound annotation file', report.unannotated),
-        ('files that name another image inside; their own was used', report.doubtful),
-    )
-    lines += [f'{text}: {count}' for text, count in notes if count]
-    for reason, count in report.skipped.most_common():
-        lines.append(f'skipped, {reason}: {count}, e.g. {report.examples[reason]}')
+    lines += report.lines()
     lines.append(f'skipped in all: {report.skipped.total()}')
     return '\n'.join(lines)
 
