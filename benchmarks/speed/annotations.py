@@ -31,7 +31,6 @@ from benchmarks.speed.annotations_reading import WAYS, write_data
 from mmdet_qrpaq.command_line import count, load_package, new_parser, run
 from mmdet_qrpaq.records.provenance import ROOT, describe_environment
 
-
 # The package without torch, which takes memory of its own.
 READ = """
 __arguments_first__ = True
