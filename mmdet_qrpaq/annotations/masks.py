@@ -12,7 +12,7 @@ from .reading import Annotations, others, rows_of
 from .use import Use, once, other_classes, reasons
 
 _CORNERS = 3  # of a polygon
-_FAR = 10  # times the larger side of an image
+_FAR = 10  # times width and height of an image
 
 
 def broken_masks(found: Annotations, use: Use) -> list[Finding]:
@@ -126,8 +126,8 @@ def area_of(segmentation: Any, size: np.ndarray) -> float:
 
 
 def _fault_of_polygons(polygons: list, size: np.ndarray) -> str | None:
-    # pycocotools walks along each edge, wherever it leads.
-    limit = _FAR * float(np.nanmax(size, initial=1))
+    # pycocotools walks along each edge, wherever it leads; NaN limits nothing.
+    limit = _FAR * sum(size.tolist())
     if not all(isinstance(part, list) for part in polygons):
         return 'is a list of numbers where a list of polygons is needed'
     for part in polygons:
