@@ -31,6 +31,13 @@ from benchmarks.speed.annotations_reading import WAYS, write_data
 from mmdet_qrpaq.command_line import count, load_package, new_parser, run
 from mmdet_qrpaq.records.provenance import ROOT, describe_environment
 
+# The package without torch, which takes memory of its own.
+READ = """
+__arguments_first__ = True
+from benchmarks.speed.annotations_reading import main
+main()
+"""
+
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Return the command line, checked."""
@@ -46,9 +53,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 
 def measure(way: str, folder: Path) -> dict[str, float]:
     """Return seconds and bytes of one way, in a process of its own."""
-    words = [sys.executable, '-m', 'benchmarks.speed.annotations_reading', way]
     done = subprocess.run(
-        [*words, str(folder)], cwd=ROOT, check=True, capture_output=True, text=True
+        [sys.executable, '-c', READ, way, str(folder)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-__arguments_first__ = True  # the package without torch, which takes memory of its own
-
 CORNERS = (6, 8, 12, 18, 25, 41)
 CLASSES = tuple(f'class {number}' for number in range(80))
 SIZE = (640, 480)
@@ -157,7 +155,3 @@ def main() -> None:
             )
         )
     )
-
-
-if __name__ == '__main__':
-    main()

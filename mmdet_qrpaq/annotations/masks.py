@@ -12,6 +12,7 @@ from .reading import Annotations, others, rows_of
 from .use import Use, once, other_classes, reasons
 
 _CORNERS = 3  # of a polygon
+_FAR = 10  # times width and height of an image
 
 
 def broken_masks(found: Annotations, use: Use) -> list[Finding]:
@@ -85,7 +86,7 @@ def fault_of(segmentation: Any, size: np.ndarray) -> str | None:
     if not segmentation:
         return 'is missing or empty'
     if isinstance(segmentation, list):
-        return _fault_of_polygons(segmentation)
+        return _fault_of_polygons(segmentation, size)
     if not isinstance(segmentation, dict):
         return 'is neither polygons nor RLE'
     written, counts = segmentation.get('size'), segmentation.get('counts')
@@ -124,12 +125,16 @@ def area_of(segmentation: Any, size: np.ndarray) -> float:
     return float(coco_mask.area(segmentation))
 
 
-def _fault_of_polygons(polygons: list) -> str | None:
+def _fault_of_polygons(polygons: list, size: np.ndarray) -> str | None:
+    # pycocotools walks along each edge, wherever it leads; NaN limits nothing.
+    limit = _FAR * sum(size.tolist())
     if not all(isinstance(part, list) for part in polygons):
         return 'is a list of numbers where a list of polygons is needed'
     for part in polygons:
         if not {*map(type, part)} <= {int, float}:
             return 'holds something that is no number'
+        if part and max(max(part), -min(part)) > limit:
+            return 'has a corner far outside of its image'
         if len(part) % 2:
             return 'has a polygon with an odd number of values'
     if not sound_parts(polygons):

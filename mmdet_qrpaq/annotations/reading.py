@@ -5,8 +5,8 @@ stay in the file until somebody asks for them: they are most of one of COCO's si
 """
 
 import json
+import re
 import reprlib
-import sys
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +22,7 @@ from ..errors import ConfigError
 
 Columns = dict[str, list]
 Rows = np.ndarray  # of bool, one for each entry of a table
-_LARGEST = sys.float_info.max  # whole numbers may be larger
+_LARGEST = float(np.finfo(np.float32).max)  # boxes become float32 in a training
 
 
 class _Image(msgspec.Struct, gc=False):
@@ -238,8 +238,8 @@ def others(entries: Sized) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value for a message."""
-    return reprlib.repr(value)
+    """Return a value for a message, shortened; NaN was read as text."""
+    return re.sub(r"'(NaN|-?Infinity)'", r'\1', reprlib.repr(value))
 
 
 def _number(value: Any) -> float:

@@ -24,6 +24,7 @@ class Use:
         judged: Detections are compared with them by pycocotools.
         masks: With their masks, too.
         min_size: Images with a side below this are left out, in pixels.
+        only_annotated: So are images without any object of the classes.
         queries: Of the model, if they are known.
         headers: How many image files are opened, evenly spread.
     """
@@ -35,6 +36,7 @@ class Use:
     judged: bool = False
     masks: bool = False
     min_size: float = 0
+    only_annotated: bool = False
     queries: int | None = None
     headers: int = 200
 

@@ -26,6 +26,7 @@ BROKEN = [
     ([[0, 0, float('nan'), 0, 10, 10]], 'no number'),
     ([['0', 0, 10, 0, 10, 10]], 'no number'),
     ('0:f10', 'neither polygons nor RLE'),
+    ([[0, 0, 1e9, 0, 1e9, 1e9]], 'a corner far outside of its image'),
     (dict(size=[48, 64]), 'RLE without counts'),
     (dict(counts=[0, PIXELS]), 'RLE of None and not of the height and width'),
     (dict(size=[64, 48], counts=[0, PIXELS]), 'RLE of [64, 48] and not of'),
@@ -59,6 +60,12 @@ def test_what_is_no_mask_is_named(tmp_path):
         assert faults(tmp_path, coco) == {}  # boxes need no masks
 
     check_each(check, BROKEN)
+
+
+def test_masks_of_an_image_whose_size_is_filled_in_are_sound(tmp_path):
+    coco = sound()
+    del coco['images'][0]['width']
+    assert faults(tmp_path, coco, masks=True) == {}
 
 
 def test_areas_are_those_of_the_masks():
