@@ -3,6 +3,7 @@
 import argparse
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from ..annotations.images import path_of
 from ..data.datasets import use_splits
 from ..data.options import RunOptions
 from ..data.plan import fit
-from ..data.run import open_data
+from ..data.run import CONVERTED, open_data
 from ..errors import ConfigError
 from ..finding import Finding, Severity
 from ..formats.folder import DataFolder
@@ -23,7 +24,13 @@ from ..runtime.datasets import Place
 from ..runtime.examining import examine
 from .duplicates import repeated_images
 from .images import Listed, broken_images, look_at_images
-from .training import class_balance, crowded_images, learning_rate, object_sizes
+from .training import (
+    class_balance,
+    crowded_images,
+    doubtful_masks,
+    learning_rate,
+    object_sizes,
+)
 
 SPLITS = ('train', 'val', 'test')
 
@@ -46,6 +53,8 @@ def examine_run(args: argparse.Namespace) -> list[Finding]:
                 Severity.ERROR, 'refused', place, sentence, 'the rest is seen then'
             )
             return [finding]
+    # What was converted is gone by now.
+    findings = [_without(finding, f'{folder}/{CONVERTED}/') for finding in findings]
     return sorted(findings, key=lambda finding: -finding.severity)
 
 
@@ -75,6 +84,8 @@ def _examine(args: argparse.Namespace, folder: Path) -> list[Finding]:
         else:
             findings += crowded_images(found, place)
     findings += class_balance(splits)
+    if not args.config:
+        findings += doubtful_masks(*splits['train'])
     missing = {'image-missing', 'image-empty', 'no-images'}
     if not missing & {finding.kind for finding in findings}:
         looks = look_at_images([*_listed(examined.places, read)])
@@ -95,6 +106,11 @@ def _listed(places: Iterable[Place], read: dict[str, Annotations]) -> Iterable[L
             yield Listed(
                 split, path_of(found, place.use.folder, row), place.path, tuple(size)
             )
+
+
+def _without(finding: Finding, prefix: str) -> Finding:
+    place, what = (text.replace(prefix, '') for text in (finding.place, finding.what))
+    return replace(finding, place=place, what=what)
 
 
 def _config_of(data: DataFolder) -> Config:
