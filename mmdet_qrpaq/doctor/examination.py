@@ -19,7 +19,7 @@ from ..errors import ConfigError
 from ..finding import Finding, Severity
 from ..formats.folder import DataFolder
 from ..runtime.building import build_model
-from ..runtime.configs import parse_settings, read_config
+from ..runtime.configs import override, parse_settings, read_config
 from ..runtime.datasets import Place
 from ..runtime.examining import examine
 from .duplicates import repeated_images
@@ -63,9 +63,10 @@ def _examine(args: argparse.Namespace, folder: Path) -> list[Finding]:
     devices = max(1, torch.cuda.device_count())
     findings = []
     if args.config:
-        cfg = read_config(args.config, parse_settings(args.cfg_options))
+        cfg = read_config(args.config)
         if data is not None:
             fit(cfg, data, RunOptions(), devices)
+        override(cfg, parse_settings(args.cfg_options), '--cfg-options', args.config)
         build_model(cfg)
         findings += learning_rate(cfg, devices)
     else:
