@@ -67,8 +67,8 @@ class Models:
         from .trained_detector import read_models
 
         models = read_models(args, self.untrained)
-        for model in models:
-            folder = Path(_copies().name, model.name)
+        for number, model in enumerate(models):
+            folder = Path(_copies().name, str(number))
             model.cfg.merge_from_dict(use_sound_data(model.cfg, (model.split,), folder))
         # All of them now: a wrong checkpoint is told before the first is measured.
         for model in models:

@@ -6,18 +6,19 @@ from ..finding import Finding
 from .classes import category_names
 from .images import image_files
 from .masks import broken_masks
-from .objects import boxes_beyond, more_than_queries, nothing_usable
+from .objects import boxes_beyond, more_than_queries, no_image_left, nothing_usable
 from .reading import Annotations
 from .use import Use
-from .values import missing_keys, no_numbers, repeated_ids
+from .values import doubtful_ids, missing_keys, no_numbers
 
 _CHECKS = (
     missing_keys,
     no_numbers,
-    repeated_ids,
+    doubtful_ids,
     category_names,
     image_files,
     nothing_usable,
+    no_image_left,
     broken_masks,
     boxes_beyond,
     more_than_queries,

@@ -68,7 +68,9 @@ def _look_up(found: Annotations, folder: str) -> tuple[list[str], list[str]]:
     """Return the paths of images that are not there, and of empty ones."""
     listings: dict[str, dict[str, os.DirEntry]] = {}
     absent, empty = [], []
-    for row in range(len(found.images['id'])):
+    for row, name in enumerate(found.images['file_name']):
+        if type(name) is not str:  # told by another check
+            continue
         path = path_of(found, folder, row)
         parent, base = os.path.split(path)
         if parent not in listings:

@@ -1,17 +1,18 @@
 """What a segmentation holds: whether upstream can make a mask of it, and its area."""
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections import defaultdict
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from ..finding import Finding, Severity
 from .reading import Annotations, others, rows_of
-from .use import Use, other_classes, reasons
+from .use import Use, once, other_classes, reasons
 
 _CORNERS = 3  # of a polygon
+_FAR = 10  # times the larger side of an image
 
 
 def broken_masks(found: Annotations, use: Use) -> list[Finding]:
@@ -21,10 +22,6 @@ def broken_masks(found: Annotations, use: Use) -> list[Finding]:
     """
     if not use.masks:
         return []
-    wrong: dict[str, list[int]] = {}
-    for row, segmentation in needed(found, use):
-        if fault := fault_of(segmentation, found.sizes[found.image_rows[row]]):
-            wrong.setdefault(fault, []).append(row)
     return [
         Finding(
             Severity.ERROR,
@@ -35,20 +32,41 @@ def broken_masks(found: Annotations, use: Use) -> list[Finding]:
             'model.mask_branch, with_mask=False, no segm in the metric)',
             len(rows),
         )
-        for fault, rows in wrong.items()
+        for fault, rows in look(found, use).wrong.items()
     ]
 
 
-def needed(found: Annotations, use: Use) -> Iterator[tuple[int, Any]]:
-    """Yield the row and the segmentation of each object whose mask is made."""
+class Looked(NamedTuple):
+    """What the masks that are made are like.
+
+    Attributes:
+        wrong: Rows of objects by what is wrong with their masks.
+        parts: Of masks with useless polygons, the others, by row.
+    """
+
+    wrong: dict[str, list[int]]
+    parts: dict[int, list[list[float]]]
+
+
+@once
+def look(found: Annotations, use: Use) -> Looked:
+    """Look at the masks of all objects that upstream does not leave out."""
     left_out = other_classes(found, use)
     for kind, rows in reasons(found, use).items():
         if kind != 'crowd':
             left_out = left_out | rows
     decoder = msgspec.json.Decoder()
     texts = found.read_segmentations()
+    wrong, parts = defaultdict(list), {}
     for row in rows_of(~left_out):
-        yield row, decode(texts[row], decoder)
+        segmentation = decode(texts[row], decoder)
+        if fault := fault_of(segmentation, found.sizes[found.image_rows[row]]):
+            wrong[fault].append(row)
+        elif isinstance(segmentation, list):
+            sound = sound_parts(segmentation)
+            if len(sound) < len(segmentation):
+                parts[row] = sound
+    return Looked(wrong, parts)
 
 
 def decode(text: bytes, decoder: msgspec.json.Decoder) -> Any:
@@ -68,7 +86,7 @@ def fault_of(segmentation: Any, size: np.ndarray) -> str | None:
     if not segmentation:
         return 'is missing or empty'
     if isinstance(segmentation, list):
-        return _fault_of_polygons(segmentation)
+        return _fault_of_polygons(segmentation, size)
     if not isinstance(segmentation, dict):
         return 'is neither polygons nor RLE'
     written, counts = segmentation.get('size'), segmentation.get('counts')
@@ -107,12 +125,16 @@ def area_of(segmentation: Any, size: np.ndarray) -> float:
     return float(coco_mask.area(segmentation))
 
 
-def _fault_of_polygons(polygons: list) -> str | None:
+def _fault_of_polygons(polygons: list, size: np.ndarray) -> str | None:
+    # pycocotools walks along each edge, wherever it leads.
+    limit = _FAR * float(np.nanmax(size, initial=1))
     if not all(isinstance(part, list) for part in polygons):
         return 'is a list of numbers where a list of polygons is needed'
     for part in polygons:
         if not {*map(type, part)} <= {int, float}:
             return 'holds something that is no number'
+        if part and max(max(part), -min(part)) > limit:
+            return 'has a corner far outside of its image'
         if len(part) % 2:
             return 'has a polygon with an odd number of values'
     if not sound_parts(polygons):

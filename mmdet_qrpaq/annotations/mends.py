@@ -14,7 +14,7 @@ from ..formats.images import image_header
 from ..formats.shapes import Broken
 from .classes import order_of
 from .images import path_of
-from .masks import area_of, decode, fault_of, needed, sound_parts
+from .masks import area_of, decode, fault_of, look
 from .reading import Annotations, Rows, missing, rows_of
 from .use import Use
 
@@ -162,15 +162,7 @@ def _order(found: Annotations, use: Use) -> Mend | None:
 
 
 def _polygons(found: Annotations, use: Use) -> Mend | None:
-    if not use.masks:
-        return None
-    sound = {
-        row: sound_parts(segmentation)
-        for row, segmentation in needed(found, use)
-        if isinstance(segmentation, list)
-        and all(isinstance(part, list) for part in segmentation)
-        and len(sound_parts(segmentation)) < len(segmentation)
-    }
+    sound = look(found, use).parts if use.masks else {}
     if not sound:
         return None
 

@@ -93,6 +93,32 @@ def nothing_usable(found: Annotations, use: Use) -> list[Finding]:
     ]
 
 
+def no_image_left(found: Annotations, use: Use) -> list[Finding]:
+    """Find a file of which upstream keeps no image, and ends in a traceback."""
+    total = len(found.sizes)
+    if not use.learned or not total:
+        return []
+    annotated = np.zeros(total, bool)
+    of_classes = (found.category_rows >= 0) & ~other_classes(found, use)
+    annotated[found.image_rows[of_classes & (found.image_rows >= 0)]] = True
+    bare = ~annotated & use.only_annotated
+    small = found.sizes.min(1) < use.min_size
+    if not (bare | small).all():
+        return []
+    return [
+        Finding(
+            Severity.ERROR,
+            'no-image-left',
+            found.path,
+            f'none of its {total} images is used: {int(bare.sum())} hold no object of '
+            f'the classes, {int((small & ~bare).sum())} are smaller than '
+            f'{use.min_size} pixels',
+            f'choose another ann_file, or leave filter_cfg out of {use.key}',
+            total,
+        )
+    ]
+
+
 def boxes_beyond(found: Annotations, use: Use) -> list[Finding]:
     """Find boxes that reach beyond their image, as corners do if read as sizes."""
     known = found.image_rows >= 0

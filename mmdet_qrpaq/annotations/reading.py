@@ -5,10 +5,10 @@ stay in the file until somebody asks for them: they are most of one of COCO's si
 """
 
 import json
+import re
 import reprlib
-import sys
 from collections.abc import Iterable, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, repeat
 from pathlib import Path
@@ -22,7 +22,7 @@ from ..errors import ConfigError
 
 Columns = dict[str, list]
 Rows = np.ndarray  # of bool, one for each entry of a table
-_LARGEST = sys.float_info.max  # whole numbers may be larger
+_LARGEST = float(np.finfo(np.float32).max)  # boxes become float32 in a training
 
 
 class _Image(msgspec.Struct, gc=False):
@@ -74,6 +74,7 @@ class Annotations:
         objects: `id`, `image_id`, `category_id`, `bbox`, `area`, `iscrowd`, `ignore`.
         categories: `id` and `name`.
         has_info: Whether it has `info`, which nobody needs but some pycocotools.
+        kept: What has been found out about it; see `once`.
     """
 
     path: str
@@ -81,6 +82,7 @@ class Annotations:
     objects: Columns
     categories: Columns
     has_info: bool
+    kept: dict = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return the number of objects."""
@@ -236,8 +238,8 @@ def others(entries: Sized) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a value for a message."""
-    return reprlib.repr(value)
+    """Return a value for a message, shortened; NaN was read as text."""
+    return re.sub(r"'(NaN|-?Infinity)'", r'\1', reprlib.repr(value))
 
 
 def _number(value: Any) -> float:

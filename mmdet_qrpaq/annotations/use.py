@@ -1,10 +1,15 @@
 """What a run does with an annotation file, which decides what can be wrong with it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
+from typing import TypeVar
 
 import numpy as np
 
 from .reading import Annotations, Rows
+
+T = TypeVar('T')
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,7 @@ class Use:
         judged: Detections are compared with them by pycocotools.
         masks: With their masks, too.
         min_size: Images with a side below this are left out, in pixels.
+        only_annotated: So are images without any object of the classes.
         queries: Of the model, if they are known.
         headers: How many image files are opened, evenly spread.
     """
@@ -30,10 +36,25 @@ class Use:
     judged: bool = False
     masks: bool = False
     min_size: float = 0
+    only_annotated: bool = False
     queries: int | None = None
     headers: int = 200
 
 
+def once(function: Callable[[Annotations, Use], T]) -> Callable[[Annotations, Use], T]:
+    """Let a function look at a file once for each use; the file keeps what it found."""
+
+    @wraps(function)
+    def call(found: Annotations, use: Use) -> T:
+        key = (function, use)
+        if key not in found.kept:
+            found.kept[key] = function(found, use)
+        return found.kept[key]
+
+    return call
+
+
+@once
 def reasons(found: Annotations, use: Use) -> dict[str, Rows]:
     """Return which objects are left out, by reason.
 
@@ -71,6 +92,7 @@ def other_classes(found: Annotations, use: Use) -> Rows:
     return ~meant[found.category_rows]
 
 
+@once
 def usable(found: Annotations, use: Use) -> Rows:
     """Return which objects a training learns from, or a judgement looks for."""
     left_out = other_classes(found, use)

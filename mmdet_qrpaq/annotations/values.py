@@ -70,8 +70,11 @@ def no_numbers(found: Annotations, use: Use) -> list[Finding]:
     return findings
 
 
-def repeated_ids(found: Annotations, use: Use) -> list[Finding]:
-    """Find images or categories that share an id; those of objects can be mended."""
+def doubtful_ids(found: Annotations, use: Use) -> list[Finding]:
+    """Find images or categories that share an id, or whose ids cannot be sorted.
+
+    Those of objects can be mended.
+    """
     findings = []
     for table in ('images', 'categories'):
         columns, name = _table(found, table)
@@ -82,16 +85,26 @@ def repeated_ids(found: Annotations, use: Use) -> list[Finding]:
                 rows.append(row)
         if rows:
             key = columns['id'][rows[0]]
-            findings.append(
-                Finding(
-                    Severity.ERROR,
-                    'repeated-id',
-                    f'{found.path}, {name(rows[0])}',
-                    f'its id {key!r} is also that of {name(first[key])}{others(rows)}',
-                    f'give each entry of the list {table} an id of its own',
-                    len(rows),
-                )
+            what = f'its id {key!r} is also that of {name(first[key])}'
+            remedy = f'give each entry of the list {table} an id of its own'
+        else:
+            texts = [type(key) is str for key in columns['id']]
+            if all(texts) or not any(texts):
+                continue
+            rows = [texts.index(not texts[0])]
+            what = f'its id is {shown(columns["id"][rows[0]])}, and others are '
+            what += 'text' if texts[0] else 'numbers'
+            remedy = 'write all ids as numbers'
+        findings.append(
+            Finding(
+                Severity.ERROR,
+                'ids',
+                f'{found.path}, {name(rows[0])}',
+                f'{what}{others(rows)}',
+                remedy,
+                len(rows),
             )
+        )
     return findings
 
 

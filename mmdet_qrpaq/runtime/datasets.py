@@ -104,6 +104,7 @@ def _dataset_place(cfg: dict, key: str, run: Config, stage: str) -> Place | None
             learned=stage == 'train',
             masks=loads_masks(cfg),
             min_size=filtered.get('min_size', 0),
+            only_annotated=filtered.get('filter_empty_gt', False),
             queries=run.model.get('num_queries'),
         ),
     )

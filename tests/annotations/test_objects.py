@@ -165,6 +165,18 @@ def test_an_empty_list_of_objects_is_left_to_the_run(tmp_path):
     assert faults(tmp_path, coco) == {}
 
 
+def test_no_image_that_upstream_keeps(tmp_path):
+    coco = sound() | dict(annotations=[])
+    path = write(tmp_path, coco)
+    with pytest.raises(ValueError, match='need at least one array'):
+        upstream(path, tmp_path)
+    told = faults(tmp_path, coco, only_annotated=True, min_size=50)['no-image-left']
+    assert 'none of its 2 images is used: 2 hold no object' in told
+    told = faults(tmp_path, coco, min_size=90)['no-image-left']
+    assert '0 hold no object of the classes, 2 are smaller than 90 pixels' in told
+    assert faults(tmp_path, coco, only_annotated=True, learned=False) == {}
+
+
 def test_boxes_beyond_their_image(tmp_path):
     coco = sound()
     coco['annotations'][1]['bbox'] = [50, 40, 52, 10]

@@ -35,9 +35,14 @@ def test_columns_are_those_of_the_file(tmp_path):
 
 # Table, key and value of one entry -> what the sentence names.
 NO_NUMBERS = [
-    ('annotations', 'bbox', [NAN] * 4, 'annotation 12 in image a.png: its bbox'),
+    (
+        'annotations',
+        'bbox',
+        [NAN] * 4,
+        'annotation 12 in image a.png: its bbox is [NaN, NaN, NaN, NaN], where',
+    ),
     ('annotations', 'bbox', [1, 2, INF, 4], 'four numbers must stand'),
-    ('annotations', 'bbox', [1, 2, -INF, 4], "'-Infinity'"),
+    ('annotations', 'bbox', [1, 2, -INF, 4], 'its bbox is [1, 2, -Infinity, 4], where'),
     ('annotations', 'bbox', [], 'annotation 12 in image a.png: its bbox is []'),
     ('annotations', 'bbox', [1, 2, 3], 'its bbox is [1, 2, 3]'),
     ('annotations', 'bbox', [1, 2, 3, 4, 5], 'four numbers'),
@@ -134,7 +139,14 @@ def test_sizes_are_needed_where_no_image_can_be_looked_at(tmp_path):
 def test_ids_that_repeat(tmp_path, table, expected):
     coco = sound()
     coco[table][1]['id'] = coco[table][0]['id']
-    assert expected in faults(tmp_path, coco, learned=False)['repeated-id']
+    assert expected in faults(tmp_path, coco, learned=False)['ids']
+
+
+def test_ids_that_pycocotools_cannot_sort(tmp_path):
+    coco = sound()
+    coco['images'][1]['id'] = coco['annotations'][2]['image_id'] = '2'
+    told = faults(tmp_path, coco, learned=False)['ids']
+    assert "image b.png: its id is '2', and others are numbers; write all ids" in told
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ import pytest
 import torch.multiprocessing as mp
 from mmengine.config import Config
 
+from mmdet_qrpaq.analysis.subjects import Models
+from mmdet_qrpaq.command_line import new_parser
 from mmdet_qrpaq.errors import ConfigError
-from tiny_runs import believe, logged_losses, metrics, predictions, run_tool
+from tiny_runs import CLASSES, believe, logged_losses, metrics, predictions, run_tool
 from two_processes import look_through_data
 
 
@@ -101,6 +103,27 @@ def test_a_nan_in_the_evaluator_s_file_stops_a_training_before_it_starts(
     ):
         run_tool('train', tiny_config, '--work-dir', work_dir, *options)
     assert not list(work_dir.rglob('*.*'))
+
+
+def test_analyses_read_a_copy_that_goes_with_them(
+    tiny_config: Path, tiny_run: Path, dataset_root: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / 'val.json'
+    break_in_many_ways(dataset_root / 'val.json', broken)
+    parser = new_parser('')
+    Models().add_arguments(parser)
+    words = [str(tiny_config), str(tiny_run / 'epoch_2.pth'), '--cfg-options']
+    words += [f'val_dataloader.dataset.ann_file={broken}']
+    words += [f'val_evaluator.ann_file={broken}']
+    (model,) = Models().read(parser.parse_args(words))
+    copy = model.cfg.val_evaluator.ann_file
+    assert model.dataloader.dataset.ann_file == copy
+    names = [
+        entry['name'] for entry in json.loads(Path(copy).read_text())['categories']
+    ]
+    assert tuple(names) == CLASSES
+    assert list(tmp_path.iterdir()) == [broken]
+    assert not list(tiny_run.rglob('annotations'))
 
 
 @pytest.mark.slow
