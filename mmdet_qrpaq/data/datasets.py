@@ -33,7 +33,7 @@ def use_splits(
     Raises:
         ConfigError: A split is missing, or the config joins several data sets.
     """
-    cfg.data_root = f'{data.folder.absolute()}/'
+    cfg.data_root = os.path.join(os.path.abspath(data.folder), '')
     cfg.metainfo = dict(classes=tuple(classes), palette=more_colours([], len(classes)))
     decided = [Decision('data_root', note) for note in data.notes]
     for stage in stages:
@@ -108,7 +108,7 @@ def _read_split(cfg: Config, stage: str, split: Split) -> None:
 
 
 def _read_truth(metric: dict, split: Split, model: dict) -> dict:
-    metric = {**metric, 'ann_file': str(split.ann_file.absolute())}
+    metric = {**metric, 'ann_file': os.path.abspath(split.ann_file)}
     if metric.get('format_only'):
         metric['format_only'] = False
     if model.get('mask_branch') and 'segm' not in metric.get('metric', ()):
@@ -117,7 +117,7 @@ def _read_truth(metric: dict, split: Split, model: dict) -> dict:
 
 
 def _below(path: Path, root: Path) -> str:
-    path = path.absolute()
+    path = Path(os.path.abspath(path))
     if not path.is_relative_to(root):
         return str(path)
     return '' if path == root else str(path.relative_to(root))

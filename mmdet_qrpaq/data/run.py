@@ -2,7 +2,6 @@
 
 import argparse
 import copy
-import os
 from pathlib import Path
 
 from mmengine.config import Config
@@ -70,6 +69,7 @@ def testing_config(args: argparse.Namespace) -> Config:
         classes = _classes_of(args.checkpoint, data)
         use_splits(cfg, data, classes, ('test',))
         set_num_classes(cfg, len(classes))
+        override(cfg, parse_settings(args.cfg_options), '--cfg-options', args.config)
     return cfg
 
 
@@ -79,9 +79,9 @@ def open_data(args: argparse.Namespace, work_dir: Path) -> DataFolder:
     Raises:
         ConfigError: It is in no known layout, or broken.
     """
-    folder = Path(os.path.abspath(args.data))
-    converted = Path(os.path.abspath(work_dir)) / CONVERTED
-    return open_folder(folder, converted, crowd_as_objects=args.crowd_as_objects)
+    return open_folder(
+        Path(args.data), work_dir / CONVERTED, crowd_as_objects=args.crowd_as_objects
+    )
 
 
 def write_leaf(

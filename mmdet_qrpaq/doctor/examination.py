@@ -3,6 +3,7 @@
 import argparse
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,18 +14,24 @@ from ..annotations.images import path_of
 from ..data.datasets import use_splits
 from ..data.options import RunOptions
 from ..data.plan import fit
-from ..data.run import open_data
+from ..data.run import CONVERTED, open_data
 from ..errors import ConfigError
 from ..finding import Finding, Severity
 from ..formats.folder import DataFolder
 from ..runtime.building import build_model
-from ..runtime.configs import read_config
+from ..runtime.configs import override, read_config
 from ..runtime.datasets import Place
 from ..runtime.examining import examine
 from ..settings.options import parse_settings
 from .duplicates import repeated_images
 from .images import Listed, broken_images, look_at_images
-from .training import class_balance, crowded_images, learning_rate, object_sizes
+from .training import (
+    class_balance,
+    crowded_images,
+    doubtful_masks,
+    learning_rate,
+    object_sizes,
+)
 
 SPLITS = ('train', 'val', 'test')
 
@@ -47,6 +54,8 @@ def examine_run(args: argparse.Namespace) -> list[Finding]:
                 Severity.ERROR, 'refused', place, sentence, 'the rest is seen then'
             )
             return [finding]
+    # What was converted is gone by now.
+    findings = [_without(finding, f'{folder}/{CONVERTED}/') for finding in findings]
     return sorted(findings, key=lambda finding: -finding.severity)
 
 
@@ -55,9 +64,10 @@ def _examine(args: argparse.Namespace, folder: Path) -> list[Finding]:
     devices = max(1, torch.cuda.device_count())
     findings = []
     if args.config:
-        cfg = read_config(args.config, parse_settings(args.cfg_options))
+        cfg = read_config(args.config)
         if data is not None:
             fit(cfg, data, RunOptions(), devices)
+        override(cfg, parse_settings(args.cfg_options), '--cfg-options', args.config)
         build_model(cfg)
         findings += learning_rate(cfg, devices)
     else:
@@ -76,6 +86,8 @@ def _examine(args: argparse.Namespace, folder: Path) -> list[Finding]:
         else:
             findings += crowded_images(found, place)
     findings += class_balance(splits)
+    if not args.config:
+        findings += doubtful_masks(*splits['train'])
     missing = {'image-missing', 'image-empty', 'no-images'}
     if not missing & {finding.kind for finding in findings}:
         looks = look_at_images([*_listed(examined.places, read)])
@@ -96,6 +108,11 @@ def _listed(places: Iterable[Place], read: dict[str, Annotations]) -> Iterable[L
             yield Listed(
                 split, path_of(found, place.use.folder, row), place.path, tuple(size)
             )
+
+
+def _without(finding: Finding, prefix: str) -> Finding:
+    place, what = (text.replace(prefix, '') for text in (finding.place, finding.what))
+    return replace(finding, place=place, what=what)
 
 
 def _config_of(data: DataFolder) -> Config:

@@ -1,10 +1,13 @@
 """What makes a training on sound data worse than it could be."""
 
+from dataclasses import replace
+
 import numpy as np
 from mmengine.config import Config
 
 from ..annotations import Annotations
 from ..annotations.classes import shorten
+from ..annotations.masks import broken_masks
 from ..annotations.use import usable
 from ..data.image_sizes import image_limits
 from ..finding import Finding, Severity
@@ -36,8 +39,8 @@ def class_balance(places: dict[str, tuple[Annotations, Place]]) -> list[Finding]
                 Severity.NOTE,
                 'few-objects',
                 places['train'][1].path,
-                f'{len(few)} classes have fewer than {FEW_OBJECTS} objects '
-                f'({shorten(few)})',
+                f'of these classes there are fewer than {FEW_OBJECTS} objects: '
+                f'{shorten(few)}',
                 'add images of them, if they matter',
                 len(few),
             )
@@ -56,8 +59,8 @@ def class_balance(places: dict[str, tuple[Annotations, Place]]) -> list[Finding]
                 Severity.NOTE if is_rare else Severity.WARNING,
                 'class-not-learned',
                 places[split][1].path,
-                f'{number} of its {sum(found.values())} objects are of {len(unknown)} '
-                f'classes without any in training ({shorten(unknown)})',
+                f'{number} of its {sum(found.values())} objects are of classes without '
+                f'any in training: {shorten(unknown)}',
                 'split the images anew, or check how the names are written',
                 len(unknown),
             )
@@ -88,6 +91,18 @@ def object_sizes(found: Annotations, place: Place, cfg: Config) -> list[Finding]
             len(small),
         )
     ]
+
+
+def doubtful_masks(found: Annotations, place: Place) -> list[Finding]:
+    """Find masks that a training with masks would refuse, where there are any."""
+    if not any(found.read_segmentations()):
+        return []
+    told = []
+    for finding in broken_masks(found, replace(place.use, masks=True)):
+        fault = finding.what.rpartition(', and ')[0]
+        what = f'{fault}, and a training with masks would refuse it'
+        told.append(replace(finding, severity=Severity.WARNING, what=what))
+    return told
 
 
 def crowded_images(found: Annotations, place: Place) -> list[Finding]:

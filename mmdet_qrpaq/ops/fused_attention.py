@@ -44,23 +44,18 @@ class FusedAttention(MultiheadAttention):
                 added
             key_padding_mask: (bs, n), likewise
         """
-        masks = (attn_mask, key_padding_mask)
-        of_itself = (
-            all(other is None or other is query for other in (key, value, identity))
-            and (
-                key_pos is query_pos if key_pos is not None else _fits(query_pos, query)
-            )
-            and all(mask is None or _is_mask(mask) for mask in masks)
-        )
-        if not of_itself or not query.numel():
+        others_are_it = all(x is None or x is query for x in (key, value, identity))
+        if key_pos is None and (query_pos is None or query_pos.shape == query.shape):
+            key_pos = query_pos  # as in mmcv's
+        masks_are_known = all(map(_is_mask, (attn_mask, key_padding_mask)))
+        usual = others_are_it and key_pos is query_pos and masks_are_known
+        if not usual or not query.numel():
             given = (query, key, value, identity, query_pos, key_pos)
             return super().forward(*given, attn_mask, key_padding_mask, **others)
         attn = self.attn
         split = [2 * self.embed_dims, self.embed_dims]
-        weights, biases = (
-            attn.in_proj_weight.split(split),
-            attn.in_proj_bias.split(split),
-        )
+        weights = attn.in_proj_weight.split(split)
+        biases = attn.in_proj_bias.split(split)
         placed = query if query_pos is None else query + query_pos
         q, k = F.linear(placed, weights[0], biases[0]).chunk(2, -1)
         v = F.linear(query, weights[1], biases[1])
@@ -130,13 +125,8 @@ def added_mask(mask: Tensor, like: Tensor) -> Tensor:
     return mask.type_as(like)
 
 
-def _fits(query_pos: Tensor | None, query: Tensor) -> bool:
-    """Tell whether mmcv takes the positions of queries for those of keys, too."""
-    return query_pos is None or query_pos.shape == query.shape
-
-
-def _is_mask(mask: Tensor) -> bool:
-    return mask.dtype == torch.bool or mask.is_floating_point()
+def _is_mask(mask: Tensor | None) -> bool:
+    return mask is None or mask.dtype == torch.bool or mask.is_floating_point()
 
 
 def _join(mask: Tensor, padding: Tensor, like: Tensor) -> Tensor:

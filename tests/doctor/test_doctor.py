@@ -186,6 +186,15 @@ def all_crowds(root):
     change(root, 'train', edit)
 
 
+def half_a_mask(root):
+    def edit(coco):
+        for entry in coco['annotations']:
+            entry['segmentation'] = [[10, 10, 30, 10, 30, 40]]
+        coco['annotations'][4]['segmentation'] = [[]]
+
+    change(root, 'train', edit)
+
+
 def thin(root):
     """Four pixels high in an image of 4096, of which a model sees 64 at most."""
 
@@ -238,15 +247,16 @@ def test_each_planted_fault(tmp_path, config, capsys):
             (
                 unlearned,
                 'warning class-not-learned',
-                '4 of its 8 objects are of 1 class',
+                '4 of its 8 objects',
             ),
             (
                 few,
                 'note few-objects',
-                '2 classes have fewer than 10',
+                'fewer than 10 objects: ',
             ),
             (not_a_number, 'error number', 'annotation 6 in image 3.png'),
             (all_crowds, 'error refused', 'iscrowd'),
+            (half_a_mask, 'warning mask', 'annotation 5 in image 3.png'),
             (thin, 'warning object-too-small', 'annotation 1 in image 1.png', [config]),
             (crowded, 'warning more-objects-than-queries', '1.png', [config]),
             (crowded, 'note more-objects-than-counted', '1 images hold more than 100'),

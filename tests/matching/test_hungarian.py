@@ -191,6 +191,8 @@ def test_other_assigners_and_costs_are_not_taken_for_known():
     assert are_known(known)
     assert not are_known(MyAssigner(COSTS['focal']))
     assert not are_known(HungarianAssigner(dict(type='DiceCost')))
+    # Of the prediction's area: mmdet's roles are the other way round.
+    assert not are_known(HungarianAssigner(dict(type='IoUCost', iou_mode='iof')))
     assert not are_known(HungarianAssigner(dict(type='FocalLossCost', binary_input=1)))
     known.match_costs[0] = MyCost()
     assert not are_known(known)
