@@ -16,7 +16,7 @@ FLOORS = (
     (*ROOMS, 'optim'),
     ('hosts',),
     ('runtime',),
-    ('analysis',),
+    ('analysis', 'warm_start'),
     ('sweeps',),
 )
 SOURCES = sorted(PACKAGE.rglob('*.py'))

@@ -1,6 +1,7 @@
-"""The optimizer's side of training: few parameter groups, and one fused step."""
+"""The optimizer's side of training: what learns, few groups, and one fused step."""
 
 from .checkpoint_groups import CheckpointGroups
+from .frozen_parts import FrozenPartsMixin
 from .merged_groups import MergedOptimWrapperConstructor
 
-__all__ = ['CheckpointGroups', 'MergedOptimWrapperConstructor']
+__all__ = ['CheckpointGroups', 'FrozenPartsMixin', 'MergedOptimWrapperConstructor']
