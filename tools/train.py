@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
             )
         cfg.auto_scale_lr.enable = True
     if args.freeze:
-        cfg.model.freeze = args.freeze.split(',')
+        cfg.model.frozen_parts = args.freeze.split(',')
     start_processes(cfg)
     resolve_resume(cfg, args.resume)
     make_repeatable(cfg)

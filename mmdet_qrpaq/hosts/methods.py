@@ -24,7 +24,7 @@ class DetectorMethods(
     """Adds `query_routing`, `pattern_query` and `mask_branch` to a detector.
 
     And `cpu_attention` and `fused_attention`, which change no more than rounding,
-    `activation_checkpointing`, which changes no result, and `freeze`.
+    `activation_checkpointing`, which changes no result, and `frozen_parts`.
     """
 
 

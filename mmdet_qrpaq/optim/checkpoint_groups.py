@@ -39,6 +39,16 @@ class CheckpointGroups(Hook):
                 saved.pop('base_param_settings', None)
             for scheduler in checkpoint.get('param_schedulers', ()):
                 _regroup_scheduler(scheduler, members, count)
+        sizes, wanted = (
+            [len(group['params']) for group in state['param_groups']]
+            for state in (saved, optimizer.state_dict())
+        )
+        if sizes != wanted:
+            raise ConfigError(
+                f"the checkpoint's optimizer has groups of {sizes} parameters, the "
+                f'config makes groups of {wanted}; resume with the optim_wrapper and '
+                'the model.frozen_parts (--freeze) it was trained with.'
+            )
         for theirs, ours in zip(
             saved['param_groups'], optimizer.param_groups, strict=True
         ):

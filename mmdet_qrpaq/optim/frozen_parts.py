@@ -11,37 +11,41 @@ from ..errors import ConfigError
 
 
 class FrozenPartsMixin:
-    """Adds `freeze` to a detector.
+    """Adds `frozen_parts` to a detector.
 
     Args:
-        freeze: Names of parts, as `'backbone'` and `'encoder'`, whose parameters get no
-            gradient and which stay in evaluation mode, norms and dropout included.
+        frozen_parts: Names of parts, as `'backbone'` and `'encoder'`, whose parameters
+            get no gradient and which stay in evaluation mode, norms and dropout
+            included.
 
     Raises:
         ConfigError: If it names something else, or nothing is left to train.
     """
 
-    def __init__(self, *args, freeze: Sequence[str] = (), **kwargs) -> None:
+    frozen_parts: tuple[str, ...] = ()
+
+    def __init__(self, *args, frozen_parts: Sequence[str] = (), **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        known = [name for name, part in self.named_children() if [*part.parameters()]]
-        if isinstance(freeze, str) or (unknown := sorted(set(freeze) - set(known))):
-            wrong = repr(freeze if isinstance(freeze, str) else unknown[0])
+        parts = [name for name, part in self.named_children() if [*part.parameters()]]
+        whole = isinstance(frozen_parts, str)
+        unknown = [frozen_parts] if whole else set(frozen_parts) - set(parts)
+        if unknown:
             raise ConfigError(
-                f'model.freeze (--freeze) names {wrong}: give a list of '
-                f'{", ".join(known)}.'
+                f'model.frozen_parts (--freeze) names {min(unknown)!r}: give a list of '
+                f'{", ".join(parts)}.'
             )
-        self.freeze = tuple(freeze)
-        for name in self.freeze:
+        self.frozen_parts = tuple(frozen_parts)
+        for name in self.frozen_parts:
             getattr(self, name).requires_grad_(False)
         if not any(parameter.requires_grad for parameter in self.parameters()):
             raise ConfigError(
-                'model.freeze (--freeze) names all parts with parameters, so that '
+                'model.frozen_parts (--freeze) names all parts with parameters, and '
                 'nothing is left to train: leave one out.'
             )
 
     def train(self, mode: bool = True) -> nn.Module:
         """Set the mode of all other parts."""
         super().train(mode)
-        for name in getattr(self, 'freeze', ()):
+        for name in self.frozen_parts:
             getattr(self, name).eval()
         return self

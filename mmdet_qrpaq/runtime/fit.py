@@ -110,9 +110,7 @@ def require_same_model(
         )
         fit.missing = [key for key in fit.missing if not key.startswith(unused)]
     if fit.missing or fit.reshaped or fit.unexpected:
-        raise ConfigError(
-            f'checkpoint {path} does not fit {config}: {fit}; {remedy}.'
-        )
+        raise ConfigError(f'checkpoint {path} does not fit {config}: {fit}; {remedy}.')
 
 
 def require_finite(model: nn.Module, path: str) -> None:

@@ -84,11 +84,11 @@ def match_classes(
         ('the checkpoint', names, sizes[0], 'name all of its classes with --classes'),
         ('the config', wanted, sizes[1], 'set model.bbox_head.num_classes to that'),
     ):
-        if len(set(classes)) != len(classes) or found != {len(classes)}:
+        different = len(set(classes))
+        if different != len(classes) or found != {different}:
             raise ConfigError(
-                f'{owner} has {len(classes)} classes by name ({shorten(classes)}), '
-                f'{len(set(classes))} of them different, and {_number(found)} by the '
-                f'size of its layers; {remedy}.'
+                f'{owner} has class names ({shorten(classes)}) of which {different} '
+                f'are different, and class layers for {_number(found)}; {remedy}.'
             )
     kept = [name for name in wanted if name in names]
     new, old = ([of.index(name) for name in kept] for of in (wanted, names))

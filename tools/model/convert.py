@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Make a checkpoint to start from: a config's methods where a trained host stopped.
 
-    python tools/model/convert.py configs/qrpaq_dino_r50_12e.py DINO.pth --out START.pth
-    python tools/train.py configs/qrpaq_dino_r50_12e.py --cfg-options load_from=START.pth
+    python tools/model/convert.py CONFIG DINO.pth --out START.pth
+    python tools/train.py CONFIG --cfg-options load_from=START.pth
 
 CHECKPOINT is of the config's host, mmdet's own or one of ours. Routers let all queries
 enter; patterns are fitted to the host's content; class layers go by name. What is exact
