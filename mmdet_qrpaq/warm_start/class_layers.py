@@ -55,7 +55,9 @@ def match_classes(
 ) -> str:
     """Give class layers the rows of the wanted classes, in their order.
 
-    Rows of a name that both have are kept, others cut, new ones as in `fresh`.
+    Rows of a name that both have are kept, others cut, new ones as in `fresh`. Case and
+    underscores do not count: mmdet itself writes both 'traffic light' and
+    'traffic_light'.
 
     Args:
         weights: Of a checkpoint; its class layers are replaced.
@@ -71,7 +73,7 @@ def match_classes(
     """
     layers = [k for k in weights if _BY_CLASS.fullmatch(k) and k in fresh]
     sizes = [{len(of[key]) for key in layers} for of in (weights, fresh)]
-    if names is None or wanted is None:
+    if not layers or names is None or wanted is None:
         if sizes[0] == sizes[1]:
             return f'classes: {_number(sizes[1])} kept by their order, as no names tell'
         which = 'the checkpoint names' if names is None else 'the config names'
@@ -80,26 +82,31 @@ def match_classes(
             f'{_number(sizes[1])}; give those of the checkpoint with --classes, those '
             'of the config with metainfo of its data sets.'
         )
-    for owner, classes, found, remedy in (
+    for owner, classes, size, remedy in (
         ('the checkpoint', names, sizes[0], 'name all of its classes with --classes'),
         ('the config', wanted, sizes[1], 'set model.bbox_head.num_classes to that'),
     ):
-        different = len(set(classes))
-        if different != len(classes) or found != {different}:
+        different = len(set(map(_plain, classes)))
+        if different != len(classes) or size != {different}:
             raise ConfigError(
                 f'{owner} has class names ({shorten(classes)}) of which {different} '
-                f'are different, and class layers for {_number(found)}; {remedy}.'
+                f'are different, and class layers for {_number(size)}; {remedy}.'
             )
-    kept = [name for name in wanted if name in names]
-    new, old = ([of.index(name) for name in kept] for of in (wanted, names))
+    place = {_plain(name): row for row, name in enumerate(names)}
+    found = [place.get(_plain(name)) for name in wanted]
+    kept = [row for row, old in enumerate(found) if old is not None]
     for key in layers:
         rows = fresh[key].clone()
-        rows[new] = weights[key][old].to(rows)
+        rows[kept] = weights[key][[found[row] for row in kept]].to(rows)
         weights[key] = rows
     cut = len(names) - len(kept)
-    starting = [name for name in wanted if name not in names]
+    starting = [name for name, old in zip(wanted, found, strict=True) if old is None]
     told = f' ({shorten(starting)})' if starting else ''
     return f'classes: {len(kept)} kept, {cut} cut, {len(starting)} new{told}'
+
+
+def _plain(name: str) -> str:
+    return name.replace('_', ' ').casefold()
 
 
 def _number(sizes: set[int]) -> str:

@@ -36,6 +36,7 @@ def test_rows_by_hand():
     ('wanted', 'rows', 'told'),
     [
         (('cat', 'dog', 'cow'), [1, 2, 3], '3 kept, 0 cut, 0 new'),
+        (('COW', 'Dog'), [3, 2], '2 kept, 1 cut, 0 new'),
         (('dog',), [2], '1 kept, 2 cut, 0 new'),
         (('a', 'b', 'c', 'd'), [7] * 4, '0 kept, 3 cut, 4 new'),
     ],

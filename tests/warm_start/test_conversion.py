@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.warm_start.conversion import convert
 from tiny_hosts import (
+    MASKS,
     METHODS,
     PATTERNS,
     ROUTING,
@@ -160,12 +161,26 @@ def test_methods_that_a_checkpoint_has_are_kept():
     assert [note.partition(':')[0] for note in notes] == ['classes', 'content']
 
 
-def test_what_no_host_has_starts_from_nothing():
-    model = host_config('dino', hybrid_branch=dict(num_queries=20), **METHODS['q'])
+@pytest.mark.parametrize(
+    ('option', 'settings'),
+    [('hybrid_branch', dict(num_queries=20)), ('mask_branch', MASKS)],
+)
+def test_what_no_host_has_starts_from_nothing(option, settings):
+    model = host_config('dino', **{option: settings}, **METHODS['q'])
     source = trained('dino')
     target, notes = converted(model, source.state_dict())
     assert_same_outputs(target, source)
-    assert notes[1:] == ['hybrid_branch: starts from nothing, the host has none']
+    assert notes[1:] == [f'{option}: starts from nothing, the host has none']
+
+
+def test_the_same_again():
+    model = host_config('dino', mask_branch=MASKS, **METHODS['qrpaq'])
+    one, two = (
+        converted(model, trained('dino').state_dict())[0].state_dict() for _ in range(2)
+    )
+    assert list(one) == list(two)
+    for key, value in one.items():
+        assert torch.equal(value, two[key]), key
 
 
 @pytest.mark.parametrize(
@@ -178,7 +193,13 @@ def test_what_no_host_has_starts_from_nothing():
 def test_a_checkpoint_of_another_host_is_refused(source, words):
     model = host_config('dino', **METHODS['qr'])
     with pytest.raises(ConfigError, match=words):
-        converted(model, build_upstream(source).state_dict())
+        converted(
+            model,
+            dict(
+                state_dict=build_upstream(source).state_dict(),
+                meta=dict(dataset_meta=dict(classes=('a', 'b', 'c'))),
+            ),
+        )
 
 
 def test_other_numbers_of_queries_and_no_numbers_are_refused():
