@@ -82,8 +82,8 @@ def regroup(saved: dict[str, Any], members: list[list[int]]) -> dict[str, Any]:
         raise ConfigError(
             f'the checkpoint has {len(groups)} groups of parameters in its optimizer, '
             f'the config makes {len(members)} of {sum(map(len, members))} parameters; '
-            'resume with the optim_wrapper it was trained with (paramwise_cfg, '
-            'constructor).'
+            'resume with the optim_wrapper (paramwise_cfg, constructor) and the '
+            'model.frozen_parts (--freeze) it was trained with.'
         )
     settings = [
         {key: value for key, value in group.items() if key != 'params'}
