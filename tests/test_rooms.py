@@ -18,7 +18,7 @@ FLOORS = (
     ('hosts', 'settings'),
     ('runtime',),
     ('data',),
-    ('analysis', 'doctor'),
+    ('analysis', 'doctor', 'warm_start'),
     ('sweeps',),
 )
 SOURCES = sorted(PACKAGE.rglob('*.py'))

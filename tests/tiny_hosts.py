@@ -121,7 +121,7 @@ METHODS = dict(
 # Options of the detector; the others belong to its head.
 OF_DETECTOR = (
     *('query_routing', 'pattern_query', 'hybrid_branch', 'mask_branch'),
-    *('activation_checkpointing', 'denoised_objects'),
+    *('activation_checkpointing', 'denoised_objects', 'frozen_parts'),
     *('cpu_attention', 'fused_attention'),
 )
 

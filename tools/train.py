@@ -35,6 +35,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help='go on from a checkpoint; without a value from the latest one in the work '
         'directory, or from the start if there is none',
     )
+    parser.add_argument(
+        '--freeze',
+        metavar='PARTS',
+        help='parts of the model that stay as they are, e.g. backbone,encoder',
+    )
     return parser.parse_args(argv)
 
 
@@ -68,6 +73,8 @@ def main(argv: list[str] | None = None) -> None:
                 f'{args.config}; add it or leave the flag out.'
             )
         cfg.auto_scale_lr.enable = True
+    if args.freeze:
+        cfg.model.frozen_parts = args.freeze.split(',')
     resolve_resume(cfg, args.resume)
     make_repeatable(cfg)
     preflight(cfg, ('train', 'val'))

@@ -3,6 +3,7 @@
 from mmdet.models.dense_heads import DeformableDETRHead
 from mmdet.models.detectors import DeformableDETR
 from mmdet.registry import MODELS
+from torch import Tensor
 
 from ..masks import QueryKeepingDETRHead
 from ..quality import QualityAwareDETRHead
@@ -16,6 +17,12 @@ class QRPaQDeformableDETR(DetectorMethods, DeformableDETR):
 
     `query_routing`, `pattern_query` and `mask_branch`.
     """
+
+    def host_content(self) -> Tensor | None:
+        """Return the half of the embedding that is content; see the mixin."""
+        if self.as_two_stage:
+            return None
+        return self.query_embedding.weight[:, self.embed_dims :]
 
 
 @MODELS.register_module()

@@ -6,6 +6,7 @@ Which seam each of them changes, and what it leaves for a later one: docs/data_f
 from ..errors import ConfigError
 from ..masks import MaskBranchMixin
 from ..ops import FasterAttentionMixin
+from ..optim import FrozenPartsMixin
 from ..patterns import PatternQueryMixin
 from ..quality import HybridBranchMixin
 from ..routing import QueryRoutingMixin
@@ -13,6 +14,7 @@ from .activation_checkpointing import ActivationCheckpointingMixin
 
 
 class DetectorMethods(
+    FrozenPartsMixin,
     FasterAttentionMixin,
     QueryRoutingMixin,
     PatternQueryMixin,
@@ -21,8 +23,8 @@ class DetectorMethods(
 ):
     """Adds `query_routing`, `pattern_query` and `mask_branch` to a detector.
 
-    And `cpu_attention` and `fused_attention`, which change no more than rounding, and
-    `activation_checkpointing`, which changes no result.
+    And `cpu_attention` and `fused_attention`, which change no more than rounding,
+    `activation_checkpointing`, which changes no result, and `frozen_parts`.
     """
 
 

@@ -1,7 +1,13 @@
-"""The optimizer's side of training: few parameter groups, and one fused step."""
+"""The optimizer's side of training: what learns, few groups, and one fused step."""
 
 from .checkpoint_groups import CheckpointGroups
 from .configured_schedule import ConfiguredSchedule
+from .frozen_parts import FrozenPartsMixin
 from .merged_groups import MergedOptimWrapperConstructor
 
-__all__ = ['CheckpointGroups', 'ConfiguredSchedule', 'MergedOptimWrapperConstructor']
+__all__ = [
+    'CheckpointGroups',
+    'ConfiguredSchedule',
+    'FrozenPartsMixin',
+    'MergedOptimWrapperConstructor',
+]

@@ -39,6 +39,16 @@ class CheckpointGroups(Hook):
                 saved.pop('base_param_settings', None)
             for scheduler in checkpoint.get('param_schedulers', ()):
                 _regroup_scheduler(scheduler, members, count)
+        sizes, wanted = (
+            [len(group['params']) for group in state['param_groups']]
+            for state in (saved, optimizer.state_dict())
+        )
+        if sizes != wanted:
+            raise ConfigError(
+                f"the checkpoint's optimizer has groups of {sizes} parameters, the "
+                f'config makes groups of {wanted}; resume with the optim_wrapper and '
+                'the model.frozen_parts (--freeze) it was trained with.'
+            )
         for theirs, ours in zip(
             saved['param_groups'], optimizer.param_groups, strict=True
         ):
@@ -72,8 +82,8 @@ def regroup(saved: dict[str, Any], members: list[list[int]]) -> dict[str, Any]:
         raise ConfigError(
             f'the checkpoint has {len(groups)} groups of parameters in its optimizer, '
             f'the config makes {len(members)} of {sum(map(len, members))} parameters; '
-            'resume with the optim_wrapper it was trained with (paramwise_cfg, '
-            'constructor).'
+            'resume with the optim_wrapper (paramwise_cfg, constructor) and the '
+            'model.frozen_parts (--freeze) it was trained with.'
         )
     settings = [
         {key: value for key, value in group.items() if key != 'params'}

@@ -53,6 +53,18 @@ class PatternQueryMixin:
             unused = UnusedEmbedding(getattr(self, self.content_embedding))
             setattr(self, self.content_embedding, unused)
 
+    def host_content(self) -> Tensor | None:
+        """Return the content of a host without patterns, the same for all images.
+
+        Zero, if the host does not say otherwise.
+
+        Shapes:
+            returns: (nq, dim), or None if the host makes it of the image
+        """
+        if self.content_embedding is None:
+            return torch.zeros(self.num_queries, self.embed_dims)
+        return getattr(self, self.content_embedding).weight
+
     def pre_transformer(
         self, img_feats: tuple[Tensor, ...], batch_data_samples=None
     ) -> tuple[dict, dict]:

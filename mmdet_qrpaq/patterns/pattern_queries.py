@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from ..errors import check_choice, check_number
+from .content_fit import fit_content
 from .diversity_loss import pattern_diversity
 from .weight_generator import PatternWeightGenerator
 
@@ -74,6 +75,18 @@ class PatternQueryGenerator(BaseModule):
         self.weight_generator = PatternWeightGenerator(
             num_queries, num_patterns, embed_dims, num_levels, hidden_dims, finest
         )
+
+    def start_as(self, content: Tensor) -> Tensor:
+        """Make the content of a host of every image, as near as patterns come to it.
+
+        Shapes:
+            content: (nq, dim)
+            returns: (nq, dim), what is made now
+        """
+        weights, patterns = fit_content(content, self.patterns.num_embeddings)
+        self.weight_generator.start_as(weights)
+        self.patterns.weight.data.copy_(patterns)
+        return weights @ patterns
 
     def forward(
         self,

@@ -65,6 +65,16 @@ class PatternWeightGenerator(BaseModule):
         nn.init.normal_(last.weight, std=std)
         nn.init.zeros_(last.bias)
 
+    def start_as(self, weights: Tensor) -> None:
+        """Answer every image with the same weights, until training has gone on.
+
+        Args:
+            weights: (nq, num_patterns), positive, rows summing to 1.
+        """
+        last = self.mlp[-1]
+        nn.init.zeros_(last.weight)
+        last.bias.data.copy_(weights.log().flatten())
+
     def forward(
         self,
         memory: Tensor,

@@ -176,11 +176,15 @@ class EEQRDecoderLayer(BaseModule):
         if self.settings.targets_the_router:
             query, query_pos = query.detach(), query_pos.detach()
         scores = self.router(query, query_pos)
+        return scores, self.choose(scores)
+
+    def choose(self, scores: Tensor) -> Decision:
+        """Return the decision (Eq. 6) that these scores make, within the capacity."""
         decision = self.settings.rules[self.site](scores)
         slots = self.settings.slots
         if slots is not None and slots < scores.shape[1]:
             decision = limit_to_capacity(decision, slots)
-        return scores, decision
+        return decision
 
     def route(self, run_slice, query: Tensor, by_query: dict, attn_mask) -> Tensor:
         """Run the slice for the entering queries; the others leave as they came."""

@@ -49,11 +49,15 @@ class Router(nn.Module):
     def init_weights(self) -> None:
         """Start again; hosts initialise whatever sits under their decoder."""
         if self.init == 'enter':
-            nn.init.zeros_(self.projection.weight)
-            self.projection.bias.data.copy_(torch.tensor([1.0, 0.0]))
+            self.start_alike()
         else:
             nn.init.xavier_uniform_(self.projection.weight)
             nn.init.zeros_(self.projection.bias)
+
+    def start_alike(self) -> None:
+        """Give every query the same scores, 'enter' above 'bypass'."""
+        nn.init.zeros_(self.projection.weight)
+        self.projection.bias.data.copy_(torch.tensor([1.0, 0.0]))
 
     def forward(self, query: Tensor, query_pos: Tensor) -> Tensor:
         """Score in single precision: half precision would flip close decisions.

@@ -26,6 +26,7 @@ _OWNERS = {
     'query_routing': "model.type='QRPaQDINO' or the QRPaQ class of another host",
     'pattern_query': "model.type='QRPaQDINO' or the QRPaQ class of another host",
     'mask_branch': "model.type='QRPaQDINO' or the QRPaQ class of a deformable host",
+    'frozen_parts': "model.type='QRPaQDINO' or the QRPaQ class of another host",
     'quality': "model.bbox_head.type='QualityAwareDINOHead' or that of another host",
 }
 

@@ -80,9 +80,13 @@ def _tell_lines(stored: Tensor, wanted: Tensor) -> str:
 
 
 def require_same_model(
-    model: nn.Module, checkpoint: dict, path: str, config: str
+    model: nn.Module,
+    checkpoint: dict,
+    path: str,
+    config: str,
+    remedy: str = 'pass the config (and --cfg-options) it was trained with',
 ) -> None:
-    """Refuse to test or resume with a checkpoint of another model.
+    """Refuse to go on with a checkpoint of another model.
 
     Parts that only training needs may be missing where the training state is, too:
     `tools/model/publish.py` strips both.
@@ -106,10 +110,7 @@ def require_same_model(
         )
         fit.missing = [key for key in fit.missing if not key.startswith(unused)]
     if fit.missing or fit.reshaped or fit.unexpected:
-        raise ConfigError(
-            f'checkpoint {path} does not fit {config}: {fit}; pass the config (and '
-            '--cfg-options) it was trained with.'
-        )
+        raise ConfigError(f'checkpoint {path} does not fit {config}: {fit}; {remedy}.')
 
 
 def require_finite(model: nn.Module, path: str) -> None:

@@ -38,16 +38,10 @@ def main(argv: list[str] | None = None) -> None:
 
     load_package()
 
-    from mmdet_qrpaq.errors import ConfigError
-    from mmdet_qrpaq.records.results import require_writable_folder
     from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
-    from mmdet_qrpaq.runtime.publishing import part_of, strip, write
+    from mmdet_qrpaq.runtime.publishing import part_of, require_new, strip, write
 
-    if args.out.suffix != '.pth':
-        raise ConfigError(f'OUT is {args.out}, which does not end in .pth; add that.')
-    if args.out.exists():
-        raise ConfigError(f'{args.out} exists already; remove it or give another name.')
-    require_writable_folder(str(args.out.parent), 'OUT')
+    require_new(args.out, 'OUT')
     checkpoint = read_checkpoint(args.checkpoint)
     if 'state_dict' not in checkpoint:  # bare weights
         checkpoint = dict(state_dict=checkpoint)

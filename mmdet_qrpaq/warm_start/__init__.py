@@ -1,0 +1,1 @@
+"""From a checkpoint of a host to one of the methods, for `tools/model/convert.py`."""
