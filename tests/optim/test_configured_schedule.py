@@ -66,6 +66,7 @@ def run(folder, schedule, epochs=4, resume=None, hooks=True, **settings):
         loop, by_epoch = dict(by_epoch=False, max_iters=settings['iters']), False
     runner = Runner(
         model=Model(),
+        default_scope='mmdet',
         work_dir=str(folder),
         train_dataloader=dict(
             batch_size=settings['batch_size'],

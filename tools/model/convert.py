@@ -49,8 +49,9 @@ def main(argv: list[str] | None = None) -> None:
     load_package()
 
     from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
-    from mmdet_qrpaq.runtime.configs import parse_settings, read_config
+    from mmdet_qrpaq.runtime.configs import read_config
     from mmdet_qrpaq.runtime.publishing import require_new, write
+    from mmdet_qrpaq.settings.options import parse_settings
     from mmdet_qrpaq.warm_start.conversion import convert
 
     require_new(args.out, '--out')
