@@ -65,7 +65,9 @@ def testing_config(args: argparse.Namespace) -> Config:
     cfg = run_config(args, ('test',))
     start_processes(cfg)
     if args.data:
-        data = on_main_process(open_data, args, Path(cfg.work_dir))
+        # Beside the copies that a training in this work folder reads.
+        name = f'{CONVERTED}_{leaf_name("test", args.data)}'
+        data = on_main_process(open_data, args, Path(cfg.work_dir), name)
         classes = _classes_of(args.checkpoint, data)
         use_splits(cfg, data, classes, ('test',))
         set_num_classes(cfg, len(classes))
@@ -73,14 +75,19 @@ def testing_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def open_data(args: argparse.Namespace, work_dir: Path) -> DataFolder:
+def open_data(
+    args: argparse.Namespace, work_dir: Path, converted: str = CONVERTED
+) -> DataFolder:
     """Open the folder that `--data` names; what has to be converted is written.
+
+    Args:
+        converted: Where below the work folder.
 
     Raises:
         ConfigError: It is in no known layout, or broken.
     """
     return open_folder(
-        Path(args.data), work_dir / CONVERTED, crowd_as_objects=args.crowd_as_objects
+        Path(args.data), work_dir / converted, crowd_as_objects=args.crowd_as_objects
     )
 
 

@@ -1,12 +1,20 @@
 """Opens a folder of annotated images, whatever its layout, as COCO files."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import ConfigError
-from .copies import ann_file, digest_of, divide, unite, write_copies, written_before
+from .copies import (
+    ann_file,
+    copies_in,
+    digest_of,
+    divide,
+    unite,
+    write_copies,
+    written_before,
+)
 from .layouts import coco, yolo
 from .layouts.plan import Plan
 from .layouts.single_files import look_for_labelme, look_for_voc
@@ -78,7 +86,12 @@ def open_folder(
     Raises:
         ConfigError: No layout fits, or more than one, or annotations are broken.
     """
-    found = _look(folder, converted)
+    if folder.exists() and converted.exists() and converted.samefile(folder):
+        raise ConfigError(
+            f'{folder} is the data set, which is not written to; choose another --out.'
+        )
+    copies = copies_in(converted)
+    found = _look(folder, [path for path, copy in copies.items() if copy])
     if 'train' not in found.splits:
         raise ConfigError(
             f'{folder} is {found.layout} ({found.found}) with '
@@ -95,7 +108,8 @@ def open_folder(
         )
     names = [split for split in SPLITS if split in {*found.splits, 'val'}]
     digest = digest_of(found.decisive(), found.layout, crowd_as_objects, skip_broken)
-    before = written_before(converted, names, digest)
+    paths = [ann_file(converted, split) for split in names]
+    before = written_before(copies, paths, folder, digest)
     if before is None:
         documents, classes, notes = found.read(crowd_as_objects, skip_broken)
         if not classes:
@@ -103,7 +117,7 @@ def open_folder(
         unite(documents, classes)
         if 'val' not in documents:
             notes.append(divide(documents, folder))
-        write_copies(converted, documents, digest, notes)
+        write_copies(converted, documents, folder, digest, notes)
     else:
         classes, notes = before
     splits = {
@@ -117,15 +131,18 @@ def open_folder(
     return DataFolder(folder, found.layout, splits, classes, (opening, *notes, told))
 
 
-def _look(folder: Path, converted: Path) -> coco.CocoFiles | Plan:
+def _look(folder: Path, copies: Sequence[Path]) -> coco.CocoFiles | Plan:
     """Return the one layout that fits.
+
+    Args:
+        copies: Files written before, which are not looked at.
 
     Raises:
         ConfigError: None does, or more than one.
     """
     if not folder.is_dir():
         raise ConfigError(f'{folder} is no folder; correct its path.')
-    listing = Listing(folder, without=converted)
+    listing = Listing(folder, without=copies)
     fits = [found for look in LOOKS if (found := look(listing)) is not None]
     if len(fits) == 1:
         return fits[0]

@@ -4,12 +4,15 @@ Pixels are COCO's: x to the right, y down, 0 at the outer edge of the first pixe
 that an image spans 0 to its width and its height.
 """
 
+import json
 import math
 import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
@@ -143,6 +146,22 @@ def read_text(path: Path) -> str:
         return read_bytes(path).decode('utf-8-sig')
     except UnicodeDecodeError as error:
         raise Broken('unreadable file', 'is not text in UTF-8') from error
+
+
+def decode_json(content: bytes, kind: type) -> Any:
+    """Decode JSON, also with the NaN that Python writes.
+
+    Raises:
+        msgspec.ValidationError: It is JSON of another kind.
+        ValueError: It is no JSON.
+        RecursionError: It is nested too deep.
+    """
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return msgspec.convert(json.loads(content), kind)
 
 
 def _describe(box: Box) -> str:

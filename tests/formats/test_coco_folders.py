@@ -249,10 +249,65 @@ def test_what_was_written_serves_again_until_something_changes(folder, opened, l
     source = next(p for p in sorted(folder.rglob('*')) if p.suffix in ('.xml', '.json'))
     os.utime(source, ns=(stamp, stamp + 1))
     assert opened().notes[-1].endswith('were written.')
-    stamp = path.stat().st_mtime_ns
-    path.write_text(path.read_text()[:100])
+    path.unlink()
     assert opened().notes[-1].endswith('were written.')
     assert objects(opened()) == expected()
+
+
+def test_no_file_of_another_origin_is_replaced(folder, tmp_path, opened, sentence):
+    """A user's own, one cut short, and copies of another folder."""
+    voc_beside(folder)
+    opened()
+    path = tmp_path / 'out/instances_val.json'
+    written = path.read_text()
+    ours = json.loads(written)
+
+    def check(content):
+        put(path, content)
+        before = path.read_text()
+        text = sentence()
+        assert f'{path} was not written from {folder}' in text
+        assert 'choose another --out or --work-dir' in text
+        assert path.read_text() == before
+
+    other = ours['info'] | dict(folder='/other/data')
+    check_each(
+        check,
+        [
+            ours | dict(info={}),
+            ours | dict(info=other),
+            written[:100],
+            [1],
+            '',
+        ],
+    )
+    put(path, ours | dict(info=other))
+    assert 'but from /other/data, and' in sentence()
+    put(path, written)
+    assert opened().notes[-1].endswith('were there.')
+
+
+def test_copies_below_the_folder_are_no_part_of_it(folder, opened):
+    """But files of the user beside them are."""
+    coco_cvat(folder)
+    place = folder / 'annotations'
+    data = open_folder(folder, place)
+    assert objects(data) == expected()
+    again = open_folder(folder, place)
+    assert again.notes[-1].endswith('were there.') and again.splits == data.splits
+
+
+def test_a_number_that_is_none_is_reused_too(folder, opened):
+    coco_cvat(folder)
+    change(folder / 'annotations/instances_default.json', area=float('nan'))
+    opened()
+    assert opened().notes[-1].endswith('were there.')
+
+
+def test_the_folder_itself_is_not_written_to(folder):
+    voc_beside(folder)
+    with pytest.raises(ConfigError, match='is the data set, which is not written to'):
+        open_folder(folder, folder / '../data')
 
 
 def test_words_that_name_a_split():

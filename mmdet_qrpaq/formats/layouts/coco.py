@@ -11,6 +11,7 @@ import msgspec
 
 from ...errors import ConfigError
 from ..listing import Listing, join, stem_of
+from ..shapes import decode_json
 from ..splits import SPLITS, split_named
 
 # From the root or a drive, or through `..`; Windows takes slashes of both kinds.
@@ -58,13 +59,7 @@ def read_index(path: Path) -> CocoIndex | None:
         ConfigError: It cannot be read, or is no JSON.
     """
     try:
-        content = path.read_bytes()
-        try:
-            return msgspec.json.decode(content, type=CocoIndex)
-        except msgspec.ValidationError:
-            return None
-        except msgspec.DecodeError:  # such as NaN, which Python writes
-            return msgspec.convert(json.loads(content), CocoIndex)
+        return decode_json(path.read_bytes(), CocoIndex)
     except msgspec.ValidationError:
         return None
     except OSError as error:
