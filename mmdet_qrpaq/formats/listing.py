@@ -85,6 +85,11 @@ def join(place: str, name: str) -> str:
     return posixpath.normpath(f'{place}/{name}')
 
 
+def called(place: str) -> str:
+    """Return what to call a folder of a listing."""
+    return 'the folder itself' if place == '.' else place
+
+
 def stem_of(name: str) -> str:
     """Return a path without its suffix."""
     return posixpath.splitext(name)[0]

@@ -18,6 +18,7 @@ from data_folders import (
     objects,
     put,
     voc_beside,
+    write,
     yolo_ultralytics,
 )
 from mmdet_qrpaq.errors import ConfigError
@@ -72,6 +73,23 @@ def test_a_class_that_only_groups_others_is_left_out(folder, opened):
     path = folder / 'valid/_annotations.coco.json'
     change(path, category_id=0)
     assert opened().classes == ('things', *CLASSES)
+
+
+def test_a_group_that_has_no_name_groups_nothing(folder, opened):
+    coco_mmdet(folder)
+    path = folder / 'annotations/instances_train.json'
+    document = json.loads(path.read_text())
+    for category in document['categories']:
+        category['supercategory'] = ['things']
+    put(path, document)
+    assert opened().classes == CLASSES
+
+
+def test_the_folder_itself_holds_the_images(folder, opened):
+    for split in ('train', 'val'):
+        write(folder, '.', '', 'none', split)
+        put(folder / f'{split}.json', coco(split))
+    assert 'val: val.json, images in the folder itself.' in opened().notes
 
 
 def test_classes_in_another_order_keep_their_names(folder, opened):

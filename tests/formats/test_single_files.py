@@ -49,6 +49,27 @@ def test_lists_that_name_what_is_not_annotated(folder, opened, sentence):
     assert 'val.txt names x, of which there is neither an image' in sentence()
 
 
+def test_lists_with_quotes_and_endings(folder, opened):
+    voc_kit(folder)
+    lists = folder / 'ImageSets/Main'
+    put(lists / 'train.txt', '"one.png"\ntwo.jpg\n\'three\'\nfour.xml\n')
+    put(lists / 'val.txt', 'five.v1\n"six"\n')
+    for place, ending in (('JPEGImages', 'png'), ('Annotations', 'xml')):
+        (folder / place / f'five.{ending}').rename(folder / place / f'five.v1.{ending}')
+    data = opened()
+    assert objects(data, ['train']) == expected('train')
+    assert {name for name, *_ in objects(data, ['val'])} == {'five.v1.png', 'six.jpg'}
+
+
+def test_a_number_that_is_none_is_named(folder, sentence):
+    """Python writes NaN into JSON, which strict readers refuse."""
+    labelme_beside(folder)
+    points = [[float('nan'), 1], [5, 5]]
+    for name in folder.glob('*.json'):
+        put(name, labelme(shape(points, 'rectangle'), image=f'{name.stem}.png'))
+    assert 'shape 1 (dog): an x is nan, where a number is needed' in sentence()
+
+
 def test_what_is_not_annotated_is_told(folder, opened):
     voc_beside(folder)
     image(folder / 'bare.png', (10, 10))

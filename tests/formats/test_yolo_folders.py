@@ -213,3 +213,34 @@ def test_turned_boxes_are_polygons_with_the_box_around_them(folder, opened):
     assert entry['bbox'] == pytest.approx([6, 4, 48, 32])
     assert entry['segmentation'] == [[30, 4, 54, 20, 30, 36, 6, 20]]
     assert entry['area'] == pytest.approx(48 * 32 / 2, rel=0.05)
+
+
+def test_a_data_file_is_sought_before_a_list_of_classes(folder, opened):
+    """`classes.txt` among the labels of a data set with key points, in a folder."""
+    for name in 'ab':
+        image(folder / f'mine/images/{name}.png', (100, 80))
+        row = '1 0.25 0.5 0.3 0.25 .1 .1 .2 .2\n'
+        put(folder / f'mine/labels/{name}.txt', row)
+    put(folder / 'mine/labels/classes.txt', '\n'.join(CLASSES))
+    put(folder / 'mine/data.yaml', f'train: images\n{NAMES}kpt_shape: [2, 2]\n')
+    data = opened()
+    assert [e['bbox'] for e in entries(data).values()] == [[10, 30, 30, 20]] * 2
+    assert data.splits['train'].images == folder / 'mine'
+
+
+def test_two_data_files_in_folders(folder, sentence):
+    for name in 'ab':
+        yolo_ultralytics(folder / name)
+    assert 'holds a/data.yaml and b/data.yaml; name the folder of one' in sentence()
+
+
+def test_what_a_data_file_leaves_empty_is_not_there(folder, opened):
+    def check(nothing):
+        yolo_ultralytics(folder)
+        keys = ''.join(f'{key}: {nothing}\n' for key in ('path', 'kpt_shape', 'nc'))
+        data_yaml(folder, val=nothing, extra=f'test: {nothing}\n{keys}')
+        data = opened()
+        assert objects(data) == expected('train')
+        assert any('There is no val split' in note for note in data.notes)
+
+    check_each(check, ['null', '~', '', '""', 'Null'])

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ...errors import ConfigError
-from ..listing import Listing, join, stem_of
+from ..listing import Listing, called, join, stem_of
 from ..shapes import decode_json
 from ..splits import SPLITS, split_named
 
@@ -189,10 +189,11 @@ class CocoFiles:
             for category in index.categories:
                 if repr(category.id) in ids:
                     used.add(category.name)
-                if category.supercategory != category.name:
-                    groups.add(category.supercategory)
-                if category.supercategory in (None, '', 'none'):
+                group = category.supercategory
+                if not isinstance(group, str) or group in ('', 'none'):
                     top.add(category.name)
+                elif group != category.name:
+                    groups.add(group)
         return tuple(n for n in names if n in used or n not in groups & top)
 
 
@@ -233,7 +234,7 @@ def look(listing: Listing) -> CocoFiles | None:
         place = _find_images(listing, name, split, index)
         files[split], images[split] = listing.folder / name, listing.folder / place
         read[split] = index
-        notes.append(f'{split}: {name}, images in {place}.')
+        notes.append(f'{split}: {name}, images in {called(place)}.')
     return CocoFiles(files, images, read, tuple(notes)) if files else None
 
 

@@ -25,6 +25,8 @@ def look(listing: Listing) -> Plan | None:
     if path is None:
         return None
     data = read_data_file(path)
+    if data.splits and path.parent != listing.folder:
+        listing = Listing(path.parent)  # which its paths are below
     root, notes = _root(data, listing)
     listed = bool(data.splits)
     images: dict[str, list[str]] = {}
@@ -59,7 +61,7 @@ def look(listing: Listing) -> Plan | None:
 
 
 def _find_data_file(listing: Listing) -> Path | None:
-    """Return the file with the class names: at the top, or else among the labels."""
+    """Return the file with the class names: at the top, or else nearer the labels."""
     top = [name for name in listing.names if '/' not in name]
     described = [
         name
@@ -72,12 +74,7 @@ def _find_data_file(listing: Listing) -> Path | None:
             '`names`; keep one.'
         )
     names = ['data.yaml', *described] if described else []
-    names = [name for name in (*names, 'obj.data') if name in top] or [
-        name
-        for wanted in NEAR_LABELS[1:]
-        for name in listing.names
-        if posixpath.basename(name) == wanted and name.count('/') <= _DEPTH
-    ]
+    names = [name for name in (*names, 'obj.data') if name in top] or _below(listing)
     paths = [listing.folder / name for name in names]
     if len(paths) > 1 and not described:
         first, *others = (read_data_file(path).classes for path in paths)
@@ -88,6 +85,30 @@ def _find_data_file(listing: Listing) -> Path | None:
                     'both.'
                 )
     return paths[0] if paths else None
+
+
+def _below(listing: Listing) -> list[str]:
+    """Return the data file in a folder, or else all files with class names in folders.
+
+    Raises:
+        ConfigError: There are several data files.
+    """
+    found = [
+        name
+        for wanted in NEAR_LABELS
+        for name in listing.names
+        if posixpath.basename(name) == wanted and name.count('/') <= _DEPTH
+    ]
+    described = [
+        name
+        for name in found
+        if name.endswith(YAML) and holds_names(listing.folder / name)
+    ]
+    if len(described) > 1:
+        raise ConfigError(
+            f'{listing.folder} holds {" and ".join(described)}; name the folder of one.'
+        )
+    return described or [name for name in found if not name.endswith(YAML)]
 
 
 def _root(data: DataFile, listing: Listing) -> tuple[Listing, list[str]]:
