@@ -27,6 +27,7 @@ class DataFile:
         classes: Class names in the order of their numbers.
         key_points: How many key points follow the box in a row, and how many values
             each has; `None`: none.
+        turned: Whether it says that the boxes are turned, by `task: obb`.
         root: The folder that paths are below, as written.
         splits: Folders, lists of images or images of each split, as written.
     """
@@ -34,6 +35,7 @@ class DataFile:
     path: Path
     classes: tuple[str, ...]
     key_points: tuple[int, int] | None = None
+    turned: bool = False
     root: str | None = None
     splits: dict[str, list[str]] = field(default_factory=dict)
 
@@ -125,7 +127,8 @@ def _read_yaml(path: Path, text: str) -> DataFile:
     if root is not None and not isinstance(root, str):
         raise ConfigError(f'{path}: its `path` is no folder; correct it.')
     key_points = _key_points(content.get('kpt_shape'), path)
-    return DataFile(path, classes, key_points, root, _splits(content, path))
+    turned = content.get('task') in ('obb', 'OBB')
+    return DataFile(path, classes, key_points, turned, root, _splits(content, path))
 
 
 def _key_points(written: Any, path: Path) -> tuple[int, int] | None:

@@ -133,6 +133,27 @@ def test_turned_boxes_are_polygons(bench, kind):
     assert entry['segmentation'] == [[30, 4, 54, 20, 30, 36, 6, 20]]
 
 
+@pytest.mark.parametrize('order', [(0, 1, 2, 3), (3, 2, 1, 0), (0, 2, 1, 3)])
+def test_a_rectangle_of_four_turned_corners_keeps_them(bench, order):
+    corners = [[30, 4], [54, 20], [30, 36], [6, 20]]
+    entry = convert(bench, shape([corners[i] for i in order], 'rectangle'))
+    assert entry['bbox'] == [6, 4, 48, 32]
+    (found,) = entry['segmentation']
+    around = found.index(30) // 2 if found[1] == 4 else 1
+    pairs = list(zip(found[0::2], found[1::2], strict=True))
+    assert pairs[around:] + pairs[:around] == [tuple(corner) for corner in corners]
+    upright = [[10, 10], [30, 10], [30, 20], [10, 20]]
+    entry = convert(bench, shape([upright[i] for i in order], 'rectangle'))
+    assert entry['segmentation'] == [[10, 10, 30, 10, 30, 20, 10, 20]]
+
+
+def test_a_turned_box_is_cut_off_at_the_border(bench, capsys):
+    corners = [[0, -20], [20, 20], [0, 60], [-20, 20]]
+    entry = convert(bench, shape(corners, 'rotation'))
+    assert entry['bbox'] == [0, 0, 20, 60]
+    assert 'cut off at the border of the image: 1' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize('last', [(14, 22), (13, 21)])
 @pytest.mark.parametrize('value', [1, 255, True])
 def test_a_mask_is_drawn_from_its_first_point_on(bench, last, value):
@@ -165,6 +186,20 @@ def test_a_mask_and_a_polygon_of_one_group_are_one_object(bench):
         shape(square, group_id=1),
     )
     assert (entry['bbox'], entry['area']) == ([0, 0, 60, 60], 104)
+
+
+@pytest.mark.parametrize('x', [200, 95])
+def test_a_polygon_outside_the_image_is_refused_beside_a_mask_too(bench, capsys, x):
+    bench.write(
+        'a.json',
+        labelme(
+            masked([[0, 0], [1, 1]], np.ones((2, 2), np.uint8), group_id=1),
+            shape([[x, 50], [x + 10, 50], [x, 60]], group_id=1),
+        ),
+    )
+    assert bench.run('labelme') == 2
+    text = capsys.readouterr().err
+    assert 'a.json: shapes 1, 2 (dog): the box from' in text and 'sticks out' in text
 
 
 def test_masks_that_cannot_be_drawn(bench, capsys):

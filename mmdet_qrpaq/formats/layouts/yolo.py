@@ -9,7 +9,7 @@ from ..document import Source
 from ..listing import SUFFIXES, Listing, folders_of, stem_of
 from ..shapes import Broken, read_text
 from ..splits import split_named
-from ..yolo import Yolo
+from ..yolo import Yolo, all_turned
 from .plan import Plan
 
 _DEPTH = 2  # folders above a file with class names, at most
@@ -40,7 +40,13 @@ def look(listing: Listing) -> Plan | None:
         split: {name: _label(name, root) for name in names}
         for split, names in images.items()
     }
-    if not any(label for found in labels.values() for label in found.values()):
+    paths = [
+        root.folder / label
+        for found in labels.values()
+        for label in found.values()
+        if label
+    ]
+    if not paths:
         return None
     sources = {}
     for split, found in labels.items():
@@ -52,7 +58,7 @@ def look(listing: Listing) -> Plan | None:
         layout='YOLO',
         found=path.name,
         root=root,
-        reader=Yolo(data.classes, data.key_points),
+        reader=Yolo(data.classes, data.key_points, data.turned or all_turned(paths)),
         classes=data.classes,
         sources=sources,
         extra=(path,),
