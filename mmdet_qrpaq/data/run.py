@@ -65,9 +65,7 @@ def testing_config(args: argparse.Namespace) -> Config:
     cfg = run_config(args, ('test',))
     start_processes(cfg)
     if args.data:
-        # Beside the copies that a training in this work folder reads.
-        name = f'{CONVERTED}_{leaf_name("test", args.data)}'
-        data = on_main_process(open_data, args, Path(cfg.work_dir), name)
+        data = on_main_process(open_data, args, Path(cfg.work_dir), False)
         classes = _classes_of(args.checkpoint, data)
         use_splits(cfg, data, classes, ('test',))
         set_num_classes(cfg, len(classes))
@@ -76,18 +74,23 @@ def testing_config(args: argparse.Namespace) -> Config:
 
 
 def open_data(
-    args: argparse.Namespace, work_dir: Path, converted: str = CONVERTED
+    args: argparse.Namespace, work_dir: Path, for_training: bool = True
 ) -> DataFolder:
     """Open the folder that `--data` names; what has to be converted is written.
 
     Args:
-        converted: Where below the work folder.
+        for_training: Require train images. A test keeps its copies apart from those
+            that a training in the same work folder reads.
 
     Raises:
         ConfigError: It is in no known layout, or broken.
     """
+    name = CONVERTED if for_training else f'{CONVERTED}_{leaf_name("test", args.data)}'
     return open_folder(
-        Path(args.data), work_dir / converted, crowd_as_objects=args.crowd_as_objects
+        Path(args.data),
+        work_dir / name,
+        crowd_as_objects=args.crowd_as_objects,
+        for_training=for_training,
     )
 
 

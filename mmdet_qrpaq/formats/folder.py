@@ -52,7 +52,7 @@ class DataFolder:
     Attributes:
         folder: Where.
         layout: `'COCO'`, `'YOLO'`, `'VOC'` or `'labelme'`.
-        splits: `'train'`, `'val'` and maybe `'test'`.
+        splits: `'train'`, `'val'` and maybe `'test'`; for a test, those that are there.
         classes: Names in the order of the labels, the same in every split.
         notes: What was found and decided, in sentences to print.
     """
@@ -70,6 +70,7 @@ def open_folder(
     *,
     crowd_as_objects: bool = False,
     skip_broken: bool = False,
+    for_training: bool = True,
 ) -> DataFolder:
     """Find out what a folder holds.
 
@@ -82,6 +83,7 @@ def open_folder(
             be changed.
         crowd_as_objects: Take objects marked `iscrowd` as objects like any other.
         skip_broken: Leave out broken objects, annotation files and images.
+        for_training: Require train images; a test needs none.
 
     Raises:
         ConfigError: No layout fits, or more than one, or annotations are broken.
@@ -92,10 +94,11 @@ def open_folder(
         )
     copies = copies_in(converted)
     found = _look(folder, [path for path, copy in copies.items() if copy])
-    if 'train' not in found.splits:
+    if not found.splits or (for_training and 'train' not in found.splits):
         raise ConfigError(
             f'{folder} is {found.layout} ({found.found}) with '
-            f'{" and ".join(found.splits)}, but without train; name a part train.'
+            f'{" and ".join(found.splits) or "no annotated images"}, but without '
+            'train; name a part train.'
         )
     opening = f'{folder} is {found.layout}: {found.found}.'
     if (classes := found.unchanged(crowd_as_objects)) is not None:
@@ -106,7 +109,8 @@ def open_folder(
         return DataFolder(
             folder, found.layout, splits, classes, (opening, *found.notes)
         )
-    names = [split for split in SPLITS if split in {*found.splits, 'val'}]
+    is_divided = 'train' in found.splits and 'val' not in found.splits
+    names = [s for s in SPLITS if s in found.splits or (s == 'val' and is_divided)]
     digest = digest_of(found.decisive(), found.layout, crowd_as_objects, skip_broken)
     paths = [ann_file(converted, split) for split in names]
     before = written_before(copies, paths, folder, digest)
@@ -115,7 +119,7 @@ def open_folder(
         if not classes:
             raise ConfigError(f'{folder} holds no object; annotate some.')
         unite(documents, classes)
-        if 'val' not in documents:
+        if is_divided:
             notes.append(divide(documents, folder))
         write_copies(converted, documents, folder, digest, notes)
     else:

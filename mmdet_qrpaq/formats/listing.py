@@ -5,7 +5,7 @@ import posixpath
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
-from .splits import split_named
+from .splits import split_of_folder
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
@@ -73,7 +73,7 @@ class Listing:
         """
 
         def rank(place: str) -> tuple[int, int]:
-            named = split_named(place)
+            named = split_of_folder(place)
             return fit(place), (named == split) - (named not in (split, None))
 
         best = max(self.places, key=rank, default=None)

@@ -23,7 +23,7 @@ from data_folders import (
 )
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.formats.folder import open_folder
-from mmdet_qrpaq.formats.splits import choose_val, split_named
+from mmdet_qrpaq.formats.splits import choose_val, split_named, split_of_folder
 
 
 def change(path, **changes):
@@ -337,16 +337,67 @@ def test_words_that_name_a_split():
         [
             ('instances_train2017', 'train'),
             ('instancesonly_filtered_gtFine_val', 'val'),
-            ('obj_valid_data', 'val'),
-            ('images/validation', 'val'),
             ('deepTest', 'test'),
             ('testing', 'test'),
-            ('train/test', 'test'),
             ('instances_default', None),
             ('constraint', None),
             ('latest', None),
         ],
     )
+
+
+def test_a_folder_is_named_for_a_split_as_a_whole():
+    def check(name, split):
+        assert split_of_folder(name) == split
+
+    check_each(
+        check,
+        [
+            ('train', 'train'),
+            ('Train2017', 'train'),
+            ('test_2020', 'test'),
+            ('obj_valid_data', 'val'),
+            ('val_images', 'val'),
+            ('images/validation', 'val'),
+            ('leftImg8bit/train/bonn', 'train'),
+            ('train/test', 'test'),
+            ('train/crash_test_2020', 'train'),
+            ('crash_test_2020', None),
+            ('test_bench', None),
+            ('train_val', None),
+            ('images', None),
+            ('.', None),
+        ],
+    )
+
+
+def test_a_folder_with_a_split_in_its_name_is_none(folder, opened):
+    write(folder, 'crash_test_2020', 'crash_test_2020', 'labelme')
+    data = opened()
+    assert set(data.splits) == {'train', 'val'} and objects(data) == expected()
+
+
+def test_a_test_needs_no_training_images(folder, tmp_path, opened, sentence):
+    def check(lay_out, split):
+        place = folder / split / lay_out.__name__
+        lay_out(place / split)
+        with pytest.raises(ConfigError, match=f'with {split}, but without train'):
+            open_folder(place, tmp_path / 'none')
+        out = tmp_path / f'out_{split}'
+        data = open_folder(place, out / lay_out.__name__, for_training=False)
+        assert objects(data, [split]) == expected() and set(data.splits) == {split}
+        written = [path.name for path in out.rglob('*.json')]
+        assert set(written) <= {f'instances_{split}.json'}
+
+    def coco_beside(place):
+        write(place, '.', '', 'none')
+        put(place / '_annotations.coco.json', coco())
+
+    check_each(
+        check,
+        [(f, s) for f in (voc_beside, coco_beside) for s in ('val', 'test')],
+    )
+    assert not (tmp_path / 'none').exists()
 
 
 def test_a_fifth_is_chosen_and_stays_chosen():

@@ -12,7 +12,7 @@ import msgspec
 from ...errors import ConfigError
 from ..listing import Listing, called, join, stem_of
 from ..shapes import decode_json
-from ..splits import SPLITS, split_named
+from ..splits import SPLITS, split_named, split_of_folder
 
 # From the root or a drive, or through `..`; Windows takes slashes of both kinds.
 _LEADS_AWAY = re.compile(r'^(\w:|[\\/])|(^|[\\/])\.\.([\\/]|$)')
@@ -124,7 +124,8 @@ class CocoFiles:
                     '`iscrowd`, which are neither learned nor counted; pass '
                     '--crowd-as-objects to take them as objects.'
                 )
-        changed = not same or 'val' not in self.files or (crowds and crowd_as_objects)
+        is_divided = 'train' in self.files and 'val' not in self.files
+        changed = not same or is_divided or (crowds and crowd_as_objects)
         return None if changed else classes
 
     def read(
@@ -250,10 +251,10 @@ def _candidates(listing: Listing) -> dict[str | None, list[str]]:
         path = PurePosixPath(name)
         places = path.parent.parts
         if stem_of(name) in images or not all(
-            split_named(place) or 'annotation' in place.lower() for place in places
+            split_of_folder(place) or 'annotation' in place.lower() for place in places
         ):
             continue
-        split = split_named(path.stem) or split_named(str(path.parent))
+        split = split_named(path.stem) or split_of_folder(str(path.parent))
         found.setdefault(split, []).append(name)
     return {
         split: [n for n in names if not PurePosixPath(n).name.startswith(_OTHERS)]

@@ -13,7 +13,7 @@ from ..document import Reader, Source
 from ..labelme import Labelme
 from ..listing import Listing, called, folders_of, join, stem_of
 from ..shapes import Broken, decode_json, read_text
-from ..splits import split_named
+from ..splits import split_named, split_of_folder
 from ..voc import Voc
 from .plan import Plan
 
@@ -64,7 +64,7 @@ def _look(listing: Listing, layout: str, reader: Reader) -> Plan | None:
         def fit(where: str, stems: list[str] = stems) -> int:
             return sum(join(where, stem) in images for stem in stems)
 
-        split = split_named(place)
+        split = split_of_folder(place)
         beside = place if fit(place) else listing.best_folder(fit, split) or place
         if beside != place:
             notes.append(f'The images of {called(place)} are in {called(beside)}.')

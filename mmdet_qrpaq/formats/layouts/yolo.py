@@ -8,7 +8,7 @@ from ..data_file import NEAR_LABELS, YAML, DataFile, holds_names, read_data_file
 from ..document import Source
 from ..listing import SUFFIXES, Listing, folders_of, stem_of
 from ..shapes import Broken, read_text
-from ..splits import split_named
+from ..splits import split_of_folder
 from ..yolo import Yolo, all_turned
 from .plan import Plan
 
@@ -34,7 +34,7 @@ def look(listing: Listing) -> Plan | None:
         images[split] = _named_images(data, split, root)
     if not listed:
         for name in root.images():
-            split = split_named(posixpath.dirname(name)) or 'train'
+            split = split_of_folder(posixpath.dirname(name)) or 'train'
             images.setdefault(split, []).append(name)
     labels = {
         split: {name: _label(name, root) for name in names}
@@ -197,7 +197,7 @@ def _resolve(written: str, split: str, root: Listing) -> str | None:
         if place in root.names:
             return place
         # `images` alone could be anyone's, were it not written so.
-        own = start == 0 or len(end) > 1 or split_named(place) == split
+        own = start == 0 or len(end) > 1 or split_of_folder(place) == split
         if own and (place == '.' or place in root.places):
             return place
     return None if parts else '.'
