@@ -157,6 +157,23 @@ def test_prepare_writes_the_leaf_alone(trained, config, tmp_path, capsys):
     assert settings_in(tmp_path / LEAF) == expected
 
 
+def test_a_leaf_of_another_folder_is_not_replaced(config, tmp_path):
+    """Two folders of one name, whose COCO files serve as they are."""
+    for place in 'ab':
+        coco_mmdet(tmp_path / place / 'my parts')
+
+    def write(place):
+        out = ['--out', str(tmp_path / 'out'), '--config', str(config)]
+        prepare.main([str(tmp_path / place / 'my parts'), *out])
+
+    write('a')
+    write('a')
+    text = (tmp_path / 'out' / LEAF).read_text()
+    with pytest.raises(ConfigError, match="is for the data in '.*/a/my parts/', and"):
+        write('b')
+    assert (tmp_path / 'out' / LEAF).read_text() == text
+
+
 def test_a_folder_that_cannot_be_used(config, tmp_path, capsys):
     (tmp_path / 'empty').mkdir()
     words = ['train', config, '--data', tmp_path / 'empty', '--work-dir']
