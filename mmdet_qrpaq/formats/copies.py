@@ -1,6 +1,7 @@
 """Writes COCO files of a data set: the same classes, a val split, a digest."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -124,7 +125,7 @@ def copies_in(converted: Path) -> dict[Path, Copy | None]:
     """Return the copies that are there; `None`: a file of that name that is none."""
     found: dict[Path, Copy | None] = {}
     for path in (ann_file(converted, split) for split in SPLITS):
-        if path.exists():
+        if os.path.exists(path):  # which raises nothing
             try:
                 found[path] = decode_json(path.read_bytes(), Copy)
             except (OSError, msgspec.ValidationError, ValueError, RecursionError):

@@ -1,5 +1,6 @@
 """Opens a folder of annotated images, whatever its layout, as COCO files."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def open_folder(
     Raises:
         ConfigError: No layout fits, or more than one, or annotations are broken.
     """
-    if folder.exists() and converted.exists() and converted.samefile(folder):
+    if os.path.realpath(folder) == os.path.realpath(converted):
         raise ConfigError(
             f'{folder} is the data set, which is not written to; choose another --out.'
         )
