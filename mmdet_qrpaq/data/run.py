@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import re
 from pathlib import Path
 
 from mmengine.config import Config
@@ -23,6 +24,7 @@ from .options import RunOptions
 from .plan import apply_options, fit, tell
 
 CONVERTED = 'coco'  # in the work folder: COCO files of what is not COCO
+_ROOT = re.compile('^data_root = (.+)$', re.MULTILINE)  # in a leaf
 
 
 def training_config(args: argparse.Namespace) -> Config:
@@ -65,7 +67,7 @@ def testing_config(args: argparse.Namespace) -> Config:
     cfg = run_config(args, ('test',))
     start_processes(cfg)
     if args.data:
-        data = on_main_process(open_data, args, Path(cfg.work_dir))
+        data = on_main_process(open_data, args, Path(cfg.work_dir), False)
         classes = _classes_of(args.checkpoint, data)
         use_splits(cfg, data, classes, ('test',))
         set_num_classes(cfg, len(classes))
@@ -73,14 +75,24 @@ def testing_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
-def open_data(args: argparse.Namespace, work_dir: Path) -> DataFolder:
+def open_data(
+    args: argparse.Namespace, work_dir: Path, for_training: bool = True
+) -> DataFolder:
     """Open the folder that `--data` names; what has to be converted is written.
+
+    Args:
+        for_training: Require train images. A test keeps its copies apart from those
+            that a training in the same work folder reads.
 
     Raises:
         ConfigError: It is in no known layout, or broken.
     """
+    name = CONVERTED if for_training else f'{CONVERTED}_{leaf_name("test", args.data)}'
     return open_folder(
-        Path(args.data), work_dir / CONVERTED, crowd_as_objects=args.crowd_as_objects
+        Path(args.data),
+        work_dir / name,
+        crowd_as_objects=args.crowd_as_objects,
+        for_training=for_training,
     )
 
 
@@ -102,7 +114,8 @@ def write_leaf(
         resumed: Refuse to replace a leaf that differs.
 
     Raises:
-        ConfigError: The config cannot be fitted, or differs from the one resumed.
+        ConfigError: The config cannot be fitted, differs from the one resumed, or
+            would replace that of another folder.
     """
     base = read_config(config)
     fitted = copy.deepcopy(base)
@@ -110,7 +123,8 @@ def write_leaf(
     override(fitted, parse_settings(cfg_options), '--cfg-options', config)
     tell(config, decided)
     text = leaf_text(base, name_of_base(base.filename, leaf), fitted, decided)
-    if resumed and leaf.is_file() and leaf.read_text(encoding='utf-8') != text:
+    before = leaf.read_text(encoding='utf-8') if leaf.is_file() else text
+    if resumed and before != text:
         changes = _first_changes(read_config(str(leaf)), fitted)
         if changes:
             raise ConfigError(
@@ -118,6 +132,12 @@ def write_leaf(
                 f'{changes}; resume with that file in place of CONFIG and --data, or '
                 'choose another --work-dir.'
             )
+    roots = [_ROOT.findall(content) for content in (before, text)]
+    if all(roots) and roots[0] != roots[1]:
+        raise ConfigError(
+            f'{leaf} is for the data in {roots[0][0]}, and is not replaced; choose '
+            'another --out or --work-dir.'
+        )
     write_whole(leaf, text)
     print_log(f'The run is {leaf}')
     return leaf

@@ -1,16 +1,17 @@
 """Writes COCO files of a data set: the same classes, a val split, a digest."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from ..errors import ConfigError
 from ..version import __version__
 from .document import write
-from .splits import choose_val
+from .shapes import decode_json
+from .splits import SPLITS, choose_val
 
 
 def unite(documents: dict[str, dict], classes: Sequence[str]) -> None:
@@ -79,9 +80,16 @@ def digest_of(decisive: Iterable[Path | str], *options: object) -> str:
 
 
 def write_copies(
-    converted: Path, documents: dict[str, dict], digest: str, notes: Sequence[str]
+    converted: Path,
+    documents: dict[str, dict],
+    folder: Path,
+    digest: str,
+    notes: Sequence[str],
 ) -> None:
     """Write `instances_{split}.json`, each with what it was made from.
+
+    Args:
+        folder: The data set.
 
     Raises:
         ConfigError: One cannot be written.
@@ -89,6 +97,7 @@ def write_copies(
     info = dict(
         description=f'Written by mmdet_qrpaq {__version__}; do not edit.',
         version=__version__,
+        folder=_identity(folder),
         digest=digest,
         notes=list(notes),
     )
@@ -99,26 +108,60 @@ def write_copies(
         write(ann_file(converted, split), out)
 
 
-class _Written(msgspec.Struct):
-    info: Any
+class _Info(msgspec.Struct):
+    folder: str
+    digest: str
+    notes: list[str]
+
+
+class Copy(msgspec.Struct):
+    """What a copy tells of itself."""
+
+    info: _Info
     categories: list[dict]
 
 
+def copies_in(converted: Path) -> dict[Path, Copy | None]:
+    """Return the copies that are there; `None`: a file of that name that is none."""
+    found: dict[Path, Copy | None] = {}
+    for path in (ann_file(converted, split) for split in SPLITS):
+        if os.path.exists(path):  # which raises nothing
+            try:
+                found[path] = decode_json(path.read_bytes(), Copy)
+            except (OSError, msgspec.ValidationError, ValueError, RecursionError):
+                found[path] = None
+    return found
+
+
 def written_before(
-    converted: Path, splits: Iterable[str], digest: str
+    copies: dict[Path, Copy | None], paths: Sequence[Path], folder: Path, digest: str
 ) -> tuple[tuple[str, ...], list[str]] | None:
-    """Return classes and notes of copies that are still right, or `None`."""
-    found = None
-    for split in splits:
-        try:
-            content = ann_file(converted, split).read_bytes()
-            found = msgspec.json.decode(content, type=_Written)
-            if found.info['digest'] != digest:
-                return None
-        except (OSError, msgspec.DecodeError, KeyError, TypeError):
-            return None
-    names = tuple(category['name'] for category in found.categories)
-    return names, list(found.info['notes'])
+    """Return classes and notes of copies that are still right, or `None`.
+
+    Args:
+        copies: What is there.
+        paths: What is needed; it is written anew otherwise.
+        folder: The data set.
+
+    Raises:
+        ConfigError: That would replace a file that was not made from this folder.
+    """
+    for path in paths:
+        copy = copies.get(path)
+        if path in copies and (copy is None or copy.info.folder != _identity(folder)):
+            other = f', but from {copy.info.folder}' if copy else ''
+            raise ConfigError(
+                f'{path} was not written from {folder}{other}, and is not replaced; '
+                'choose another --out or --work-dir.'
+            )
+    if not all(path in copies and copies[path].info.digest == digest for path in paths):
+        return None
+    copy = copies[paths[-1]]
+    return tuple(category['name'] for category in copy.categories), copy.info.notes
+
+
+def _identity(folder: Path) -> str:
+    return str(folder.resolve())
 
 
 def ann_file(converted: Path, split: str) -> Path:

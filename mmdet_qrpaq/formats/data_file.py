@@ -13,6 +13,7 @@ from .splits import split_named
 
 YAML = ('.yaml', '.yml')
 _FILES = (*YAML, '.txt', '.names')
+_NOTHING = ('', '~', 'null', 'Null', 'NULL')  # YAML's ways to say that a key is unset
 # What YOLO tools call the file with the class names, in the order of preference.
 NEAR_LABELS = ('data.yaml', 'classes.txt', 'obj.names')
 
@@ -26,6 +27,7 @@ class DataFile:
         classes: Class names in the order of their numbers.
         key_points: How many key points follow the box in a row, and how many values
             each has; `None`: none.
+        turned: Whether it says that the boxes are turned, by `task: obb`.
         root: The folder that paths are below, as written.
         splits: Folders, lists of images or images of each split, as written.
     """
@@ -33,6 +35,7 @@ class DataFile:
     path: Path
     classes: tuple[str, ...]
     key_points: tuple[int, int] | None = None
+    turned: bool = False
     root: str | None = None
     splits: dict[str, list[str]] = field(default_factory=dict)
 
@@ -57,8 +60,8 @@ def find_data_file(folder: Path) -> DataFile | None:
         ConfigError: It is wrong.
     """
     folder = folder.absolute()
-    for place in (folder, *folder.parents[:2]):
-        for name in NEAR_LABELS:
+    for name in NEAR_LABELS:
+        for place in (folder, *folder.parents[:2]):
             if (place / name).is_file():
                 return read_data_file(place / name)
     return None
@@ -104,6 +107,7 @@ def _read_yaml(path: Path, text: str) -> DataFile:
         raise ConfigError(f'{path} is not readable as YAML ({where}).') from error
     if not isinstance(content, dict):
         content = {}
+    content = {key: value for key, value in content.items() if value not in _NOTHING}
     names = content.get('names')
     if isinstance(names, dict):
         if set(names) != {str(index) for index in range(len(names))}:
@@ -114,7 +118,7 @@ def _read_yaml(path: Path, text: str) -> DataFile:
     if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
         raise ConfigError(f'{path} has no `names`; list the classes there.')
     classes = _check(names, str(path))
-    if content.get('nc') not in (None, '', str(len(classes))):
+    if content.get('nc') not in (None, str(len(classes))):
         raise ConfigError(
             f'{path} says `nc: {content["nc"]}`, but has {len(classes)} `names`; '
             'correct one.'
@@ -123,7 +127,8 @@ def _read_yaml(path: Path, text: str) -> DataFile:
     if root is not None and not isinstance(root, str):
         raise ConfigError(f'{path}: its `path` is no folder; correct it.')
     key_points = _key_points(content.get('kpt_shape'), path)
-    return DataFile(path, classes, key_points, root or None, _splits(content, path))
+    turned = content.get('task') in ('obb', 'OBB')
+    return DataFile(path, classes, key_points, turned, root, _splits(content, path))
 
 
 def _key_points(written: Any, path: Path) -> tuple[int, int] | None:

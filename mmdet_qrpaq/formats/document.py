@@ -177,8 +177,7 @@ def convert(
                     report.told[
                         'objects clipped, as they stuck out by at most a pixel'
                     ] += was_clipped
-                    if shape.remark:
-                        report.told[shape.remark] += 1
+                    report.told.update(shape.remarks)
                     found.append((image, shape))
     if not entries:
         problem = next(iter(report.examples.values()), 'none describes an image')

@@ -1,12 +1,21 @@
 """Opens a folder of annotated images, whatever its layout, as COCO files."""
 
+import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import ConfigError
-from .copies import ann_file, digest_of, divide, unite, write_copies, written_before
+from .copies import (
+    ann_file,
+    copies_in,
+    digest_of,
+    divide,
+    unite,
+    write_copies,
+    written_before,
+)
 from .layouts import coco, yolo
 from .layouts.plan import Plan
 from .layouts.single_files import look_for_labelme, look_for_voc
@@ -44,7 +53,7 @@ class DataFolder:
     Attributes:
         folder: Where.
         layout: `'COCO'`, `'YOLO'`, `'VOC'` or `'labelme'`.
-        splits: `'train'`, `'val'` and maybe `'test'`.
+        splits: `'train'`, `'val'` and maybe `'test'`; for a test, those that are there.
         classes: Names in the order of the labels, the same in every split.
         notes: What was found and decided, in sentences to print.
     """
@@ -62,6 +71,7 @@ def open_folder(
     *,
     crowd_as_objects: bool = False,
     skip_broken: bool = False,
+    for_training: bool = True,
 ) -> DataFolder:
     """Find out what a folder holds.
 
@@ -74,15 +84,22 @@ def open_folder(
             be changed.
         crowd_as_objects: Take objects marked `iscrowd` as objects like any other.
         skip_broken: Leave out broken objects, annotation files and images.
+        for_training: Require train images; a test needs none.
 
     Raises:
         ConfigError: No layout fits, or more than one, or annotations are broken.
     """
-    found = _look(folder, converted)
-    if 'train' not in found.splits:
+    if os.path.realpath(folder) == os.path.realpath(converted):
+        raise ConfigError(
+            f'{folder} is the data set, which is not written to; choose another --out.'
+        )
+    copies = copies_in(converted)
+    found = _look(folder, [path for path, copy in copies.items() if copy])
+    if not found.splits or (for_training and 'train' not in found.splits):
         raise ConfigError(
             f'{folder} is {found.layout} ({found.found}) with '
-            f'{" and ".join(found.splits)}, but without train; name a part train.'
+            f'{" and ".join(found.splits) or "no annotated images"}, but without '
+            'train; name a part train.'
         )
     opening = f'{folder} is {found.layout}: {found.found}.'
     if (classes := found.unchanged(crowd_as_objects)) is not None:
@@ -93,17 +110,19 @@ def open_folder(
         return DataFolder(
             folder, found.layout, splits, classes, (opening, *found.notes)
         )
-    names = [split for split in SPLITS if split in {*found.splits, 'val'}]
+    is_divided = 'train' in found.splits and 'val' not in found.splits
+    names = [s for s in SPLITS if s in found.splits or (s == 'val' and is_divided)]
     digest = digest_of(found.decisive(), found.layout, crowd_as_objects, skip_broken)
-    before = written_before(converted, names, digest)
+    paths = [ann_file(converted, split) for split in names]
+    before = written_before(copies, paths, folder, digest)
     if before is None:
         documents, classes, notes = found.read(crowd_as_objects, skip_broken)
         if not classes:
             raise ConfigError(f'{folder} holds no object; annotate some.')
         unite(documents, classes)
-        if 'val' not in documents:
+        if is_divided:
             notes.append(divide(documents, folder))
-        write_copies(converted, documents, digest, notes)
+        write_copies(converted, documents, folder, digest, notes)
     else:
         classes, notes = before
     splits = {
@@ -117,15 +136,18 @@ def open_folder(
     return DataFolder(folder, found.layout, splits, classes, (opening, *notes, told))
 
 
-def _look(folder: Path, converted: Path) -> coco.CocoFiles | Plan:
+def _look(folder: Path, copies: Sequence[Path]) -> coco.CocoFiles | Plan:
     """Return the one layout that fits.
+
+    Args:
+        copies: Files written before, which are not looked at.
 
     Raises:
         ConfigError: None does, or more than one.
     """
     if not folder.is_dir():
         raise ConfigError(f'{folder} is no folder; correct its path.')
-    listing = Listing(folder, without=converted)
+    listing = Listing(folder, without=copies)
     fits = [found for look in LOOKS if (found := look(listing)) is not None]
     if len(fits) == 1:
         return fits[0]

@@ -4,12 +4,22 @@ import base64
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from PIL import Image
 
-from .shapes import Broken, Record, Shape, number, outline, read_text
+from .shapes import (
+    Broken,
+    Record,
+    Shape,
+    clip,
+    four_corners,
+    number,
+    outline,
+    read_text,
+)
 
 # Corners as they stand: labelme 6 calls a turned box `oriented_rectangle`,
 # X-AnyLabeling `rotation`.
@@ -63,9 +73,14 @@ class Labelme:
         if not isinstance(label, str) or not label.strip():
             raise Broken('no class name', "it has no 'label'")
         label = label.strip()
-        if not any(part.get('shape_type') == 'mask' for part in entry):
-            return outline(label, [_polygon(part) for part in entry])
-        return _masked(label, entry, size)
+        parts = [_part(label, part, size) for part in entry if not _is_mask(part)]
+        remarks = tuple(dict.fromkeys(r for part in parts for r in part.remarks))
+        if len(parts) < len(entry):
+            masks = [_mask(part, size) for part in entry if _is_mask(part)]
+            whole = _masked(label, masks, parts, size)
+        else:
+            whole = outline(label, [p for part in parts for p in part.polygons])
+        return replace(whole, remarks=remarks)
 
 
 def _image_name(written: str | None) -> str | None:
@@ -94,16 +109,33 @@ def _entries(shapes: list) -> list[tuple[str, list]]:
     return entries
 
 
-def _polygon(shape: dict) -> list[float]:
-    """Return the outline of one part as x, y, x, y, ..."""
+def _is_mask(shape: dict) -> bool:
+    return shape.get('shape_type') == 'mask'
+
+
+def _part(label: str, shape: dict, size: tuple[int, int]) -> Shape:
+    """Return one part that is no mask."""
     kind = shape.get('shape_type') or 'polygon'  # labelme before 3.1 wrote none
     points = _points(shape.get('points'))
-    if kind in _OUTLINES and len(points) >= 3:
-        return [value for point in points for value in point]
-    # Two opposite corners; some tools that write this format give all four.
-    if kind == 'rectangle' and len(points) in (2, 4):
-        (left, *_, right), (top, *_, bottom) = map(sorted, zip(*points, strict=True))
+    corners = _polygon(kind, points)
+    if kind != 'polygon' and len(points) == 4:
+        return four_corners(label, corners, size)
+    return outline(label, [corners])
+
+
+def _polygon(kind: str, points: list[tuple[float, float]]) -> list[float]:
+    """Return an outline as x, y, x, y, ..."""
+    # Two opposite corners; some tools that write this format give all four, in any
+    # order, and turned.
+    if kind == 'rectangle' and len(points) == 2:
+        (left, right), (top, bottom) = map(sorted, zip(*points, strict=True))
         return [left, top, right, top, right, bottom, left, bottom]
+    is_rectangle = kind == 'rectangle' and len(points) == 4
+    if is_rectangle:
+        x, y = (sum(values) / 4 for values in zip(*points, strict=True))
+        points = sorted(points, key=lambda p: math.atan2(p[1] - y, p[0] - x))
+    if is_rectangle or (kind in _OUTLINES and len(points) >= 3):
+        return [value for point in points for value in point]
     if kind == 'circle' and len(points) == 2:
         (x, y), edge = points
         radius = math.dist((x, y), edge)
@@ -120,16 +152,20 @@ def _polygon(shape: dict) -> list[float]:
     )
 
 
-def _masked(label: str, parts: list[dict], size: tuple[int, int]) -> Shape:
-    """Return the object of which at least one part is a mask."""
+def _masked(
+    label: str, masks: list[Any], parts: list[Shape], size: tuple[int, int]
+) -> Shape:
+    """Return the object of masks and other parts.
+
+    Raises:
+        Broken: A part sticks out of the image.
+    """
     from pycocotools import mask as coco_mask  # slow: not for --help
 
-    runs = []
+    runs = [coco_mask.encode(mask) for mask in masks]
     for part in parts:
-        if part.get('shape_type') == 'mask':
-            runs.append(coco_mask.encode(_mask(part, size)))
-        else:
-            runs += coco_mask.frPyObjects([_polygon(part)], size[1], size[0])
+        polygons = clip(part, size)[0].polygons
+        runs += coco_mask.frPyObjects(polygons, size[1], size[0])
     mask = coco_mask.merge(runs)
     left, top, width, height = coco_mask.toBbox(mask).tolist()
     mask['counts'] = mask['counts'].decode('ascii')

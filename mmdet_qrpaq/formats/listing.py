@@ -5,7 +5,7 @@ import posixpath
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
-from .splits import split_named
+from .splits import split_of_folder
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
@@ -17,7 +17,7 @@ class Listing:
     folders are followed, but not in a circle.
 
     Args:
-        without: A folder to leave out.
+        without: Files to leave out.
 
     Attributes:
         folder: The folder.
@@ -25,14 +25,19 @@ class Listing:
         places: The folders that hold a file, however deep, upper ones first.
     """
 
-    def __init__(self, folder: Path, without: Path | None = None) -> None:
+    def __init__(self, folder: Path, without: Iterable[Path] = ()) -> None:
         self.folder = folder
         names: list[str] = []
         places = {'.'}
-        left_out = {os.path.realpath(without)} if without else set()
+        left_out = {os.path.realpath(path): path.name for path in without}
+
+        def is_left_out(place: str, name: str) -> bool:
+            path = os.path.join(place, name)
+            return name in left_out.values() and os.path.realpath(path) in left_out
+
         above = {}  # where each folder and those above it really are
         for place, folders, files in os.walk(folder, followlinks=True):
-            around = above.get(os.path.dirname(place), left_out)
+            around = above.get(os.path.dirname(place), set())
             real = os.path.realpath(place)
             if real in around:
                 folders.clear()
@@ -40,7 +45,11 @@ class Listing:
             above[place] = {*around, real}
             folders[:] = [name for name in folders if _is_shown(name)]
             below = PurePosixPath(Path(place).relative_to(folder).as_posix())
-            found = [join(str(below), name) for name in files if _is_shown(name)]
+            found = [
+                join(str(below), name)
+                for name in files
+                if _is_shown(name) and not is_left_out(place, name)
+            ]
             names += found
             if found:
                 places |= {str(below), *map(str, below.parents)}
@@ -64,7 +73,7 @@ class Listing:
         """
 
         def rank(place: str) -> tuple[int, int]:
-            named = split_named(place)
+            named = split_of_folder(place)
             return fit(place), (named == split) - (named not in (split, None))
 
         best = max(self.places, key=rank, default=None)
@@ -74,6 +83,11 @@ class Listing:
 def join(place: str, name: str) -> str:
     """Join a folder of a listing and a path below it."""
     return posixpath.normpath(f'{place}/{name}')
+
+
+def called(place: str) -> str:
+    """Return what to call a folder of a listing."""
+    return 'the folder itself' if place == '.' else place
 
 
 def stem_of(name: str) -> str:

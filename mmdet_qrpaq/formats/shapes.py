@@ -4,12 +4,15 @@ Pixels are COCO's: x to the right, y down, 0 at the outer edge of the first pixe
 that an image spans 0 to its width and its height.
 """
 
+import json
 import math
 import reprlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom in pixels
 
@@ -52,14 +55,14 @@ class Shape:
     Attributes:
         polygons: x, y, x, y, ... of each part; empty where there is only a box.
         mask: Run lengths of the image's size, as COCO has them, in place of polygons.
-        remark: What to tell of it, e.g. that a part of it was left out.
+        remarks: What to tell of it, e.g. that a part of it was left out.
     """
 
     label: str
     box: Box
     polygons: list[list[float]] = field(default_factory=list)
     mask: dict | None = None
-    remark: str | None = None
+    remarks: tuple[str, ...] = ()
 
 
 def outline(label: str, polygons: list[list[float]]) -> Shape:
@@ -67,6 +70,30 @@ def outline(label: str, polygons: list[list[float]]) -> Shape:
     xs = [x for polygon in polygons for x in polygon[0::2]]
     ys = [y for polygon in polygons for y in polygon[1::2]]
     return Shape(label, (min(xs), min(ys), max(xs), max(ys)), polygons)
+
+
+def four_corners(label: str, corners: list[float], size: tuple[int, int]) -> Shape:
+    """Return an object with four corners: often a turned box that leaves the image.
+
+    What sticks out by more than a pixel is cut off.
+
+    Args:
+        corners: x, y, x, y, ... in pixels.
+        size: Width and height of the image in pixels.
+
+    Raises:
+        Broken: All of it is outside.
+    """
+    whole = outline(label, [corners])
+    if _overshoot(whole.box, size) <= TINY_OVERSHOOT:
+        return whole
+    points = _within(list(zip(corners[0::2], corners[1::2], strict=True)), size)
+    if not points:
+        raise Broken('outside the image', f'the box {_describe(whole.box)} is outside')
+    part = outline(label, [[value for point in points for value in point]])
+    return replace(
+        part, remarks=('shapes of four corners cut off at the border of the image',)
+    )
 
 
 def number(value: object, name: str) -> float:
@@ -97,9 +124,8 @@ def clip(shape: Shape, size: tuple[int, int]) -> tuple[Shape, bool]:
     Raises:
         Broken: It sticks out further, or has no width or height in the image.
     """
-    left, top, right, bottom = shape.box
     width, height = size
-    overshoot = max(-left, -top, right - width, bottom - height)
+    overshoot = _overshoot(shape.box, size)
     if overshoot > TINY_OVERSHOOT + _ROUNDING:
         raise Broken(
             'outside the image',
@@ -143,6 +169,45 @@ def read_text(path: Path) -> str:
         return read_bytes(path).decode('utf-8-sig')
     except UnicodeDecodeError as error:
         raise Broken('unreadable file', 'is not text in UTF-8') from error
+
+
+def decode_json(content: bytes, kind: type) -> Any:
+    """Decode JSON, also with the NaN that Python writes.
+
+    Raises:
+        msgspec.ValidationError: It is JSON of another kind.
+        ValueError: It is no JSON.
+        RecursionError: It is nested too deep.
+    """
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return msgspec.convert(json.loads(content), kind)
+
+
+def _overshoot(box: Box, size: tuple[int, int]) -> float:
+    left, top, right, bottom = box
+    return max(-left, -top, right - size[0], bottom - size[1])
+
+
+def _within(
+    points: list[tuple[float, float]], size: tuple[int, int]
+) -> list[tuple[float, float]]:
+    """Return the part of a polygon within the image (Sutherland and Hodgman, 1974)."""
+    for axis, sign, limit in ((0, 1, 0), (1, 1, 0), (0, -1, size[0]), (1, -1, size[1])):
+        kept = []
+        for before, point in zip([*points[-1:], *points[:-1]], points, strict=True):
+            depths = [sign * (p[axis] - limit) for p in (before, point)]
+            if min(depths) < 0 <= max(depths):
+                share = depths[0] / (depths[0] - depths[1])
+                pairs = zip(before, point, strict=True)
+                kept.append(tuple(a + share * (b - a) for a, b in pairs))
+            if depths[1] >= 0:
+                kept.append(point)
+        points = kept
+    return points
 
 
 def _describe(box: Box) -> str:

@@ -11,17 +11,38 @@ _WORDS = {
     **dict.fromkeys(('val', 'valid', 'validation'), 'val'),
     **dict.fromkeys(('test', 'testing'), 'test'),
 }
+_TELL_NOTHING = (
+    *('images', 'image', 'img', 'imgs', 'labels', 'annotations'),
+    *('data', 'dataset', 'set', 'split', 'obj'),
+)
 VAL_SHARE = 0.2  # of the images, where there is no val split
 _VARIANT = re.compile(r'\.rf\.[0-9A-Za-z]+$')  # Roboflow's mark of an altered copy
 
 
 def split_named(name: str) -> str | None:
-    """Return the split that a file or folder is named for, e.g. `instances_val2017`.
+    """Return the split that a file is named for, e.g. `instances_val2017`.
 
     The last such word counts; `None`: there is none.
     """
-    words = re.findall('[a-z]+', re.sub('([a-z])([A-Z])', r'\1 \2', name).lower())
+    words = _words(name)
     return next((_WORDS[word] for word in reversed(words) if word in _WORDS), None)
+
+
+def split_of_folder(path: str) -> str | None:
+    """Return the split that a folder, or one around it, is named for.
+
+    Its whole name counts, but for a number and words that tell nothing: `train2017` or
+    `val_images`, not `crash_test`. The innermost counts; `None`: there is none.
+    """
+    for part in reversed(PurePosixPath(path).parts):
+        telling = [word for word in _words(part) if word not in _TELL_NOTHING]
+        if len(telling) == 1 and telling[0] in _WORDS:
+            return _WORDS[telling[0]]
+    return None
+
+
+def _words(name: str) -> list[str]:
+    return re.findall('[a-z]+', re.sub('([a-z])([A-Z])', r'\1 \2', name).lower())
 
 
 def choose_val(names: Iterable[str]) -> set[str]:

@@ -62,8 +62,8 @@ class Voc:
             for side in ('xmin', 'ymin', 'xmax', 'ymax')
         )
         difficult = entry.findtext('difficult', '').strip() == '1'
-        remark = "objects kept though marked 'difficult'" if difficult else None
-        return Shape(name, (left - 1, top - 1, right, bottom), remark=remark)
+        remarks = ("objects kept though marked 'difficult'",) if difficult else ()
+        return Shape(name, (left - 1, top - 1, right, bottom), remarks=remarks)
 
 
 class _NoDoctype(ElementTree.TreeBuilder):

@@ -27,6 +27,13 @@ def test_class_names_near_yolo_labels(bench, name, content):
     assert document['annotations'][0]['category_id'] == 2
 
 
+def test_a_data_file_above_says_more_than_a_list_beside(bench):
+    bench.write('a.txt', '1 .5 .5 .1 .1 .2 .2')
+    bench.write('classes.txt', 'cat\n7\n')
+    bench.write('../data.yaml', 'names: [cat, 7]\nkpt_shape: [1, 2]\n')
+    assert 'segmentation' not in bench.convert('yolo')['annotations'][0]
+
+
 def test_class_names_stay_as_they_are_written(bench):
     """YAML would read them as true, false, a number and nothing."""
     bench.write('a.txt', '1 .5 .5 .1 .1')

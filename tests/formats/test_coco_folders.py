@@ -18,11 +18,12 @@ from data_folders import (
     objects,
     put,
     voc_beside,
+    write,
     yolo_ultralytics,
 )
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.formats.folder import open_folder
-from mmdet_qrpaq.formats.splits import choose_val, split_named
+from mmdet_qrpaq.formats.splits import choose_val, split_named, split_of_folder
 
 
 def change(path, **changes):
@@ -72,6 +73,23 @@ def test_a_class_that_only_groups_others_is_left_out(folder, opened):
     path = folder / 'valid/_annotations.coco.json'
     change(path, category_id=0)
     assert opened().classes == ('things', *CLASSES)
+
+
+def test_a_group_that_has_no_name_groups_nothing(folder, opened):
+    coco_mmdet(folder)
+    path = folder / 'annotations/instances_train.json'
+    document = json.loads(path.read_text())
+    for category in document['categories']:
+        category['supercategory'] = ['things']
+    put(path, document)
+    assert opened().classes == CLASSES
+
+
+def test_the_folder_itself_holds_the_images(folder, opened):
+    for split in ('train', 'val'):
+        write(folder, '.', '', 'none', split)
+        put(folder / f'{split}.json', coco(split))
+    assert 'val: val.json, images in the folder itself.' in opened().notes
 
 
 def test_classes_in_another_order_keep_their_names(folder, opened):
@@ -249,10 +267,65 @@ def test_what_was_written_serves_again_until_something_changes(folder, opened, l
     source = next(p for p in sorted(folder.rglob('*')) if p.suffix in ('.xml', '.json'))
     os.utime(source, ns=(stamp, stamp + 1))
     assert opened().notes[-1].endswith('were written.')
-    stamp = path.stat().st_mtime_ns
-    path.write_text(path.read_text()[:100])
+    path.unlink()
     assert opened().notes[-1].endswith('were written.')
     assert objects(opened()) == expected()
+
+
+def test_no_file_of_another_origin_is_replaced(folder, tmp_path, opened, sentence):
+    """A user's own, one cut short, and copies of another folder."""
+    voc_beside(folder)
+    opened()
+    path = tmp_path / 'out/instances_val.json'
+    written = path.read_text()
+    ours = json.loads(written)
+
+    def check(content):
+        put(path, content)
+        before = path.read_text()
+        text = sentence()
+        assert f'{path} was not written from {folder}' in text
+        assert 'choose another --out or --work-dir' in text
+        assert path.read_text() == before
+
+    other = ours['info'] | dict(folder='/other/data')
+    check_each(
+        check,
+        [
+            ours | dict(info={}),
+            ours | dict(info=other),
+            written[:100],
+            [1],
+            '',
+        ],
+    )
+    put(path, ours | dict(info=other))
+    assert 'but from /other/data, and' in sentence()
+    put(path, written)
+    assert opened().notes[-1].endswith('were there.')
+
+
+def test_copies_below_the_folder_are_no_part_of_it(folder, opened):
+    """But files of the user beside them are."""
+    coco_cvat(folder)
+    place = folder / 'annotations'
+    data = open_folder(folder, place)
+    assert objects(data) == expected()
+    again = open_folder(folder, place)
+    assert again.notes[-1].endswith('were there.') and again.splits == data.splits
+
+
+def test_a_number_that_is_none_is_reused_too(folder, opened):
+    coco_cvat(folder)
+    change(folder / 'annotations/instances_default.json', area=float('nan'))
+    opened()
+    assert opened().notes[-1].endswith('were there.')
+
+
+def test_the_folder_itself_is_not_written_to(folder):
+    voc_beside(folder)
+    with pytest.raises(ConfigError, match='is the data set, which is not written to'):
+        open_folder(folder, folder / '../data')
 
 
 def test_words_that_name_a_split():
@@ -264,16 +337,67 @@ def test_words_that_name_a_split():
         [
             ('instances_train2017', 'train'),
             ('instancesonly_filtered_gtFine_val', 'val'),
-            ('obj_valid_data', 'val'),
-            ('images/validation', 'val'),
             ('deepTest', 'test'),
             ('testing', 'test'),
-            ('train/test', 'test'),
             ('instances_default', None),
             ('constraint', None),
             ('latest', None),
         ],
     )
+
+
+def test_a_folder_is_named_for_a_split_as_a_whole():
+    def check(name, split):
+        assert split_of_folder(name) == split
+
+    check_each(
+        check,
+        [
+            ('train', 'train'),
+            ('Train2017', 'train'),
+            ('test_2020', 'test'),
+            ('obj_valid_data', 'val'),
+            ('val_images', 'val'),
+            ('images/validation', 'val'),
+            ('leftImg8bit/train/bonn', 'train'),
+            ('train/test', 'test'),
+            ('train/crash_test_2020', 'train'),
+            ('crash_test_2020', None),
+            ('test_bench', None),
+            ('train_val', None),
+            ('images', None),
+            ('.', None),
+        ],
+    )
+
+
+def test_a_folder_with_a_split_in_its_name_is_none(folder, opened):
+    write(folder, 'crash_test_2020', 'crash_test_2020', 'labelme')
+    data = opened()
+    assert set(data.splits) == {'train', 'val'} and objects(data) == expected()
+
+
+def test_a_test_needs_no_training_images(folder, tmp_path, opened, sentence):
+    def check(lay_out, split):
+        place = folder / split / lay_out.__name__
+        lay_out(place / split)
+        with pytest.raises(ConfigError, match=f'with {split}, but without train'):
+            open_folder(place, tmp_path / 'none')
+        out = tmp_path / f'out_{split}'
+        data = open_folder(place, out / lay_out.__name__, for_training=False)
+        assert objects(data, [split]) == expected() and set(data.splits) == {split}
+        written = [path.name for path in out.rglob('*.json')]
+        assert set(written) <= {f'instances_{split}.json'}
+
+    def coco_beside(place):
+        write(place, '.', '', 'none')
+        put(place / '_annotations.coco.json', coco())
+
+    check_each(
+        check,
+        [(f, s) for f in (voc_beside, coco_beside) for s in ('val', 'test')],
+    )
+    assert not (tmp_path / 'none').exists()
 
 
 def test_a_fifth_is_chosen_and_stays_chosen():

@@ -49,6 +49,27 @@ def test_lists_that_name_what_is_not_annotated(folder, opened, sentence):
     assert 'val.txt names x, of which there is neither an image' in sentence()
 
 
+def test_lists_with_quotes_and_endings(folder, opened):
+    voc_kit(folder)
+    lists = folder / 'ImageSets/Main'
+    put(lists / 'train.txt', '"one.png"\ntwo.jpg\n\'three\'\nfour.xml\n')
+    put(lists / 'val.txt', 'five.v1\n"six"\n')
+    for place, ending in (('JPEGImages', 'png'), ('Annotations', 'xml')):
+        (folder / place / f'five.{ending}').rename(folder / place / f'five.v1.{ending}')
+    data = opened()
+    assert objects(data, ['train']) == expected('train')
+    assert {name for name, *_ in objects(data, ['val'])} == {'five.v1.png', 'six.jpg'}
+
+
+def test_a_number_that_is_none_is_named(folder, sentence):
+    """Python writes NaN into JSON, which strict readers refuse."""
+    labelme_beside(folder)
+    points = [[float('nan'), 1], [5, 5]]
+    for name in folder.glob('*.json'):
+        put(name, labelme(shape(points, 'rectangle'), image=f'{name.stem}.png'))
+    assert 'shape 1 (dog): an x is nan, where a number is needed' in sentence()
+
+
 def test_what_is_not_annotated_is_told(folder, opened):
     voc_beside(folder)
     image(folder / 'bare.png', (10, 10))
@@ -112,6 +133,27 @@ def test_turned_boxes_are_polygons(bench, kind):
     assert entry['segmentation'] == [[30, 4, 54, 20, 30, 36, 6, 20]]
 
 
+@pytest.mark.parametrize('order', [(0, 1, 2, 3), (3, 2, 1, 0), (0, 2, 1, 3)])
+def test_a_rectangle_of_four_turned_corners_keeps_them(bench, order):
+    corners = [[30, 4], [54, 20], [30, 36], [6, 20]]
+    entry = convert(bench, shape([corners[i] for i in order], 'rectangle'))
+    assert entry['bbox'] == [6, 4, 48, 32]
+    (found,) = entry['segmentation']
+    around = found.index(30) // 2 if found[1] == 4 else 1
+    pairs = list(zip(found[0::2], found[1::2], strict=True))
+    assert pairs[around:] + pairs[:around] == [tuple(corner) for corner in corners]
+    upright = [[10, 10], [30, 10], [30, 20], [10, 20]]
+    entry = convert(bench, shape([upright[i] for i in order], 'rectangle'))
+    assert entry['segmentation'] == [[10, 10, 30, 10, 30, 20, 10, 20]]
+
+
+def test_a_turned_box_is_cut_off_at_the_border(bench, capsys):
+    corners = [[0, -20], [20, 20], [0, 60], [-20, 20]]
+    entry = convert(bench, shape(corners, 'rotation'))
+    assert entry['bbox'] == [0, 0, 20, 60]
+    assert 'cut off at the border of the image: 1' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize('last', [(14, 22), (13, 21)])
 @pytest.mark.parametrize('value', [1, 255, True])
 def test_a_mask_is_drawn_from_its_first_point_on(bench, last, value):
@@ -144,6 +186,20 @@ def test_a_mask_and_a_polygon_of_one_group_are_one_object(bench):
         shape(square, group_id=1),
     )
     assert (entry['bbox'], entry['area']) == ([0, 0, 60, 60], 104)
+
+
+@pytest.mark.parametrize('x', [200, 95])
+def test_a_polygon_outside_the_image_is_refused_beside_a_mask_too(bench, capsys, x):
+    bench.write(
+        'a.json',
+        labelme(
+            masked([[0, 0], [1, 1]], np.ones((2, 2), np.uint8), group_id=1),
+            shape([[x, 50], [x + 10, 50], [x, 60]], group_id=1),
+        ),
+    )
+    assert bench.run('labelme') == 2
+    text = capsys.readouterr().err
+    assert 'a.json: shapes 1, 2 (dog): the box from' in text and 'sticks out' in text
 
 
 def test_masks_that_cannot_be_drawn(bench, capsys):

@@ -213,3 +213,77 @@ def test_turned_boxes_are_polygons_with_the_box_around_them(folder, opened):
     assert entry['bbox'] == pytest.approx([6, 4, 48, 32])
     assert entry['segmentation'] == [[30, 4, 54, 20, 30, 36, 6, 20]]
     assert entry['area'] == pytest.approx(48 * 32 / 2, rel=0.05)
+
+
+def test_turned_boxes_alone_are_boxes(folder, opened):
+    """All rows have four corners, or the data file says so."""
+    lay_turned(folder, a='0 .5 .1 .9 .5 .5 .9 .1 .5\n', b='')
+    data = opened()
+    assert 'turned boxes read as the boxes around them: 1' in ' '.join(data.notes)
+    (entry,) = entries(data).values()
+    # A diamond in 100 x 80: corners (50, 8), (90, 40), (50, 72), (10, 40).
+    assert entry['bbox'] == [10, 8, 80, 64] and entry['area'] == 80 * 64
+    assert 'segmentation' not in entry
+    lay_turned(folder, a='0 .5 .1 .9 .5 .5 .9 .1 .5\n', b='0 .5 .5 .1 .1\n')
+    assert 'segmentation' in entries(opened())['images/a.png']
+    put(folder / 'data.yaml', f'train: images\n{NAMES}task: obb\n')
+    assert not any('segmentation' in entry for entry in entries(opened()).values())
+
+
+def lay_turned(folder, **rows):
+    for name, lines in rows.items():
+        image(folder / f'images/{name}.png', (100, 80))
+        put(folder / f'labels/{name}.txt', lines)
+    put(folder / 'data.yaml', f'train: images\n{NAMES}')
+
+
+@pytest.mark.parametrize('other', ['', '0 .5 .5 .1 .1\n'])
+def test_turned_boxes_are_cut_off_at_the_border(folder, opened, sentence, other):
+    # Corners (-20, 40), (20, 0), (60, 40), (20, 80): x = 0 cuts it at 20 and 60.
+    lay_turned(folder, a='0 -.2 .5 .2 0 .6 .5 .2 1\n', b=other)
+    data = opened()
+    told = 'shapes of four corners cut off at the border of the image: 1'
+    assert told in ' '.join(data.notes)
+    entry = entries(data)['images/a.png']
+    assert entry['bbox'] == [0, 0, 60, 80]
+    if other:
+        assert entry['area'] == pytest.approx(80 * 80 / 2 - 40 * 20 / 2, rel=0.05)
+        (corners,) = entry['segmentation']
+        pairs = set(zip(corners[0::2], corners[1::2], strict=True))
+        assert pairs == {(0, 20), (20, 0), (60, 40), (20, 80), (0, 60)}
+    # Its upper corner is outside: the box is that of the part inside.
+    lay_turned(folder, a='0 .2 -.25 .4 .25 .2 .75 0 .25\n', b=other)
+    assert entries(opened())['images/a.png']['bbox'] == [0, 0, 40, 60]
+    lay_turned(folder, a='0 -.4 .1 -.2 .2 -.3 .4 -.5 .3\n', b=other)
+    assert 'a.txt: line 1: the box from (-50, 8) to (-20, 32) is out' in sentence()
+
+
+def test_a_data_file_is_sought_before_a_list_of_classes(folder, opened):
+    """`classes.txt` among the labels of a data set with key points, in a folder."""
+    for name in 'ab':
+        image(folder / f'mine/images/{name}.png', (100, 80))
+        row = '1 0.25 0.5 0.3 0.25 .1 .1 .2 .2\n'
+        put(folder / f'mine/labels/{name}.txt', row)
+    put(folder / 'mine/labels/classes.txt', '\n'.join(CLASSES))
+    put(folder / 'mine/data.yaml', f'train: images\n{NAMES}kpt_shape: [2, 2]\n')
+    data = opened()
+    assert [e['bbox'] for e in entries(data).values()] == [[10, 30, 30, 20]] * 2
+    assert data.splits['train'].images == folder / 'mine'
+
+
+def test_two_data_files_in_folders(folder, sentence):
+    for name in 'ab':
+        yolo_ultralytics(folder / name)
+    assert 'holds a/data.yaml and b/data.yaml; name the folder of one' in sentence()
+
+
+def test_what_a_data_file_leaves_empty_is_not_there(folder, opened):
+    def check(nothing):
+        yolo_ultralytics(folder)
+        keys = ''.join(f'{key}: {nothing}\n' for key in ('path', 'kpt_shape', 'nc'))
+        data_yaml(folder, val=nothing, extra=f'test: {nothing}\n{keys}')
+        data = opened()
+        assert objects(data) == expected('train')
+        assert any('There is no val split' in note for note in data.notes)
+
+    check_each(check, ['null', '~', '', '""', 'Null'])

@@ -88,6 +88,21 @@ def test_testing_the_leaf_and_testing_a_folder(trained, config, tmp_path):
         *('--data', tmp_path / 'parts'),
     )
     assert metrics(tmp_path / 'leaf') == metrics(tmp_path / 'folder')
+    # Images to test on alone, in the work folder of the training.
+    yolo_roboflow(tmp_path / 'other')
+    (tmp_path / 'other/data.yaml').write_text(f'test: test/images\nnames: {[*CLASSES]}')
+    before = {path: path.read_bytes() for path in (run / 'coco').iterdir()}
+    out = shutil.copytree(run, tmp_path / 'run', ignore=shutil.ignore_patterns('*.pth'))
+    run_tool(
+        *('test', config, run / 'epoch_1.pth', '--work-dir', out),
+        *('--data', tmp_path / 'other'),
+    )
+    assert {p.name: p.read_bytes() for p in (out / 'coco').iterdir()} == {
+        path.name: content for path, content in before.items()
+    }
+    assert [p.name for p in (out / 'coco_test_other').iterdir()] == [
+        'instances_test.json'
+    ]
     for path in (tmp_path / 'parts/annotations').glob('*.json'):
         path.write_text(path.read_text().replace('hex bolt', 'screw'))
     with pytest.raises(
@@ -140,6 +155,23 @@ def test_prepare_writes_the_leaf_alone(trained, config, tmp_path, capsys):
     assert f'The run is {tmp_path / LEAF}' in capsys.readouterr().out
     expected = settings_in(run / LEAF).replace(str(run / 'coco'), str(tmp_path))
     assert settings_in(tmp_path / LEAF) == expected
+
+
+def test_a_leaf_of_another_folder_is_not_replaced(config, tmp_path):
+    """Two folders of one name, whose COCO files serve as they are."""
+    for place in 'ab':
+        coco_mmdet(tmp_path / place / 'my parts')
+
+    def write(place):
+        out = ['--out', str(tmp_path / 'out'), '--config', str(config)]
+        prepare.main([str(tmp_path / place / 'my parts'), *out])
+
+    write('a')
+    write('a')
+    text = (tmp_path / 'out' / LEAF).read_text()
+    with pytest.raises(ConfigError, match="is for the data in '.*/a/my parts/', and"):
+        write('b')
+    assert (tmp_path / 'out' / LEAF).read_text() == text
 
 
 def test_a_folder_that_cannot_be_used(config, tmp_path, capsys):

@@ -35,6 +35,16 @@ def test_every_row_is_held_by_something_that_exists():
     check_each(check, ROWS)
 
 
+def test_what_is_held_elsewhere_says_where_it_was_seen():
+    kept_here = (Path(__file__).parent, REPOSITORY / 'findings')
+
+    def check(row):
+        elsewhere = [p for _, p in holders(row) if p.parent not in kept_here]
+        assert not elsewhere or 'seen on' in row
+
+    check_each(check, ROWS)
+
+
 def test_everything_that_was_found_has_a_row():
     named = {name for row in ROWS for name, _ in holders(row)}
     here = Path(__file__)

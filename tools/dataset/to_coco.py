@@ -24,7 +24,7 @@ from mmdet_qrpaq.formats.images import ImageFolder
 from mmdet_qrpaq.formats.labelme import Labelme
 from mmdet_qrpaq.formats.listing import Listing
 from mmdet_qrpaq.formats.voc import Voc
-from mmdet_qrpaq.formats.yolo import Yolo
+from mmdet_qrpaq.formats.yolo import Yolo, all_turned
 
 FORMATS = ('voc', 'yolo', 'labelme')
 
@@ -71,11 +71,14 @@ def convert_folder(args: argparse.Namespace) -> tuple[dict, Report]:
                 f'{args.annotations} holds neither {" nor ".join(NEAR_LABELS)}, nor do '
                 'the two folders above it; name the classes with --classes.'
             )
-        reader = Yolo(classes, data and data.key_points)
+        sources = sources_below(args.annotations, Yolo.suffix)
+        turned = all_turned(source.path for source in sources)
+        turned |= data is not None and data.turned
+        reader = Yolo(classes, data and data.key_points, turned)
     else:
         reader = Voc() if args.format == 'voc' else Labelme()
+        sources = sources_below(args.annotations, reader.suffix)
     images = ImageFolder(Listing(args.images))
-    sources = sources_below(args.annotations, reader.suffix)
     report = Report(args.skip_broken)
     document = convert(reader, sources, images, classes, report)
     if not document['categories']:

@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 
 from ...errors import ConfigError
-from ..listing import Listing, join, stem_of
-from ..splits import SPLITS, split_named
+from ..listing import Listing, called, join, stem_of
+from ..shapes import decode_json
+from ..splits import SPLITS, split_named, split_of_folder
 
 # From the root or a drive, or through `..`; Windows takes slashes of both kinds.
 _LEADS_AWAY = re.compile(r'^(\w:|[\\/])|(^|[\\/])\.\.([\\/]|$)')
@@ -58,13 +59,7 @@ def read_index(path: Path) -> CocoIndex | None:
         ConfigError: It cannot be read, or is no JSON.
     """
     try:
-        content = path.read_bytes()
-        try:
-            return msgspec.json.decode(content, type=CocoIndex)
-        except msgspec.ValidationError:
-            return None
-        except msgspec.DecodeError:  # such as NaN, which Python writes
-            return msgspec.convert(json.loads(content), CocoIndex)
+        return decode_json(path.read_bytes(), CocoIndex)
     except msgspec.ValidationError:
         return None
     except OSError as error:
@@ -129,7 +124,8 @@ class CocoFiles:
                     '`iscrowd`, which are neither learned nor counted; pass '
                     '--crowd-as-objects to take them as objects.'
                 )
-        changed = not same or 'val' not in self.files or (crowds and crowd_as_objects)
+        is_divided = 'train' in self.files and 'val' not in self.files
+        changed = not same or is_divided or (crowds and crowd_as_objects)
         return None if changed else classes
 
     def read(
@@ -194,10 +190,11 @@ class CocoFiles:
             for category in index.categories:
                 if repr(category.id) in ids:
                     used.add(category.name)
-                if category.supercategory != category.name:
-                    groups.add(category.supercategory)
-                if category.supercategory in (None, '', 'none'):
+                group = category.supercategory
+                if not isinstance(group, str) or group in ('', 'none'):
                     top.add(category.name)
+                elif group != category.name:
+                    groups.add(group)
         return tuple(n for n in names if n in used or n not in groups & top)
 
 
@@ -238,7 +235,7 @@ def look(listing: Listing) -> CocoFiles | None:
         place = _find_images(listing, name, split, index)
         files[split], images[split] = listing.folder / name, listing.folder / place
         read[split] = index
-        notes.append(f'{split}: {name}, images in {place}.')
+        notes.append(f'{split}: {name}, images in {called(place)}.')
     return CocoFiles(files, images, read, tuple(notes)) if files else None
 
 
@@ -254,10 +251,10 @@ def _candidates(listing: Listing) -> dict[str | None, list[str]]:
         path = PurePosixPath(name)
         places = path.parent.parts
         if stem_of(name) in images or not all(
-            split_named(place) or 'annotation' in place.lower() for place in places
+            split_of_folder(place) or 'annotation' in place.lower() for place in places
         ):
             continue
-        split = split_named(path.stem) or split_named(str(path.parent))
+        split = split_named(path.stem) or split_of_folder(str(path.parent))
         found.setdefault(split, []).append(name)
     return {
         split: [n for n in names if not PurePosixPath(n).name.startswith(_OTHERS)]

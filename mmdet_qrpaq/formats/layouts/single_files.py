@@ -4,15 +4,16 @@ import re
 from codecs import BOM_UTF8
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import msgspec
 
 from ...errors import ConfigError
 from ..document import Reader, Source
 from ..labelme import Labelme
-from ..listing import Listing, folders_of, join, stem_of
-from ..shapes import Broken, read_text
-from ..splits import split_named
+from ..listing import Listing, called, folders_of, join, stem_of
+from ..shapes import Broken, decode_json, read_text
+from ..splits import split_named, split_of_folder
 from ..voc import Voc
 from .plan import Plan
 
@@ -30,7 +31,7 @@ def look_for_labelme(listing: Listing) -> Plan | None:
 
 
 class _Shapes(msgspec.Struct):
-    shapes: msgspec.Raw
+    shapes: Any
 
 
 def _is_of_one_image(path: Path) -> bool:
@@ -39,8 +40,8 @@ def _is_of_one_image(path: Path) -> bool:
         content = path.read_bytes()
         if path.suffix.lower() != '.json':
             return re.search(rb'<annotation[\s>]', content) is not None
-        msgspec.json.decode(content.removeprefix(BOM_UTF8), type=_Shapes)
-    except (OSError, msgspec.DecodeError, RecursionError):
+        decode_json(content.removeprefix(BOM_UTF8), _Shapes)
+    except (OSError, msgspec.ValidationError, ValueError, RecursionError):
         return False
     return True
 
@@ -63,10 +64,10 @@ def _look(listing: Listing, layout: str, reader: Reader) -> Plan | None:
         def fit(where: str, stems: list[str] = stems) -> int:
             return sum(join(where, stem) in images for stem in stems)
 
-        split = split_named(place)
+        split = split_of_folder(place)
         beside = place if fit(place) else listing.best_folder(fit, split) or place
         if beside != place:
-            notes.append(f'The images of {place} are in {beside}.')
+            notes.append(f'The images of {called(place)} are in {called(beside)}.')
         for name in names:
             where = PurePosixPath(beside) / PurePosixPath(name).name
             sources[name] = Source(listing.folder / name, beside=where)
@@ -123,7 +124,9 @@ def _listed(
             lines = read_text(listing.folder / path).splitlines()
         except Broken as error:
             raise ConfigError(f'{listing.folder / path} {error}.') from error
-        stems = [line.strip() for line in lines if line.strip()]
+        # Some write them in quotes, and with an ending.
+        words = [word for line in lines if (word := line.strip().strip('"\''))]
+        stems = [w if w in files or w in images else stem_of(w) for w in words]
         bare = [stem for stem in stems if stem not in files]
         if split == 'test' and len(bare) == len(stems):
             notes.append(

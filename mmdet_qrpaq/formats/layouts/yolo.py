@@ -8,8 +8,8 @@ from ..data_file import NEAR_LABELS, YAML, DataFile, holds_names, read_data_file
 from ..document import Source
 from ..listing import SUFFIXES, Listing, folders_of, stem_of
 from ..shapes import Broken, read_text
-from ..splits import split_named
-from ..yolo import Yolo
+from ..splits import split_of_folder
+from ..yolo import Yolo, all_turned
 from .plan import Plan
 
 _DEPTH = 2  # folders above a file with class names, at most
@@ -25,6 +25,8 @@ def look(listing: Listing) -> Plan | None:
     if path is None:
         return None
     data = read_data_file(path)
+    if data.splits and path.parent != listing.folder:
+        listing = Listing(path.parent)  # which its paths are below
     root, notes = _root(data, listing)
     listed = bool(data.splits)
     images: dict[str, list[str]] = {}
@@ -32,13 +34,19 @@ def look(listing: Listing) -> Plan | None:
         images[split] = _named_images(data, split, root)
     if not listed:
         for name in root.images():
-            split = split_named(posixpath.dirname(name)) or 'train'
+            split = split_of_folder(posixpath.dirname(name)) or 'train'
             images.setdefault(split, []).append(name)
     labels = {
         split: {name: _label(name, root) for name in names}
         for split, names in images.items()
     }
-    if not any(label for found in labels.values() for label in found.values()):
+    paths = [
+        root.folder / label
+        for found in labels.values()
+        for label in found.values()
+        if label
+    ]
+    if not paths:
         return None
     sources = {}
     for split, found in labels.items():
@@ -50,7 +58,7 @@ def look(listing: Listing) -> Plan | None:
         layout='YOLO',
         found=path.name,
         root=root,
-        reader=Yolo(data.classes, data.key_points),
+        reader=Yolo(data.classes, data.key_points, data.turned or all_turned(paths)),
         classes=data.classes,
         sources=sources,
         extra=(path,),
@@ -59,7 +67,7 @@ def look(listing: Listing) -> Plan | None:
 
 
 def _find_data_file(listing: Listing) -> Path | None:
-    """Return the file with the class names: at the top, or else among the labels."""
+    """Return the file with the class names: at the top, or else nearer the labels."""
     top = [name for name in listing.names if '/' not in name]
     described = [
         name
@@ -72,12 +80,7 @@ def _find_data_file(listing: Listing) -> Path | None:
             '`names`; keep one.'
         )
     names = ['data.yaml', *described] if described else []
-    names = [name for name in (*names, 'obj.data') if name in top] or [
-        name
-        for wanted in NEAR_LABELS[1:]
-        for name in listing.names
-        if posixpath.basename(name) == wanted and name.count('/') <= _DEPTH
-    ]
+    names = [name for name in (*names, 'obj.data') if name in top] or _below(listing)
     paths = [listing.folder / name for name in names]
     if len(paths) > 1 and not described:
         first, *others = (read_data_file(path).classes for path in paths)
@@ -88,6 +91,30 @@ def _find_data_file(listing: Listing) -> Path | None:
                     'both.'
                 )
     return paths[0] if paths else None
+
+
+def _below(listing: Listing) -> list[str]:
+    """Return the data file in a folder, or else all files with class names in folders.
+
+    Raises:
+        ConfigError: There are several data files.
+    """
+    found = [
+        name
+        for wanted in NEAR_LABELS
+        for name in listing.names
+        if posixpath.basename(name) == wanted and name.count('/') <= _DEPTH
+    ]
+    described = [
+        name
+        for name in found
+        if name.endswith(YAML) and holds_names(listing.folder / name)
+    ]
+    if len(described) > 1:
+        raise ConfigError(
+            f'{listing.folder} holds {" and ".join(described)}; name the folder of one.'
+        )
+    return described or [name for name in found if not name.endswith(YAML)]
 
 
 def _root(data: DataFile, listing: Listing) -> tuple[Listing, list[str]]:
@@ -170,7 +197,7 @@ def _resolve(written: str, split: str, root: Listing) -> str | None:
         if place in root.names:
             return place
         # `images` alone could be anyone's, were it not written so.
-        own = start == 0 or len(end) > 1 or split_named(place) == split
+        own = start == 0 or len(end) > 1 or split_of_folder(place) == split
         if own and (place == '.' or place in root.places):
             return place
     return None if parts else '.'
