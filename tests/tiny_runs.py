@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.model import revert_sync_batchnorm
+from mmengine.visualization import Visualizer
 
 from mmdet_qrpaq.runtime.building import build_model
 from mmdet_qrpaq.runtime.configs import read_config
@@ -122,7 +123,8 @@ def write_dataset(root: Path, num_train: int = 4, num_val: int = 3) -> Path:
 def run_tool(name: str, *arguments: object) -> None:
     """Call `main` of `tools/<name>.py` in this process."""
     # mmengine keeps one visualiser per process, which would log into the first run.
-    DetLocalVisualizer._instance_dict.clear()
+    for kind in (DetLocalVisualizer, Visualizer):
+        kind._instance_dict.clear()
     # Formatting the logged config takes longer than this training does (upstream's
     # mmengine; OneDL's has no such name).
     formatting = 'mmengine.config.config.FormatCode'
