@@ -118,5 +118,5 @@ def test_a_damaged_image_is_named(copied, tmp_path, capfd, workers):
         )
     assert end.value.code == 2
     told = capfd.readouterr().err
-    expected = f'error: image {path} cannot be read (it is damaged or no image); rep'
+    expected = f'error: image {path} cannot be read (it is damaged, no image, or'
     assert expected in told and 'Traceback' not in told
