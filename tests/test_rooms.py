@@ -10,7 +10,7 @@ PACKAGE = REPOSITORY / 'mmdet_qrpaq'
 ROOMS = ('patterns', 'routing', 'quality', 'masks')
 # What stands on what, from the ground up; a floor imports nothing from above itself.
 FLOORS = (
-    ('errors', 'version', '_compat', 'finding'),
+    ('errors', 'version', '_compat', 'finding', 'class_name'),
     ('records', 'command_line', 'temporary_attribute', 'training_only', 'formats'),
     ('annotations',),
     ('matching', 'ops'),

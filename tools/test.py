@@ -52,6 +52,7 @@ def draw_predictions(cfg: 'Config', args: argparse.Namespace) -> None:
     Raises:
         ConfigError: If the config has none.
     """
+    from mmdet_qrpaq.class_name import class_name
     from mmdet_qrpaq.errors import ConfigError
 
     hook = cfg.get('default_hooks', {}).get('visualization')
@@ -60,8 +61,8 @@ def draw_predictions(cfg: 'Config', args: argparse.Namespace) -> None:
             f'--show and --show-dir need default_hooks.visualization in {args.config}; '
             "add visualization=dict(type='DetVisualizationHook')."
         )
-    if hook.type == 'DetVisualizationHook':
-        hook.type = 'AnyDepthVisualizationHook'
+    if class_name(hook.type) == 'DetVisualizationHook':
+        hook.type = 'mmdet.AnyDepthVisualizationHook'
     hook.update(
         draw=True, show=args.show, wait_time=args.wait_time, test_out_dir=args.show_dir
     )

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -16,6 +17,7 @@ from rich.progress import track
 from ..finding import Finding, Severity
 from ..formats.images import image_header
 from ..formats.shapes import Broken
+from ..images import decode_image
 
 _HASH_SIDE = 8
 _ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -107,9 +109,7 @@ def broken_images(looks: Iterable[Look]) -> list[Finding]:
 
 def thumbnail(path: str, side: int) -> np.ndarray:
     """Return an image as grey means of `side` x `side` cells, 0 to 255."""
-    with Image.open(path) as image:
-        small = image.convert('L').resize((side, side), Image.Resampling.BOX)
-    return np.asarray(small, np.float32)
+    return np.asarray(_grey(Path(path).read_bytes(), path, (side, side)), np.float32)
 
 
 def _look(image: Listed) -> Look:
@@ -117,10 +117,7 @@ def _look(image: Listed) -> Look:
         size = image_header(image.path).size
         with open(image.path, 'rb') as file:
             content = file.read()
-        with Image.open(io.BytesIO(content)) as opened:
-            # All of a JPEG is read, and less of it computed.
-            opened.draft('L', (8 * _HASH_SIDE, 8 * _HASH_SIDE))
-            pattern = _difference_hash(opened)
+        pattern = _difference_hash(content, image.path)
     except Broken as error:
         return Look(image, problem=str(error.args[-1]))
     except _ERRORS as error:
@@ -129,11 +126,32 @@ def _look(image: Listed) -> Look:
     return Look(image, '', size, digest, pattern)
 
 
-def _difference_hash(image: Image.Image) -> int:
+def _difference_hash(content: bytes, path: str) -> int:
     shape = (_HASH_SIDE + 1, _HASH_SIDE)
-    grey = np.asarray(image.convert('L').resize(shape, Image.Resampling.BOX), np.int16)
+    draft = (8 * _HASH_SIDE, 8 * _HASH_SIDE)
+    grey = np.asarray(_grey(content, path, shape, draft), np.int16)
     bits = np.packbits(grey[:, 1:] > grey[:, :-1])
     return int.from_bytes(bits.tobytes(), 'big')
+
+
+def _grey(
+    content: bytes,
+    path: str,
+    shape: tuple[int, int],
+    draft: tuple[int, int] | None = None,
+) -> Image.Image:
+    """Return an image in means of grey cells; of a JPEG compute no more than `draft`.
+
+    What has more than eight bits is of the brightness that training sees; Pillow alone
+    would make most of it white.
+    """
+    with Image.open(io.BytesIO(content)) as opened:
+        image = opened
+        if draft:
+            opened.draft('L', draft)
+        if opened.mode.startswith(('I', 'F')) or ';16' in str(opened.tile):
+            image = Image.fromarray(decode_image(content, path)[..., ::-1])
+        return image.convert('L').resize(shape, Image.Resampling.BOX)
 
 
 def _others(looks: Sequence[Look]) -> str:

@@ -4,6 +4,7 @@ Only names found by listing the folder are ever opened, so that no annotation fi
 lead anywhere else.
 """
 
+import struct
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
@@ -40,9 +41,7 @@ def image_header(path: Path) -> Header:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            # Asking for EXIF that is not in the header would decode a PNG.
-            exif = image.getexif() if 'exif' in image.info else {}
-            turned = exif.get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            turned = _lies_on_its_side(image)
             return Header(
                 (height, width) if turned else (width, height), image.mode, turned
             )
@@ -55,6 +54,16 @@ def image_header(path: Path) -> Header:
         raise Broken(
             'unreadable image', f'the image {path} cannot be read ({error})'
         ) from error
+
+
+def _lies_on_its_side(image: Image.Image) -> bool:
+    """Tell by the EXIF tag; a damaged one says nothing."""
+    try:
+        # Asking for EXIF that is not in the header would decode a PNG.
+        exif = image.getexif() if 'exif' in image.info else {}
+        return exif.get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    except (OSError, SyntaxError, ValueError, struct.error):
+        return False
 
 
 class ImageFolder:

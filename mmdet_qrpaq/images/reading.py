@@ -5,9 +5,13 @@ OpenCV, asked for a colour image, keeps the upper 8 of 16 bits, so that an image
 in use are kept: what fills 16 bits is read as ever.
 """
 
+import struct
+from io import BytesIO
+
 import cv2
 import numpy as np
 from mmengine.fileio import get
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from ..errors import ConfigError
 
@@ -15,6 +19,7 @@ from ..errors import ConfigError
 DEPTHS = (8, 10, 12, 14, 16)
 SLACK = 0.05  # what resizing or lossy compression adds on both sides, of the range
 _TIFF = (b'II', b'MM')
+_BITS_PER_SAMPLE = 258
 _ANY_DEPTH = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
 
 
@@ -36,11 +41,14 @@ def decode_image(content: bytes, place: str, bits: int | None = None) -> np.ndar
             that holds the largest value of the image.
 
     Raises:
-        ConfigError: It is empty, damaged, or its numbers have no such range.
+        ConfigError: It is empty, damaged, of more pixels or another kind than OpenCV
+            reads, or its numbers have no such range.
     """
     image = _decode(content)
     if image is None:
-        reason = 'it is damaged or no image' if content else 'the file has 0 bytes'
+        reason = 'it is damaged, no image, or of a kind that is not read'
+        if not content:
+            reason = 'the file has 0 bytes'
         raise ConfigError(
             f'image {place} cannot be read ({reason}); replace it, or leave it out of '
             'the annotation file.'
@@ -70,8 +78,26 @@ def _decode(content: bytes) -> np.ndarray | None:
     if not content:
         return None
     buffer = np.frombuffer(content, np.uint8)
-    if content.startswith(_TIFF):  # the one format in which it reads more types
-        image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
-        if image is None or image.dtype not in (np.uint8, np.uint16):
-            return image
-    return cv2.imdecode(buffer, _ANY_DEPTH)
+    try:
+        if content.startswith(_TIFF):  # the one format in which it reads more types
+            image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+            if image is None or image.dtype not in (np.uint8, np.uint16):
+                return image
+            if image.dtype == np.uint8 and _is_deep_tiff(content):
+                return None  # of grey with alpha it takes the upper 8 of 16 bits
+        return cv2.imdecode(buffer, _ANY_DEPTH)
+    except cv2.error:  # of more pixels than it takes
+        return None
+
+
+def _is_deep_tiff(content: bytes) -> bool:
+    """Tell whether a channel has more than eight bits, in the first image."""
+    file = BytesIO(content)
+    try:
+        size = 16 if content[2:4] in (b'+\0', b'\0+') else 8  # of 64-bit places or 32
+        tags = ImageFileDirectory_v2(file.read(size))
+        file.seek(tags.next)
+        tags.load(file)
+        return max(tags.get(_BITS_PER_SAMPLE, (1,))) > 8
+    except (OSError, SyntaxError, TypeError, ValueError, struct.error):
+        return False  # what OpenCV has read

@@ -6,13 +6,15 @@ from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import ConfigError
 
 # What mmengine's schedulers keep for each group.
 _BY_GROUP = ('base_values', '_last_value', 'min_value')
+# What Adam and its relatives, and SGD, keep of a parameter in its shape.
+_SHAPED = ('exp_avg', 'momentum_buffer')
 
 
 @HOOKS.register_module()
@@ -39,16 +41,7 @@ class CheckpointGroups(Hook):
                 saved.pop('base_param_settings', None)
             for scheduler in checkpoint.get('param_schedulers', ()):
                 _regroup_scheduler(scheduler, members, count)
-        sizes, wanted = (
-            [len(group['params']) for group in state['param_groups']]
-            for state in (saved, optimizer.state_dict())
-        )
-        if sizes != wanted:
-            raise ConfigError(
-                f"the checkpoint's optimizer has groups of {sizes} parameters, the "
-                f'config makes groups of {wanted}; resume with the optim_wrapper and '
-                'the model.frozen_parts (--freeze) it was trained with.'
-            )
+        require_same_groups(saved, optimizer)
         for theirs, ours in zip(
             saved['param_groups'], optimizer.param_groups, strict=True
         ):
@@ -104,6 +97,43 @@ def regroup(saved: dict[str, Any], members: list[list[int]]) -> dict[str, Any]:
             if groups[old]['params'][0] in saved['state']:
                 state[new] = saved['state'][groups[old]['params'][0]]
     return dict(saved, state=state, param_groups=merged)
+
+
+def require_same_groups(saved: dict[str, Any], optimizer: Optimizer) -> None:
+    """Refuse the state of an optimizer of which this one cannot be a continuation.
+
+    Raises:
+        ConfigError: Settings of this optimizer are not in the state; a group has
+            another number of parameters, or they have other shapes.
+    """
+    needed = {
+        name
+        for name, value in optimizer.defaults.items()
+        if not isinstance(value, bool | None)
+    }
+    for number, (theirs, ours) in enumerate(
+        zip(saved['param_groups'], optimizer.param_groups, strict=True)
+    ):
+        if lacking := sorted(needed - set(theirs)):
+            raise ConfigError(
+                f"the checkpoint's optimizer has no {', '.join(lacking)}, by which "
+                f'{type(optimizer).__name__} is set; resume with the '
+                'optim_wrapper.optimizer.type it was trained with.'
+            )
+        states = [saved['state'].get(place, {}) for place in theirs['params']]
+        counts = [len(group['params']) for group in (theirs, ours)]
+        if counts[0] != counts[1] or not all(map(_fits, states, ours['params'])):
+            raise ConfigError(
+                f"group {number} of the checkpoint's optimizer holds {counts[0]} "
+                f'parameters and that of the config {counts[1]}, or others; resume '
+                'with the optim_wrapper.paramwise_cfg, the frozen layers and the '
+                'model.frozen_parts (--freeze) it was trained with.'
+            )
+
+
+def _fits(state: dict[str, Any], parameter: Tensor) -> bool:
+    kept = (state.get(name) for name in _SHAPED)
+    return all(value is None or value.shape == parameter.shape for value in kept)
 
 
 def _regroup_scheduler(scheduler: dict, members: list[list[int]], count: int) -> None:

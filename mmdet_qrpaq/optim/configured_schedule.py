@@ -4,8 +4,10 @@ mmengine restores schedulers and parameter groups whole: another milestone, run 
 learning rate or weight decay in the config of a resumed run has no effect there.
 """
 
+import math
 import warnings
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from mmdet.registry import HOOKS
@@ -38,22 +40,30 @@ class ConfiguredSchedule(Hook):
     other it does nothing.
 
     Raises:
-        ConfigError: The optimizer is of another kind, or the changed schedule follows
-            results of validations, which a checkpoint does not hold.
+        ConfigError: The changed schedule follows results of validations, which a
+            checkpoint does not hold.
     """
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Change the checkpoint in place, before anything is restored from it."""
         if not runner._resume or not isinstance(runner.optim_wrapper, OptimWrapper):
             return
+        by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
+        unit = 'epoch' if by_epoch else 'iter'
+        done = checkpoint['meta'][unit]
+        length = getattr(runner.train_loop, f'max_{unit}s', math.inf)
+        if done >= length:
+            runner.logger.warning(
+                f'Nothing is left to train: the checkpoint is at {unit} {done}, and '
+                f'train_cfg.max_{unit}s is {length}.'
+            )
+            return
         schedulers = runner.param_schedulers or []
         saved = checkpoint['optimizer']
-        theirs, ours = (
-            saved['param_groups'],
-            runner.optim_wrapper.optimizer.param_groups,
-        )
+        optimizer = runner.optim_wrapper.optimizer
+        theirs, ours = saved['param_groups'], optimizer.param_groups
         changes = [
-            *_changed_settings(theirs, ours),
+            *_changed_settings(theirs, ours, optimizer.defaults),
             *_changed_schedules(checkpoint.get('param_schedulers', []), schedulers),
         ]
         if not changes:
@@ -124,29 +134,17 @@ def _changed_schedules(theirs: list[dict], ours: list[_ParamScheduler]) -> list[
     return changes
 
 
-def _changed_settings(theirs: list[dict], ours: list[dict]) -> list[str]:
-    """Say how the groups of the checkpoint and those of the config differ.
-
-    Raises:
-        ConfigError: They are of optimizers that keep other settings.
-    """
+def _changed_settings(
+    theirs: list[dict], ours: list[dict], names: Iterable[str]
+) -> list[str]:
+    """Say how the groups of the checkpoint and those of the config differ."""
     changes = []
     for their_group, our_group in zip(theirs, ours, strict=True):
         was, now = settings_of(their_group), settings_of(our_group)
-        numbers = [
-            sorted(k for k, v in found.items() if not isinstance(v, bool | None))
-            for found in (was, now)
-        ]
-        if numbers[0] != numbers[1]:
-            raise ConfigError(
-                f'the optimizer of the checkpoint is set by {", ".join(numbers[0])} '
-                f'and that of the config by {", ".join(numbers[1])}; resume with the '
-                'optim_wrapper.optimizer.type it was trained with.'
-            )
         changes += [
             f'optimizer.{name} {was[name]} -> {now[name]}'
-            for name in now
-            if name in was and was[name] != now[name]
+            for name in names
+            if name in was and name in now and was[name] != now[name]
         ]
     return changes
 

@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from torch import nn
 
 from ..errors import ConfigError
+from ..optim.checkpoint_config import require_same_optimizer
 from ..settings.schedule import check_schedule
 from ..settings.together import leaf_datasets
 from .building import build_model
@@ -53,6 +54,7 @@ def _check_checkpoint(
     if tested or cfg.get('resume'):
         if not tested:
             require_training_state(checkpoint, path)
+            require_same_optimizer(checkpoint, cfg, path)
         require_same_model(model, checkpoint, path, config)
         return
     fit = require_common_weights(model, checkpoint, path, config)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
 
+from ..class_name import class_name
 from .checkpoints import is_remote, read_checkpoint
 
 
@@ -54,19 +54,14 @@ def make_repeatable(cfg: Config) -> None:
 
 def _add_hook(cfg: Config, name: str) -> None:
     hooks = cfg.get('custom_hooks') or []
-    if name not in map(_class_name, hooks):
+    present = (h['type'] if isinstance(h, dict) else type(h) for h in hooks)
+    if name not in map(class_name, present):
         cfg.custom_hooks = [*hooks, dict(type=f'mmdet.{name}')]
 
 
 def _say(text: str) -> None:
     if is_main_process():
         print_log(text)
-
-
-def _class_name(hook: dict | Hook) -> str:
-    """Return a hook's class name; its type may be a name, with a scope, or a class."""
-    kind = hook['type'] if isinstance(hook, dict) else type(hook)
-    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
 
 
 def _latest(work_dir: str) -> str | None:

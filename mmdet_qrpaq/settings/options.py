@@ -12,7 +12,9 @@ from ..errors import ConfigError
 _QUOTED = re.compile(
     r'(?:^|(?<=[\[(,]))\s*([\'"])(.*?)\1(?=\s*(?:[\]),]|$))', re.DOTALL
 )
-_LIST_IN_QUOTES = re.compile(r'\s*([\'"])(\s*[\[(].*[\])]\s*)\1\s*', re.DOTALL)
+_LIST_IN_QUOTES = re.compile(
+    r'\s*([\'"])(\s*[\[(](?:(?!\1).)*[\])]\s*)\1\s*', re.DOTALL
+)
 _SPACE_IN_TEXT = re.compile(r'(?<=[^\s,\[(]) +(?=[^\s,\])])')
 # What mmengine hands through as it is stands for what it would change.
 _SPACE, _MARK = '\x01', '\x00'

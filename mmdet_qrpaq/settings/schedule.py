@@ -2,6 +2,7 @@
 
 from mmengine.config import Config
 
+from ..class_name import class_name
 from ..finding import Finding, Severity
 
 _WARM_UPS = ('ConstantLR', 'LinearLR')  # what follows them is what ends with the run
@@ -20,8 +21,7 @@ def check_schedule(cfg: Config) -> list[Finding]:
     schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
     found, ends = [], {}
     for place, scheduler in enumerate(schedulers):
-        kind = scheduler['type']
-        kind = kind if isinstance(kind, str) else kind.__name__
+        kind = class_name(scheduler['type'])
         other_unit = scheduler.get('by_epoch', True) != by_epoch
         if length is None or other_unit or kind in _WARM_UPS:
             continue

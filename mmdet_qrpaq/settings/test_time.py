@@ -4,6 +4,7 @@ import copy
 
 from mmengine.config import Config, ConfigDict
 
+from ..class_name import class_name
 from ..errors import ConfigError
 from .together import leaf_datasets
 
@@ -47,7 +48,7 @@ def augment_test(cfg: Config) -> None:
 def _mirrored(key: str, dataset: dict) -> list[dict]:
     """Return a test pipeline that ends in two views, the mirrored one first."""
     *steps, last = copy.deepcopy(list(dataset['pipeline']))
-    if last.get('type') != 'PackDetInputs':
+    if class_name(last.get('type', '')) != 'PackDetInputs':
         raise ConfigError(
             f'--tta needs a pipeline that ends in PackDetInputs, and {key}.pipeline '
             f'ends in {last.get("type")}; set tta_pipeline in the config.'

@@ -8,6 +8,10 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 
 Colour = tuple[int, int, int]
+# What torch refuses where there are none.
+_OF_WORKERS = (
+    *('persistent_workers', 'prefetch_factor', 'timeout', 'multiprocessing_context'),
+)
 _GOLDEN = 0.618034  # steps of hue that come back to none of the hues before
 
 
@@ -16,13 +20,14 @@ def bring_together(cfg: Config) -> None:
 
     - Without worker processes nothing is said about them.
     - A palette that is shorter than the list of classes gets more colours.
+    - A palette is a list, and one colour for all classes a tuple: mmdet tells by this.
     """
     for stage in ('train', 'val', 'test'):
         loader = cfg.get(f'{stage}_dataloader')
         if not isinstance(loader, dict):
             continue
         if not loader.get('num_workers'):
-            for name in ('persistent_workers', 'prefetch_factor'):
+            for name in _OF_WORKERS:
                 loader.pop(name, None)
         if isinstance(loader.get('dataset'), dict):
             for _, dataset in leaf_datasets(loader.dataset, ''):
@@ -50,15 +55,19 @@ def more_colours(palette: list[Colour], number: int) -> list[Colour]:
 
 def _complete_palette(dataset: dict) -> None:
     """Give every class of a data set a colour, if any of them has one."""
+    kind = dataset.get('type')
+    kind = DATASETS.get(kind) if isinstance(kind, str) else kind
     metainfo = dataset.get('metainfo') or {}
-    classes = metainfo.get('classes')
-    palette = metainfo.get('palette')
-    if palette is None:  # mmdet's: that of the class, for other classes
-        kind = dataset.get('type')
-        kind = DATASETS.get(kind) if isinstance(kind, str) else kind
-        palette = getattr(kind, 'METAINFO', {}).get('palette')
-    if not all(isinstance(found, list | tuple) for found in (classes, palette)):
+    # mmdet's: what is not said is that of the class, also a palette for other classes.
+    classes, palette = (
+        metainfo.get(name) or getattr(kind, 'METAINFO', {}).get(name) or ()
+        for name in ('classes', 'palette')
+    )
+    if not isinstance(palette, list | tuple) or not palette:
         return
-    if len(palette) < len(classes):
-        palette = [tuple(colour) for colour in palette]
-        metainfo['palette'] = more_colours(palette, len(classes))
+    if all(isinstance(colour, list | tuple) for colour in palette):
+        complete = more_colours([*map(tuple, palette)], len(classes))
+    else:
+        complete = tuple(palette)
+    if complete != palette:
+        metainfo['palette'] = complete

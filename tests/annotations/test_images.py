@@ -94,3 +94,11 @@ def test_headers(tmp_path):
         name = tmp_path / ('a.tif' if mode == 'F' else 'a.png')
         Image.new(mode, (7, 5)).save(name)
         assert image_header(name) == ((7, 5), mode, False)
+
+
+def test_damaged_exif_turns_nothing(tmp_path):
+    for name in ('a.png', 'a.webp'):
+        for exif in (b'Exif\0\0MM\0*', b'Exif\0\0II*\0\xff\xff\xff\x7f', b'nothing'):
+            path = tmp_path / name
+            Image.new('RGB', (7, 5)).save(path, exif=exif)
+            assert image_header(path) == ((7, 5), 'RGB', False)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -262,6 +263,29 @@ def test_each_planted_fault(tmp_path, config, capsys):
             (crowded, 'note more-objects-than-counted', '1 images hold more than 100'),
         ],
     )
+
+
+@pytest.mark.parametrize('suffix', ['png', 'tif'])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_images_of_12_bits_are_told_apart(folder, capsys, suffix, channels):
+    """Pillow makes grey ones white, and colours nearly black; a real copy is found."""
+    rng = np.random.default_rng(0)
+
+    def edit(coco):
+        for entry in coco['images']:
+            entry['file_name'] = entry['file_name'].replace('png', suffix)
+
+    for split in ('train', 'val'):
+        change(folder, split, edit)
+        for path in sorted((folder / split).glob('*.png')):
+            path.unlink()
+            cells = rng.integers(1000, 4096, (12, 12, channels), dtype=np.uint16)
+            image = cells.repeat(SIDE // 12, 0).repeat(SIDE // 12, 1)
+            assert cv2.imwrite(str(path.with_suffix(f'.{suffix}')), image)
+    assert findings(capsys, '--data', folder) == (0, {})
+    copy = cv2.imread(str(folder / 'train' / f'1.{suffix}'), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(folder / 'val' / f'2.{suffix}'), copy ^ 1)
+    assert [*findings(capsys, '--data', folder)[1]] == ['warning leak-alike']
 
 
 def test_a_rate_for_another_batch(folder, config, capsys):

@@ -16,6 +16,7 @@ from PIL import Image
 from check_each import check_each
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.images import LoadImageFromFile, read_image
+from odd_images import huge_png, tiff
 
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
 COLOUR = np.dstack([GREY, 255 - GREY, GREY // 2])
@@ -142,6 +143,7 @@ def test_damaged_files_are_named(tmp_path):
             load(path)
         assert LoadImageFromFile(ignore_empty=True)(dict(img_path=str(path))) is None
 
+    huge = huge_png(good.read_bytes())
     half = good.read_bytes()[: len(good.read_bytes()) // 2]
     check_each(
         check,
@@ -150,8 +152,22 @@ def test_damaged_files_are_named(tmp_path):
             ('half.png', half),
             ('text.jpg', b'<html>not found</html>'),
             ('absent.jpg', None),
+            ('huge.png', huge),
+            ('halves.tif', tiff(np.linspace(0, 1, 16, dtype=np.float16), 1, 3)),
+            ('five.tif', tiff(np.arange(160, dtype=np.uint8), 5)),
+            # OpenCV takes the upper 8 of these 12 bits, without a word.
+            ('grey_alpha.tif', tiff(np.linspace(0, 4095, 64, dtype='<u2'), 2)),
+            ('grey_alpha_big.tif', tiff(np.linspace(0, 4095, 64, dtype='>u2'), 2)),
         ],
     )
+
+
+def test_grey_with_alpha_of_eight_bits_is_read(tmp_path):
+    path = tmp_path / 'a.tif'
+    for values, channels in ((np.arange(64, dtype=np.uint8), 2), (GREY.ravel(), 1)):
+        path.write_bytes(tiff(values, channels))
+        assert load(path).shape == (values.size // channels // 4, 4, 3)
+        np.testing.assert_array_equal(load(path), mmcv.imread(str(path)))
 
 
 def test_every_config_of_mmdet_means_ours(tmp_path):

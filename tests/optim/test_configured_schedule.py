@@ -23,6 +23,7 @@ LATER = dict(DROP, milestones=[3], end=4)
 WARM = dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=4)
 COSINE = dict(type='CosineAnnealingLR', T_max=2, begin=0, end=2, eta_min_ratio=0.01)
 LONGER = dict(COSINE, T_max=4, end=4)
+CYCLE = dict(type='OneCycleLR', eta_max=0.4, total_steps=4)
 BY_ITERATION = dict(convert_to_iter_based=True)
 MOMENTUM = dict(type='CosineAnnealingMomentum', T_max=2, end=2, eta_min=0.5)
 ADAMW = dict(type='AdamW', lr=0.1, weight_decay=0.05)
@@ -160,6 +161,27 @@ CHANGES = {
             was=dict(paramwise=dict(custom_keys={'body': dict(lr_mult=0.5)})),
         ),
     ),
+    'rates of another part': (
+        [LATER],
+        [LATER],
+        dict(
+            paramwise=SLOWER,
+            was=dict(
+                paramwise=dict(
+                    custom_keys={'head': dict(lr_mult=0.5)}, norm_decay_mult=0
+                )
+            ),
+        ),
+    ),
+    'no decay of a part': (
+        [LATER],
+        [LATER],
+        dict(
+            paramwise=dict(custom_keys={'body': dict(decay_mult=0.0)}),
+            was=dict(paramwise=SLOWER),
+        ),
+    ),
+    'a cycle instead of a drop': ([DROP], [CYCLE], {}),
     'momentum of Adam': ([MOMENTUM, DROP], [dict(MOMENTUM, T_max=4, end=4), LATER], {}),
     'momentum of SGD': (
         [MOMENTUM],
@@ -240,6 +262,29 @@ def test_what_differs_is_told_in_one_line(tmp_path, capsys):
     )
 
 
+def test_a_run_that_is_through_is_told(tmp_path, capsys):
+    def check(told, old, now):
+        checkpoint = after_two_epochs(tmp_path / told, [LATER], **old)
+        capsys.readouterr()
+        seen = run(tmp_path / told / 'resumed', [DROP], resume=checkpoint, **now)
+        out = capsys.readouterr().out
+        assert seen == {} and f'left to train: the checkpoint {told}' in out, out
+        assert 'Learning rate' not in out
+
+    check_each(
+        check,
+        [
+            ('is at epoch 2, and train_cfg.max_epochs is 1.', {}, dict(epochs=1)),
+            ('is at epoch 2, and train_cfg.max_epochs is 2.', {}, dict(epochs=2)),
+            (
+                'is at iter 6, and train_cfg.max_iters is 5.',
+                dict(iters=6),
+                dict(iters=5),
+            ),
+        ],
+    )
+
+
 def test_what_cannot_be_followed_is_refused(tmp_path):
     plateau = [dict(type='ReduceOnPlateauLR', monitor='loss', patience=1)]
 
@@ -265,7 +310,7 @@ def test_what_cannot_be_followed_is_refused(tmp_path):
                 [DROP],
                 {},
                 dict(optimizer=SGD),
-                'set by betas, eps, lr, weight_decay and that of the config by dampen',
+                'has no dampening, momentum, by which SGD is set; resume with',
             ),
         ],
     )

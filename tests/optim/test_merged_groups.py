@@ -235,6 +235,35 @@ def test_other_groups_are_refused_in_a_sentence(before, after, sentence):
         )
 
 
+@pytest.mark.parametrize(
+    ('before', 'after', 'sentence'),
+    [
+        (SLOWER, dict(SLOWER, norm_decay_mult=None), 'has [0-9]+ groups'),
+        ('neck', 'bbox_head', 'group 0 of the checkpoint.s optimizer holds'),
+        # As many tensors, of other shapes.
+        ('neck.convs.0', 'neck.convs.1', 'holds [0-9]+ parameters'),
+    ],
+)
+def test_groups_without_a_config_are_compared_by_their_sizes(before, after, sentence):
+    model = build_host('dino')
+    paramwise = [
+        dict(custom_keys={one: dict(lr_mult=0.1)}) if isinstance(one, str) else one
+        for one in (before, after)
+    ]
+    old = wrapper(model, constructor=CONSTRUCTOR, paramwise_cfg=paramwise[0])
+    gradients(model)
+    old.step()
+    scheduler = CosineAnnealingLR(old, T_max=10, by_epoch=False)
+    with pytest.raises(ConfigError, match=sentence):
+        resumed(
+            old.state_dict(),
+            [scheduler.state_dict()],
+            model,
+            constructor=CONSTRUCTOR,
+            paramwise_cfg=paramwise[1],
+        )
+
+
 def test_small_leaves_need_no_groups():
     """They set no rate apart, which mmengine makes one group of."""
     for name in set(LEAVES) - set(PAPER_LEAVES):

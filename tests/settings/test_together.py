@@ -5,6 +5,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.visualization import get_palette
 from mmengine.config import Config
 
+from check_each import check_each
 from mmdet_qrpaq.settings.together import bring_together, more_colours
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
@@ -12,7 +13,13 @@ RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 @pytest.mark.parametrize('stage', ['train', 'val', 'test'])
 def test_nothing_is_said_about_workers_that_are_not_there(stage):
-    loader = dict(num_workers=0, persistent_workers=True, prefetch_factor=4)
+    loader = dict(
+        num_workers=0,
+        persistent_workers=True,
+        prefetch_factor=4,
+        timeout=60,
+        multiprocessing_context='fork',
+    )
     cfg = Config({f'{stage}_dataloader': dict(loader, batch_size=2)})
     bring_together(cfg)
     assert cfg[f'{stage}_dataloader'] == dict(num_workers=0, batch_size=2)
@@ -45,6 +52,33 @@ def test_a_palette_shorter_than_the_classes_is_continued():
     names = tuple(f'part {number}' for number in range(81))
     found = palette_of(type='CocoDataset', metainfo=dict(classes=names))
     assert found[:80] == CocoDataset.METAINFO['palette'] and len(found) == 81
+
+
+def test_a_palette_is_a_list_unless_it_is_one_colour():
+    names = ('a', 'b', 'c')
+
+    def check(palette, expected):
+        found = palette_of(
+            type='CocoDataset', metainfo=dict(classes=names, palette=palette)
+        )
+        assert found == expected and get_palette(found, 3) == expected_of(expected)
+
+    def expected_of(palette):
+        return [palette] * 3 if isinstance(palette, tuple) else palette
+
+    green = (0, 255, 0)
+    check_each(
+        check,
+        [
+            (RED, RED),
+            (list(RED), RED),
+            ((RED, BLUE, green), [RED, BLUE, green]),
+            ([list(RED), list(BLUE), list(green)], [RED, BLUE, green]),
+        ],
+    )
+    # The 80 classes of COCO, which the config does not name.
+    found = palette_of(type='CocoDataset', metainfo=dict(palette=(RED, BLUE)))
+    assert found[:2] == [RED, BLUE] and len(get_palette(found, 80)) == 80
 
 
 def test_a_palette_that_is_long_enough_is_left_alone():

@@ -36,7 +36,10 @@ def test_no_workers_in_any_loader(tiny_config, tmp_path):
     settings = [
         f'{loader}.{setting}'
         for loader in LOADERS
-        for setting in ('num_workers=0', 'persistent_workers=True', 'prefetch_factor=2')
+        for setting in (
+            *('num_workers=0', 'persistent_workers=True', 'prefetch_factor=2'),
+            *('timeout=60', 'multiprocessing_context=fork'),
+        )
     ]
     run_tool(
         *('train', tiny_config, '--work-dir', tmp_path / 'run'),
@@ -49,11 +52,14 @@ def test_no_workers_in_any_loader(tiny_config, tmp_path):
     )
 
 
-def test_fewer_colours_than_classes(copied, tiny_run, tmp_path):
+@pytest.mark.parametrize(
+    'palette', ['[(255,0,0)]', '((255,0,0),(0,255,0))', '(255,0,0)', '[255,0,0]']
+)
+def test_palettes(copied, tiny_run, tmp_path, palette):
     arguments = ['--work-dir', tmp_path / 'out', '--show-dir', 'drawn']
     run_tool(
         *('test', copied.parent / 'tiny.py', tiny_run / 'epoch_2.pth', *arguments),
-        *('--cfg-options', 'test_dataloader.dataset.metainfo.palette=[(255,0,0)]'),
+        *('--cfg-options', f'test_dataloader.dataset.metainfo.palette={palette}'),
         'default_hooks.visualization.score_thr=0',
     )
     assert len(list((tmp_path / 'out').glob('*/drawn/*.png'))) == 3
@@ -112,5 +118,5 @@ def test_a_damaged_image_is_named(copied, tmp_path, capfd, workers):
         )
     assert end.value.code == 2
     told = capfd.readouterr().err
-    expected = f'error: image {path} cannot be read (it is damaged or no image); rep'
+    expected = f'error: image {path} cannot be read (it is damaged, no image, or'
     assert expected in told and 'Traceback' not in told

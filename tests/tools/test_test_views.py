@@ -8,7 +8,7 @@ import pytest
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.configs import read_config
 from mmdet_qrpaq.settings.test_time import augment_test
-from tiny_runs import METHODS, predictions, run_tool, save_untrained
+from tiny_runs import METHODS, load_tool, predictions, run_tool, save_untrained
 
 LIMIT = 20  # max_per_img of the tiny model
 VIEWS = """\
@@ -131,6 +131,17 @@ def test_hooks_look_on_at_the_image_as_it_is(tiny_config, tmp_path):
 def test_what_cannot_be_merged_is_refused(tiny_config, settings, sentence):
     with pytest.raises(ConfigError, match=sentence):
         augment_test(read_config(str(tiny_config), settings))
+
+
+def test_types_with_a_scope_are_known(tiny_config):
+    key = 'test_dataloader.dataset.pipeline.3.type'
+    cfg = read_config(str(tiny_config), {key: 'mmdet.PackDetInputs'})
+    augment_test(cfg)
+    assert cfg.test_dataloader.dataset.pipeline[-1].type == 'TestTimeAug'
+    cfg.default_hooks.visualization.type = 'mmdet.DetVisualizationHook'
+    tool = load_tool('test')
+    tool.draw_predictions(cfg, tool.parse_args(['a.py', 'a.pth', '--show-dir', 'x']))
+    assert cfg.default_hooks.visualization.type == 'mmdet.AnyDepthVisualizationHook'
 
 
 def test_every_joined_data_set_gets_the_views(tiny_config):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
 from tiny_runs import load_tool, logged, logged_losses, run_tool
 
@@ -46,6 +47,30 @@ def test_resume_follows_the_schedule_of_the_config(
     assert told in capsys.readouterr().out
 
 
+def test_resume_with_nothing_left(
+    tiny_config: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    run_tool(
+        *('train', tiny_config, '--work-dir', tmp_path),
+        *('--resume', tiny_run / 'epoch_2.pth'),
+        *('--cfg-options', 'train_cfg.max_epochs=1'),
+    )
+    told = capsys.readouterr().out
+    assert told.count('checkpoint is at epoch 2, and train_cfg.max_epochs is 1.') == 1
+    assert 'Learning rate of the next' not in told
+
+
+def test_resume_with_another_optimizer_is_refused(
+    tiny_config: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match='optimizer.type is Adamax and was AdamW'):
+        run_tool(
+            *('train', tiny_config, '--work-dir', tmp_path),
+            *('--resume', tiny_run / 'epoch_1.pth'),
+            *('--cfg-options', 'optim_wrapper.optimizer.type=Adamax'),
+        )
+
+
 @pytest.mark.parametrize('fused', [False, True])
 def test_resume_with_merged_groups_of_the_optimizer(
     tiny_config: Path, tiny_run: Path, tmp_path: Path, fused: bool
@@ -63,6 +88,14 @@ def test_resume_with_merged_groups_of_the_optimizer(
     assert found == pytest.approx({3: whole[3], 4: whole[4]}, rel=1e-4)
     written = read_checkpoint(str(tmp_path / 'epoch_2.pth'))['optimizer']
     assert len(written['param_groups']) < 5
+    # Its groups are known by the config alone: another lr_mult would take their state.
+    moved = 'optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=0.2'
+    with pytest.raises(ConfigError, match='paramwise_cfg is .*0.2.* and was .*0.1'):
+        run_tool(
+            *('train', tiny_config, '--work-dir', tmp_path / 'moved'),
+            *('--resume', tmp_path / 'epoch_2.pth', '--cfg-options', moved),
+            'optim_wrapper.constructor=MergedOptimWrapperConstructor',
+        )
 
 
 @pytest.mark.parametrize(

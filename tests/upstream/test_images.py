@@ -9,6 +9,8 @@ import mmcv
 import numpy as np
 import pytest
 
+from odd_images import huge_png, tiff
+
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 
 
@@ -33,9 +35,17 @@ def test_floats_cannot_be_read_as_colours():
     assert floats.dtype == np.float32 and floats.max() == 1
 
 
+def test_of_grey_with_alpha_the_upper_8_bits_are_read():
+    found = mmcv.imfrombytes(tiff(RAMP, 2), flag='unchanged')
+    assert found.dtype == np.uint8 and found.max() == 4095 >> 8
+
+
 def test_a_damaged_file_is_not_named():
     with pytest.raises(cv2.error) as error:
         mmcv.imfrombytes(b'')
     assert 'empty' in str(error.value)
+    with pytest.raises(cv2.error) as error:
+        mmcv.imfrombytes(huge_png(cv2.imencode('.png', RAMP)[1].tobytes()))
+    assert 'PIXELS' in str(error.value)
     half = cv2.imencode('.png', RAMP)[1].tobytes()[:1000]
     assert mmcv.imfrombytes(half) is None

@@ -55,9 +55,15 @@ def test_workers_that_persist_need_workers():
         sampler=dict(type='DefaultSampler', shuffle=False),
     )
     assert len(Runner.build_dataloader(loader)) == 2
-    for setting in (dict(persistent_workers=True), dict(prefetch_factor=2)):
+    for setting in (
+        dict(persistent_workers=True),
+        dict(prefetch_factor=2),
+        dict(multiprocessing_context='fork'),
+    ):
         with pytest.raises(ValueError, match='num_workers'):
             Runner.build_dataloader(loader | setting)
+    with pytest.raises(AssertionError):
+        iter(Runner.build_dataloader(loader | dict(timeout=60)))
 
 
 def test_a_palette_has_a_colour_for_each_class_or_none_at_all():
