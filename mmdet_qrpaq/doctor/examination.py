@@ -96,12 +96,13 @@ def _examine(args: argparse.Namespace, folder: Path) -> list[Finding]:
 
 
 def _listed(places: Iterable[Place], read: dict[str, Annotations]) -> Iterable[Listed]:
-    """Yield every image of the data sets; a test on the validation's is no split."""
+    """Yield every image of the data sets; a file read by two is told as a whole."""
     seen = set()
     for place in places:
-        if place.use.judged or place.use.folder is None or place.path in seen:
+        source = place.path, place.use.folder
+        if place.use.judged or place.use.folder is None or source in seen:
             continue
-        seen.add(place.path)
+        seen.add(source)
         found = read[place.path]
         split = place.use.key.partition('_')[0]
         for row, size in enumerate(found.sizes.tolist()):

@@ -1,5 +1,6 @@
 """Looks through the annotation files that a config names, and mends them in copies."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,6 +70,7 @@ def examine(
     if learned and not any(objects[path] for path in learned):
         findings.append(_no_objects(learned[0]))
     findings += _strangers(places, image_ids)
+    findings += _learned_too(places)
     findings += [m.finding(path) for path in mends for m in mends[path].values()]
     mends = {path: [*kinds.values()] for path, kinds in mends.items() if kinds}
     return Examined([*dict.fromkeys(findings)], mends, places, settings)
@@ -186,6 +188,24 @@ def _strangers(places: list[Place], image_ids: dict[str, frozenset]) -> list[Fin
                 )
             )
     return findings
+
+
+def _learned_too(places: list[Place]) -> list[Finding]:
+    """Find files that are learned from and predicted on."""
+    read = [(os.path.realpath(p.path), p.use) for p in places if not p.use.judged]
+    learned = {path: use.key for path, use in reversed(read) if use.learned}
+    return [
+        Finding(
+            Severity.WARNING,
+            'leak-file',
+            f'{use.key}.ann_file',
+            f'{learned[path]} names {path} as well, and a result on images that were '
+            'learned is too good',
+            'name a file of other images',
+        )
+        for path, use in read
+        if path in learned and not use.learned
+    ]
 
 
 def _no_objects(path: str) -> Finding:

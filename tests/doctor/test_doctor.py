@@ -281,6 +281,21 @@ def test_a_rate_for_another_batch(folder, config, capsys):
     assert findings(capsys, config, '--data', folder)[0] == 0
 
 
+def test_one_file_to_learn_from_and_to_test_on(folder, config, capsys):
+    """As a whole, and once: the images of it are no leaks one by one."""
+    text = config.read_text().replace('/nowhere', str(folder))
+    for split in ('train', 'val'):
+        text = text.replace(f'{split}.json', 'annotations/instances_train.json')
+    text = text.replace('images/', 'train/')
+    config.write_text(text)
+    status, found = findings(capsys, config)
+    assert status == 1
+    assert [*found] == ['warning learning-rate', 'warning leak-file']
+    leak = found['warning leak-file']
+    assert leak['place'].endswith('_dataloader.dataset.ann_file')
+    assert 'train_dataloader.dataset names' in leak['what']
+
+
 def test_mistakes_are_findings(folder, config, tmp_path, capsys):
     status, found = findings(capsys, tmp_path / 'absent.py', '--data', folder)
     assert status == 2 and 'does not exist' in found['error refused']['what']
