@@ -13,6 +13,8 @@ from PIL import Image
 from check_each import check_each
 from mmdet_qrpaq.doctor import environment
 from mmdet_qrpaq.doctor.__main__ import main
+from mmdet_qrpaq.doctor.duplicates import repeated_images
+from mmdet_qrpaq.doctor.images import Listed, Look
 from tiny_hosts import REPOSITORY
 from tiny_runs import CONFIG
 
@@ -294,6 +296,37 @@ def test_one_file_to_learn_from_and_to_test_on(folder, config, capsys):
     leak = found['warning leak-file']
     assert leak['place'].endswith('_dataloader.dataset.ann_file')
     assert 'train_dataloader.dataset names' in leak['what']
+
+
+def test_copies_are_counted_by_image():
+    """Of four to train on and three others, all alike: 3 + 2 twice, 3 leaks."""
+    looks = [
+        Look(Listed(split, f'{split}/{i}.png', 'a.json', (4, 4)), '', (4, 4), b'x')
+        for split, number in (('train', 4), ('val', 3))
+        for i in range(number)
+    ]
+    found = {finding.kind: finding for finding in repeated_images(looks)}
+    assert {kind: finding.count for kind, finding in found.items()} == {
+        'leak-same': 3,
+        'duplicate-same': 5,
+    }
+    assert 'train/0.png (train)' in found['leak-same'].place
+    assert '(4 more images are repeated)' in found['duplicate-same'].what
+
+
+def test_images_that_are_alike_are_counted_by_image(folder, capsys):
+    """Four ways of writing one image: three are repeated, not six pairs."""
+    image = Image.open(folder / 'train' / '1.png')
+    for number, quality in ((2, 80), (3, 85), (4, 90)):
+        image.save(folder / 'train' / f'{number}.jpg', quality=quality)
+
+    def edit(coco):
+        for entry in coco['images'][1:4]:
+            entry['file_name'] = f'{entry["id"]}.jpg'
+
+    change(folder, 'train', edit)
+    _, found = findings(capsys, '--data', folder)
+    assert found['note duplicate-alike']['count'] == 3
 
 
 def test_mistakes_are_findings(folder, config, tmp_path, capsys):
