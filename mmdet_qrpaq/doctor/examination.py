@@ -13,7 +13,7 @@ from ..annotations import Annotations, read_annotations
 from ..annotations.images import path_of
 from ..data.datasets import use_splits
 from ..data.options import RunOptions
-from ..data.plan import fit
+from ..data.plan import apply_options, fit
 from ..data.run import CONVERTED, open_data
 from ..errors import ConfigError
 from ..finding import Finding, Severity
@@ -64,12 +64,15 @@ def _examine(args: argparse.Namespace, folder: Path) -> list[Finding]:
     devices = max(1, torch.cuda.device_count())
     findings = []
     if args.config:
-        cfg = read_config(args.config)
+        cfg, options = read_config(args.config), RunOptions.of(args)
         if data is not None:
-            fit(cfg, data, RunOptions(), devices)
+            fit(cfg, data, options, devices)
+        else:
+            apply_options(cfg, options)
         override(cfg, parse_settings(args.cfg_options), '--cfg-options', args.config)
         build_model(cfg)
-        findings += learning_rate(cfg, devices)
+        if options.lr is None:
+            findings += learning_rate(cfg, devices)
     else:
         cfg = _config_of(data)
     examined = examine(cfg, SPLITS, headers=0)

@@ -14,11 +14,10 @@ from rich.console import Console
 from rich.progress import track
 
 from ..finding import Finding, Severity
-from ..formats.images import image_header
+from ..formats.images import UNREADABLE, image_header, unreadable
 from ..formats.shapes import Broken
 
 _HASH_SIDE = 8
-_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def look_at_images(listed: Sequence[Listed]) -> list[Look]:
 
 def broken_images(looks: Iterable[Look]) -> list[Finding]:
     """Find images that cannot be read, or are of another size than their file says."""
-    unreadable = [look for look in looks if look.problem]
+    broken = [look for look in looks if look.problem]
     differing = [
         look
         for look in looks
@@ -77,15 +76,15 @@ def broken_images(looks: Iterable[Look]) -> list[Finding]:
         and look.size != look.image.size
     ]
     findings = []
-    if unreadable:
+    if broken:
         findings.append(
             Finding(
                 Severity.ERROR,
                 'image-unreadable',
-                unreadable[0].image.path,
-                f'it cannot be read ({unreadable[0].problem}){_others(unreadable)}',
+                broken[0].image.ann_file,
+                f'{broken[0].problem}{_others(broken)}',
                 'replace it, or leave it out of the annotation file',
-                len(unreadable),
+                len(broken),
             )
         )
     if differing:
@@ -122,9 +121,9 @@ def _look(image: Listed) -> Look:
             opened.draft('L', (8 * _HASH_SIDE, 8 * _HASH_SIDE))
             pattern = _difference_hash(opened)
     except Broken as error:
-        return Look(image, problem=str(error.args[-1]))
-    except _ERRORS as error:
         return Look(image, problem=str(error))
+    except UNREADABLE as error:
+        return Look(image, problem=str(unreadable(image.path, error)))
     digest = hashlib.blake2b(content, digest_size=16).digest()
     return Look(image, '', size, digest, pattern)
 

@@ -329,6 +329,32 @@ def test_images_that_are_alike_are_counted_by_image(folder, capsys):
     assert found['note duplicate-alike']['count'] == 3
 
 
+def test_the_options_of_a_training(folder, config, capsys):
+    """What a remedy advises can be tried; without a config it would change nothing."""
+    thin(folder)
+    kind = 'warning object-too-small'
+    words = [config, '--data', folder]
+    text = config.read_text().replace(
+        "dict(type='RandomFlip'",
+        "dict(type='Resize', scale=64), dict(type='RandomFlip'",
+    )
+    config.write_text(text)
+    assert kind in findings(capsys, *words)[1]
+    assert kind not in findings(capsys, *words, '--image-size', 2048)[1]
+    with pytest.raises(SystemExit, match='2'):
+        main(['--data', str(folder), '--image-size', '2048'])
+    assert 'need a CONFIG' in capsys.readouterr().err
+
+
+def test_an_unreadable_image_is_named_once(folder, capsys):
+    path = folder / 'train' / '3.png'
+    path.write_text('no image')
+    _, found = findings(capsys, '--data', folder)
+    told = found['error image-unreadable']
+    assert f'{told["place"]} {told["what"]}'.count('3.png') == 1
+    assert 'no known image format' in told['what']
+
+
 def test_mistakes_are_findings(folder, config, tmp_path, capsys):
     status, found = findings(capsys, tmp_path / 'absent.py', '--data', folder)
     assert status == 2 and 'does not exist' in found['error refused']['what']
