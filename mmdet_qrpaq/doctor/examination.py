@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from ..annotations import Annotations, read_annotations
+from ..annotations import Annotations
 from ..annotations.images import path_of
 from ..data.datasets import use_splits
 from ..data.options import RunOptions
@@ -77,7 +77,7 @@ def _examine(args: argparse.Namespace, folder: Path) -> list[Finding]:
         cfg = _config_of(data)
     examined = examine(cfg, SPLITS, headers=0)
     findings += examined.findings
-    read = {place.path: read_annotations(place.path) for place in examined.places}
+    read = examined.read
     splits = {}
     for place in examined.places:
         split = place.use.key.partition('_')[0]

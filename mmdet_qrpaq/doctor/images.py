@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import warnings
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from ..finding import Finding, Severity
-from ..formats.images import UNREADABLE, image_header, unreadable
+from ..annotations.images import is_other_size, other_sizes, unreadable_images
+from ..finding import Finding
+from ..formats.images import UNREADABLE, Header, image_header, unreadable
 from ..formats.shapes import Broken
 
 _HASH_SIDE = 8
@@ -44,14 +46,14 @@ class Look:
     Attributes:
         image: Which.
         problem: Why it cannot be read, or empty.
-        size: Width and height, turned as its EXIF tag says, pixels.
+        header: What the file says of itself; `None` if it cannot be read.
         content: Digest of the file.
         pattern: Difference hash: where brightness rises from left to right, 64 bits.
     """
 
     image: Listed
     problem: str = ''
-    size: tuple[int, int] = (0, 0)
+    header: Header | None = None
     content: bytes = b''
     pattern: int = 0
 
@@ -67,41 +69,17 @@ def look_at_images(listed: Sequence[Listed]) -> list[Look]:
 
 def broken_images(looks: Iterable[Look]) -> list[Finding]:
     """Find images that cannot be read, or are of another size than their file says."""
-    broken = [look for look in looks if look.problem]
-    differing = [
-        look
-        for look in looks
-        if not look.problem
-        and not np.isnan(look.image.size).any()
-        and look.size != look.image.size
+    broken, differing = defaultdict(list), defaultdict(list)
+    for look in looks:
+        image = look.image
+        if look.header is None:
+            broken[image.ann_file].append(look.problem)
+        elif is_other_size(image.size, look.header):
+            differing[image.ann_file].append((image.path, image.size, look.header))
+    return [
+        *(f for path, told in broken.items() for f in unreadable_images(path, told)),
+        *(f for path, told in differing.items() for f in other_sizes(path, told)),
     ]
-    findings = []
-    if broken:
-        findings.append(
-            Finding(
-                Severity.ERROR,
-                'image-unreadable',
-                broken[0].image.ann_file,
-                f'{broken[0].problem}{_others(broken)}',
-                'replace it, or leave it out of the annotation file',
-                len(broken),
-            )
-        )
-    if differing:
-        first = differing[0]
-        width, height = first.image.size
-        findings.append(
-            Finding(
-                Severity.ERROR,
-                'image-size',
-                first.image.path,
-                f'it is {first.size[0]} x {first.size[1]} pixels, and {width:g} x '
-                f'{height:g} in {first.image.ann_file}{_others(differing)}',
-                'use the images that were annotated, or scale the boxes with them',
-                len(differing),
-            )
-        )
-    return findings
 
 
 def thumbnail(path: str, side: int) -> np.ndarray:
@@ -113,7 +91,7 @@ def thumbnail(path: str, side: int) -> np.ndarray:
 
 def _look(image: Listed) -> Look:
     try:
-        size = image_header(image.path).size
+        header = image_header(image.path)
         with open(image.path, 'rb') as file:
             content = file.read()
         with Image.open(io.BytesIO(content)) as opened:
@@ -125,7 +103,7 @@ def _look(image: Listed) -> Look:
     except UNREADABLE as error:
         return Look(image, problem=str(unreadable(image.path, error)))
     digest = hashlib.blake2b(content, digest_size=16).digest()
-    return Look(image, '', size, digest, pattern)
+    return Look(image, '', header, digest, pattern)
 
 
 def _difference_hash(image: Image.Image) -> int:
@@ -133,7 +111,3 @@ def _difference_hash(image: Image.Image) -> int:
     grey = np.asarray(image.convert('L').resize(shape, Image.Resampling.BOX), np.int16)
     bits = np.packbits(grey[:, 1:] > grey[:, :-1])
     return int.from_bytes(bits.tobytes(), 'big')
-
-
-def _others(looks: Sequence[Look]) -> str:
-    return f' (as are {len(looks) - 1} more)' if len(looks) > 1 else ''

@@ -31,12 +31,14 @@ class Examined:
         mends: By the path of a file: what a copy of it has to mend.
         places: Where the config names them.
         settings: Dotted keys of the config and the values that they need.
+        read: By the path of a file: what is in it.
     """
 
     findings: list[Finding]
     mends: dict[str, list[Mend]]
     places: list[Place]
     settings: dict[str, Any]
+    read: dict[str, Annotations]
 
 
 def examine(
@@ -58,22 +60,21 @@ def examine(
     places, settings = _in_one_order(places, classes)
     if headers is not None:
         places = [replace(p, use=replace(p.use, headers=headers)) for p in places]
-    findings, mends, objects, image_ids = [], {}, {}, {}
+    findings, mends, read = [], {}, {}
     for path in dict.fromkeys(place.path for place in places):
-        found = read_annotations(path)
+        found = read[path] = read_annotations(path)
         for use in (place.use for place in places if place.path == path):
             findings += check_annotations(found, use)
             needed = {mend.kind: mend for mend in find_mends(found, use)}
             mends[path] = {**needed, **mends.get(path, {})}
-        objects[path], image_ids[path] = len(found), _ids(found)
     learned = [place.path for place in places if place.use.learned]
-    if learned and not any(objects[path] for path in learned):
+    if learned and not any(len(read[path]) for path in learned):
         findings.append(_no_objects(learned[0]))
-    findings += _strangers(places, image_ids)
+    findings += _strangers(places, {path: _ids(found) for path, found in read.items()})
     findings += _learned_too(places)
     findings += [m.finding(path) for path in mends for m in mends[path].values()]
     mends = {path: [*kinds.values()] for path, kinds in mends.items() if kinds}
-    return Examined([*dict.fromkeys(findings)], mends, places, settings)
+    return Examined([*dict.fromkeys(findings)], mends, places, settings, read)
 
 
 def use_sound_data(
@@ -107,6 +108,7 @@ def use_sound_data(
     for finding in examined.findings:
         if finding.severity == Severity.WARNING:
             print_log(f'warning: {finding}')
+    examined.read.clear()  # writing takes memory of its own
     settings, said = write_copies(examined, folder)
     for sentence in said:
         print_log(sentence)

@@ -238,8 +238,16 @@ def test_each_planted_fault(tmp_path, config, capsys):
         [
             (truncated, 'error image-unreadable', 'val/2.png'),
             (truncated_jpeg, 'error image-unreadable', 'val/2.jpg'),
-            (resized, 'error image-size', 'train/3.png it is 48 x 48'),
-            (turned, 'error image-size', 'train/3.png it is 48 x 96 pixels, and 96 x'),
+            (
+                resized,
+                'error image-size',
+                'train/3.png it is 48 x 48 pixels, and',
+            ),
+            (
+                turned,
+                'error image-size',
+                '3.png it is 48 x 96 pixels, turned as',
+            ),
             (empty, 'error image-empty', 'train/3.png'),
             (absent, 'error image-missing', 'train/3.png'),
             (leak, 'warning leak-same', 'val/4.png'),
@@ -301,7 +309,7 @@ def test_one_file_to_learn_from_and_to_test_on(folder, config, capsys):
 def test_copies_are_counted_by_image():
     """Of four to train on and three others, all alike: 3 + 2 twice, 3 leaks."""
     looks = [
-        Look(Listed(split, f'{split}/{i}.png', 'a.json', (4, 4)), '', (4, 4), b'x')
+        Look(Listed(split, f'{split}/{i}.png', 'a.json', (4, 4)), '', None, b'x')
         for split, number in (('train', 4), ('val', 3))
         for i in range(number)
     ]
