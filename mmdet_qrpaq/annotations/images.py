@@ -1,12 +1,12 @@
 """Compares the images of a file with those on the disk: there, not empty, as large."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ..finding import Finding, Severity
-from ..formats.images import image_header
+from ..formats.images import Header, image_header
 from ..formats.shapes import Broken
 from .reading import Annotations, others
 from .use import Use
@@ -96,45 +96,75 @@ def _headers(found: Annotations, use: Use) -> list[Finding]:
     """Compare the sizes in some headers with those of the file."""
     count = len(found.images['id'])
     rows = np.unique(np.linspace(0, count - 1, min(count, use.headers)).astype(int))
-    differing, unreadable = [], []
+    differing, broken = [], []
     for row in rows.tolist():
         path = path_of(found, use.folder, row)
         try:
             header = image_header(path)
         except Broken as error:
-            unreadable.append((path, str(error)))
+            broken.append(str(error))
             continue
-        written = found.sizes[row]
-        if not np.isnan(written).any() and written.tolist() != [*header.size]:
-            differing.append((row, header))
-    looked_at = f'{len(rows)} of its {count} images were looked at'
-    findings = []
-    if unreadable:
-        path, reason = unreadable[0]
-        findings.append(
-            Finding(
-                Severity.ERROR,
-                'image-unreadable',
-                found.path,
-                f'{reason}{others(unreadable)}; {looked_at}',
-                'replace it, or leave it out of the annotation file',
-                len(unreadable),
-            )
+        written = tuple(found.sizes[row].tolist())
+        if is_other_size(written, header):
+            differing.append((path, written, header))
+    looked_at = f'; {len(rows)} of its {count} images were looked at'
+    return [
+        *unreadable_images(found.path, broken, looked_at),
+        *other_sizes(found.path, differing, looked_at),
+    ]
+
+
+def is_other_size(written: tuple[float, float], header: Header) -> bool:
+    """Compare width and height in a file, NaN where there is none, with an image's."""
+    return not np.isnan(written).any() and written != header.size
+
+
+def unreadable_images(
+    ann_file: str, broken: Sequence[str], more: str = ''
+) -> list[Finding]:
+    """Tell of images that cannot be read.
+
+    Args:
+        broken: A sentence about each.
+        more: What is added to that about the first.
+    """
+    if not broken:
+        return []
+    return [
+        Finding(
+            Severity.ERROR,
+            'image-unreadable',
+            ann_file,
+            f'{broken[0]}{others(broken)}{more}',
+            'replace it, or leave it out of the annotation file',
+            len(broken),
         )
-    if differing:
-        row, header = differing[0]
-        width, height = found.sizes[row]
-        turned = ', turned as its EXIF tag says' if header.turned else ''
-        findings.append(
-            Finding(
-                Severity.ERROR,
-                'image-size',
-                f'{found.path}, {found.image(row)}',
-                f'it is {width:g} x {height:g} pixels there and {header.size[0]} x '
-                f'{header.size[1]} in {use.folder}{turned}{others(differing)}; '
-                f'{looked_at}',
-                'use the images that were annotated, or scale the boxes with them',
-                len(differing),
-            )
+    ]
+
+
+def other_sizes(
+    ann_file: str,
+    differing: Sequence[tuple[str, tuple[float, float], Header]],
+    more: str = '',
+) -> list[Finding]:
+    """Tell of images of another size than their file says.
+
+    Args:
+        differing: Path, width and height in the file, pixels, and header of each.
+        more: What is added to the sentence about the first.
+    """
+    if not differing:
+        return []
+    path, (width, height), header = differing[0]
+    turned = ', turned as its EXIF tag says' if header.turned else ''
+    return [
+        Finding(
+            Severity.ERROR,
+            'image-size',
+            path,
+            f'it is {header.size[0]} x {header.size[1]} pixels{turned}, and '
+            f'{width:g} x {height:g} in {ann_file}{others(differing)}{more}',
+            'use the images that were annotated, or scale the boxes with them',
+            len(differing),
         )
-    return findings
+    ]

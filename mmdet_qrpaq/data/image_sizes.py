@@ -5,10 +5,16 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..errors import ConfigError
 from .decision import Decision
 from .facts import Facts
 
-RESIZES = ('Resize', 'RandomResize', 'RandomChoiceResize', 'RandomChoice')
+_TO_LIMITS = ('Resize', 'FixScaleResize')
+RESIZES = (
+    *(*_TO_LIMITS, 'FixShapeResize'),
+    *('RandomResize', 'RandomChoiceResize', 'RandomChoice'),
+)
+_CROPS = ('RandomCrop', 'MinIoURandomCrop')
 # Beyond twice its size an image shows no more, and costs four times as much.
 MOST_ENLARGED = 2
 _SIZES = ('scale', 'scales', 'crop_size', 'img_scale')
@@ -48,24 +54,38 @@ def set_image_size(cfg: Config, longest: int) -> None:
     """Resize all images to one longest side.
 
     In training this takes the place of random sizes and crops; a flip stays.
+
+    Raises:
+        ConfigError: A loader has no step that resizes.
     """
     resize = dict(type='Resize', scale=(longest, longest), keep_ratio=True)
-    for holder in _holders(cfg):
-        steps = []
-        for step in holder['pipeline']:
-            if step['type'] not in RESIZES:
-                steps.append(step)
-            elif resize not in steps:
-                steps.append(resize)
-        holder['pipeline'] = steps
+    for loader in filter(cfg.get, _LOADERS):
+        resized = False
+        for holder in _pipeline_holders(cfg[loader].dataset):
+            steps = []
+            for step in holder['pipeline']:
+                kind = _kind(step)
+                if kind not in (*RESIZES, *_CROPS):
+                    steps.append(step)
+                elif kind in RESIZES and resize not in steps:
+                    steps.append(resize)
+            holder['pipeline'] = steps
+            resized |= resize in steps
+        if not resized:
+            raise ConfigError(
+                f'no step of the pipeline in {loader} resizes images, which is what '
+                "--image-size changes; add dict(type='Resize', ...) to it, or leave "
+                'the flag out.'
+            )
 
 
 def image_limits(cfg: Config) -> tuple[int, int] | None:
     """Return the longest and the shortest side in validation, pixels, if known."""
     for holder in _pipeline_holders(cfg.val_dataloader.dataset):
         for step in holder['pipeline']:
-            if step['type'] == 'Resize' and 'scale' in step:
-                return max(step['scale']), min(step['scale'])
+            if _kind(step) in _TO_LIMITS and 'scale' in step:
+                (pair,) = _pairs(step['scale'])
+                return max(pair), min(pair)
     return None
 
 
@@ -92,10 +112,23 @@ def _scales(value: Any) -> Iterator[tuple[int, int]]:
     children = value.items() if isinstance(value, dict) else enumerate(value)
     for key, inner in children:
         if key in ('scale', 'scales'):
-            pairs = inner if isinstance(inner[0], list | tuple) else [inner]
-            yield from (tuple(pair) for pair in pairs)
+            yield from _pairs(inner)
         elif isinstance(inner, dict | list | tuple):
             yield from _scales(inner)
+
+
+def _pairs(value: Any) -> list[tuple[int, int]]:
+    """Return the sides in a setting: a number, a pair, or pairs."""
+    if isinstance(value, int):
+        return [(value, value)]
+    nested = isinstance(value[0], list | tuple)
+    return [tuple(pair) for pair in (value if nested else [value])]
+
+
+def _kind(step: dict) -> str:
+    """Return the name of a step, given by name, with a scope or not, or as a class."""
+    kind = step['type']
+    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
 
 
 def _scale_sizes(cfg: Config, factor: float) -> None:

@@ -103,7 +103,6 @@ def write_leaf(
     options: RunOptions,
     cfg_options: list[str] | None = None,
     devices: int = 1,
-    resumed: bool = False,
 ) -> Path:
     """Fit a config to a data set, say what was decided, and write it as a leaf.
 
@@ -111,11 +110,10 @@ def write_leaf(
         config: A path, or `package::path`.
         leaf: The file.
         cfg_options: Settings that come last.
-        resumed: Refuse to replace a leaf that differs.
 
     Raises:
-        ConfigError: The config cannot be fitted, differs from the one resumed, or
-            would replace that of another folder.
+        ConfigError: The config cannot be fitted, or would replace a leaf that differs
+            or is for another folder.
     """
     base = read_config(config)
     fitted = copy.deepcopy(base)
@@ -123,21 +121,8 @@ def write_leaf(
     override(fitted, parse_settings(cfg_options), '--cfg-options', config)
     tell(config, decided)
     text = leaf_text(base, name_of_base(base.filename, leaf), fitted, decided)
-    before = leaf.read_text(encoding='utf-8') if leaf.is_file() else text
-    if resumed and before != text:
-        changes = _first_changes(read_config(str(leaf)), fitted)
-        if changes:
-            raise ConfigError(
-                f'{leaf} was trained, and differs from what --data decides now: '
-                f'{changes}; resume with that file in place of CONFIG and --data, or '
-                'choose another --work-dir.'
-            )
-    roots = [_ROOT.findall(content) for content in (before, text)]
-    if all(roots) and roots[0] != roots[1]:
-        raise ConfigError(
-            f'{leaf} is for the data in {roots[0][0]}, and is not replaced; choose '
-            'another --out or --work-dir.'
-        )
+    if leaf.is_file():
+        _require_same(leaf, text, fitted)
     write_whole(leaf, text)
     print_log(f'The run is {leaf}')
     return leaf
@@ -151,8 +136,26 @@ def _write_leaf(
     return write_leaf(
         *(args.config, data, leaf, options, args.cfg_options),
         devices=devices,
-        resumed=args.resume is not None,
     )
+
+
+def _require_same(leaf: Path, text: str, fitted: Config) -> None:
+    """Refuse to replace a leaf by one that decides otherwise."""
+    before = leaf.read_text(encoding='utf-8')
+    if before == text:
+        return
+    roots = [_ROOT.findall(content) for content in (before, text)]
+    if all(roots) and roots[0] != roots[1]:
+        raise ConfigError(
+            f'{leaf} is for the data in {roots[0][0]}, and is not replaced; choose '
+            'another --out or --work-dir.'
+        )
+    if changes := _first_changes(read_config(str(leaf)), fitted):
+        raise ConfigError(
+            f'{leaf} differs from what --data decides now: {changes}; train or resume '
+            'that file in place of CONFIG and --data, remove it to decide anew, or '
+            'choose another --out or --work-dir.'
+        )
 
 
 def _classes_of(checkpoint: str, data: DataFolder) -> tuple[str, ...]:

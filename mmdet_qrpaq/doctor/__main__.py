@@ -13,7 +13,7 @@ import sys
 
 __arguments_first__ = True
 from ..command_line import add_config_options, new_parser, run
-from ..data.options import add_data_options
+from ..data.options import RunOptions, add_data_options, add_training_options
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -22,11 +22,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.prog = 'python -m mmdet_qrpaq.doctor'
     parser.add_argument('config', nargs='?', help='config file')
     add_data_options(parser)
+    add_training_options(parser)
     add_config_options(parser)
     parser.add_argument(
         '--json', action='store_true', help='print the findings as JSON, for scripts'
     )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if not args.config and (args.cfg_options or RunOptions.of(args) != RunOptions()):
+        parser.error('options of a training need a CONFIG')
+    return args
 
 
 def main(argv: list[str] | None = None) -> None:

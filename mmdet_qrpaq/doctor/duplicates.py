@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import combinations
 
 import numpy as np
 
@@ -26,14 +25,10 @@ def repeated_images(looks: Iterable[Look]) -> list[Finding]:
     for look in looks:
         if not look.problem:
             by_content[look.content].append(look)
-    same = [
-        pair
-        for group in by_content.values()
-        for pair in combinations(_one_a_place(group), 2)
-    ]
+    same = [pair for group in by_content.values() for pair in _repeats(group)]
     # One of each content is compared with the others, unless two splits have it.
     distinct = [group[0] for group in by_content.values()]
-    alike = [pair for pair in _near(distinct) if _are_alike(*pair)]
+    alike = list(_alike(distinct))
     findings = []
     for pairs, what, kind in (
         (same, 'the same file as', 'same'),
@@ -70,15 +65,33 @@ def _tell(
     if not pairs:
         return []
     first, second = (look.image for look in pairs[0])
-    more = f' (as are {len(pairs) - 1} more pairs)' if len(pairs) > 1 else ''
+    count = len({second.image for _, second in pairs})
+    more = f' ({count - 1} more images are repeated)' if count > 1 else ''
     text = f'{what} {second.path} ({second.split}){more}'
     place = f'{first.path} ({first.split})'
-    return [Finding(severity, kind, place, text, remedy, len(pairs))]
+    return [Finding(severity, kind, place, text, remedy, count)]
 
 
-def _one_a_place(group: list[Look]) -> list[Look]:
-    """Return a file once for each split that lists it."""
-    return list({(look.image.split, look.image.path): look for look in group}.values())
+def _repeats(group: list[Look]) -> Iterator[tuple[Look, Look]]:
+    """Yield each image with the first of all, and with the first of its split."""
+    # A file counts once for each split that lists it.
+    once = {(look.image.split, look.image.path): look for look in group}
+    first, firsts = next(iter(once.values())), {}
+    for look in once.values():
+        own = firsts.setdefault(look.image.split, look)
+        for earlier in dict.fromkeys((first, own)):
+            if earlier is not look:
+                yield earlier, look
+
+
+def _alike(looks: list[Look]) -> Iterator[tuple[Look, Look]]:
+    """Yield an image with the first of a split that it looks like."""
+    found = set()
+    for first, second in _near(looks):
+        key = second.image, first.image.split
+        if key not in found and _are_alike(first, second):
+            found.add(key)
+            yield first, second
 
 
 def _near(looks: list[Look]) -> Iterator[tuple[Look, Look]]:

@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 
-from ..annotations import Annotations, read_annotations
+from ..annotations import Annotations
 from ..annotations.images import path_of
 from ..data.datasets import use_splits
 from ..data.options import RunOptions
-from ..data.plan import fit
+from ..data.plan import apply_options, fit
 from ..data.run import CONVERTED, open_data
 from ..errors import ConfigError
 from ..finding import Finding, Severity
@@ -64,17 +64,20 @@ def _examine(args: argparse.Namespace, folder: Path) -> list[Finding]:
     devices = max(1, torch.cuda.device_count())
     findings = []
     if args.config:
-        cfg = read_config(args.config)
+        cfg, options = read_config(args.config), RunOptions.of(args)
         if data is not None:
-            fit(cfg, data, RunOptions(), devices)
+            fit(cfg, data, options, devices)
+        else:
+            apply_options(cfg, options)
         override(cfg, parse_settings(args.cfg_options), '--cfg-options', args.config)
         build_model(cfg)
-        findings += learning_rate(cfg, devices)
+        if options.lr is None:
+            findings += learning_rate(cfg, devices)
     else:
         cfg = _config_of(data)
     examined = examine(cfg, SPLITS, headers=0)
     findings += examined.findings
-    read = {place.path: read_annotations(place.path) for place in examined.places}
+    read = examined.read
     splits = {}
     for place in examined.places:
         split = place.use.key.partition('_')[0]
@@ -96,12 +99,13 @@ def _examine(args: argparse.Namespace, folder: Path) -> list[Finding]:
 
 
 def _listed(places: Iterable[Place], read: dict[str, Annotations]) -> Iterable[Listed]:
-    """Yield every image of the data sets; a test on the validation's is no split."""
+    """Yield every image of the data sets; a file read by two is told as a whole."""
     seen = set()
     for place in places:
-        if place.use.judged or place.use.folder is None or place.path in seen:
+        source = place.path, place.use.folder
+        if place.use.judged or place.use.folder is None or source in seen:
             continue
-        seen.add(place.path)
+        seen.add(source)
         found = read[place.path]
         split = place.use.key.partition('_')[0]
         for row, size in enumerate(found.sizes.tolist()):

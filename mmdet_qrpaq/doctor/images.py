@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import warnings
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,13 +15,13 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from ..finding import Finding, Severity
-from ..formats.images import image_header
+from ..annotations.images import is_other_size, other_sizes, unreadable_images
+from ..finding import Finding
+from ..formats.images import UNREADABLE, Header, image_header, unreadable
 from ..formats.shapes import Broken
 from ..images import decode_image
 
 _HASH_SIDE = 8
-_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,14 @@ class Look:
     Attributes:
         image: Which.
         problem: Why it cannot be read, or empty.
-        size: Width and height, turned as its EXIF tag says, pixels.
+        header: What the file says of itself; `None` if it cannot be read.
         content: Digest of the file.
         pattern: Difference hash: where brightness rises from left to right, 64 bits.
     """
 
     image: Listed
     problem: str = ''
-    size: tuple[int, int] = (0, 0)
+    header: Header | None = None
     content: bytes = b''
     pattern: int = 0
 
@@ -70,41 +71,17 @@ def look_at_images(listed: Sequence[Listed]) -> list[Look]:
 
 def broken_images(looks: Iterable[Look]) -> list[Finding]:
     """Find images that cannot be read, or are of another size than their file says."""
-    unreadable = [look for look in looks if look.problem]
-    differing = [
-        look
-        for look in looks
-        if not look.problem
-        and not np.isnan(look.image.size).any()
-        and look.size != look.image.size
+    broken, differing = defaultdict(list), defaultdict(list)
+    for look in looks:
+        image = look.image
+        if look.header is None:
+            broken[image.ann_file].append(look.problem)
+        elif is_other_size(image.size, look.header):
+            differing[image.ann_file].append((image.path, image.size, look.header))
+    return [
+        *(f for path, told in broken.items() for f in unreadable_images(path, told)),
+        *(f for path, told in differing.items() for f in other_sizes(path, told)),
     ]
-    findings = []
-    if unreadable:
-        findings.append(
-            Finding(
-                Severity.ERROR,
-                'image-unreadable',
-                unreadable[0].image.path,
-                f'it cannot be read ({unreadable[0].problem}){_others(unreadable)}',
-                'replace it, or leave it out of the annotation file',
-                len(unreadable),
-            )
-        )
-    if differing:
-        first = differing[0]
-        width, height = first.image.size
-        findings.append(
-            Finding(
-                Severity.ERROR,
-                'image-size',
-                first.image.path,
-                f'it is {first.size[0]} x {first.size[1]} pixels, and {width:g} x '
-                f'{height:g} in {first.image.ann_file}{_others(differing)}',
-                'use the images that were annotated, or scale the boxes with them',
-                len(differing),
-            )
-        )
-    return findings
 
 
 def thumbnail(path: str, side: int) -> np.ndarray:
@@ -114,16 +91,16 @@ def thumbnail(path: str, side: int) -> np.ndarray:
 
 def _look(image: Listed) -> Look:
     try:
-        size = image_header(image.path).size
+        header = image_header(image.path)
         with open(image.path, 'rb') as file:
             content = file.read()
         pattern = _difference_hash(content, image.path)
     except Broken as error:
-        return Look(image, problem=str(error.args[-1]))
-    except _ERRORS as error:
         return Look(image, problem=str(error))
+    except UNREADABLE as error:
+        return Look(image, problem=str(unreadable(image.path, error)))
     digest = hashlib.blake2b(content, digest_size=16).digest()
-    return Look(image, '', size, digest, pattern)
+    return Look(image, '', header, digest, pattern)
 
 
 def _difference_hash(content: bytes, path: str) -> int:
@@ -152,7 +129,3 @@ def _grey(
         if opened.mode.startswith(('I', 'F')) or ';16' in str(opened.tile):
             image = Image.fromarray(decode_image(content, path)[..., ::-1])
         return image.convert('L').resize(shape, Image.Resampling.BOX)
-
-
-def _others(looks: Sequence[Look]) -> str:
-    return f' (as are {len(looks) - 1} more)' if len(looks) > 1 else ''

@@ -8,11 +8,13 @@ import struct
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from .listing import Listing, stem_of
 from .shapes import Broken
 
+# What Pillow raises; the second is for a damaged PNG.
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _ORIENTATION = 0x0112  # EXIF tag; from 5 on, the image lies on its side
 
 
@@ -45,15 +47,16 @@ def image_header(path: Path) -> Header:
             return Header(
                 (height, width) if turned else (width, height), image.mode, turned
             )
-    except (
-        OSError,
-        SyntaxError,  # Pillow's for a damaged PNG
-        ValueError,
-        Image.DecompressionBombError,
-    ) as error:
-        raise Broken(
-            'unreadable image', f'the image {path} cannot be read ({error})'
-        ) from error
+    except UNREADABLE as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path | str, error: Exception) -> Broken:
+    """Say in one sentence, with the path once, that an image cannot be read."""
+    # Pillow names the file, too.
+    is_unknown = isinstance(error, UnidentifiedImageError)
+    reason = 'it is in no known image format' if is_unknown else error
+    return Broken('unreadable image', f'the image {path} cannot be read ({reason})')
 
 
 def _lies_on_its_side(image: Image.Image) -> bool:

@@ -1,5 +1,6 @@
 """Looks through the annotation files that a config names, and mends them in copies."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,12 +31,14 @@ class Examined:
         mends: By the path of a file: what a copy of it has to mend.
         places: Where the config names them.
         settings: Dotted keys of the config and the values that they need.
+        read: By the path of a file: what is in it.
     """
 
     findings: list[Finding]
     mends: dict[str, list[Mend]]
     places: list[Place]
     settings: dict[str, Any]
+    read: dict[str, Annotations]
 
 
 def examine(
@@ -57,21 +60,21 @@ def examine(
     places, settings = _in_one_order(places, classes)
     if headers is not None:
         places = [replace(p, use=replace(p.use, headers=headers)) for p in places]
-    findings, mends, objects, image_ids = [], {}, {}, {}
+    findings, mends, read = [], {}, {}
     for path in dict.fromkeys(place.path for place in places):
-        found = read_annotations(path)
+        found = read[path] = read_annotations(path)
         for use in (place.use for place in places if place.path == path):
             findings += check_annotations(found, use)
             needed = {mend.kind: mend for mend in find_mends(found, use)}
             mends[path] = {**needed, **mends.get(path, {})}
-        objects[path], image_ids[path] = len(found), _ids(found)
     learned = [place.path for place in places if place.use.learned]
-    if learned and not any(objects[path] for path in learned):
+    if learned and not any(len(read[path]) for path in learned):
         findings.append(_no_objects(learned[0]))
-    findings += _strangers(places, image_ids)
+    findings += _strangers(places, {path: _ids(found) for path, found in read.items()})
+    findings += _learned_too(places)
     findings += [m.finding(path) for path in mends for m in mends[path].values()]
     mends = {path: [*kinds.values()] for path, kinds in mends.items() if kinds}
-    return Examined([*dict.fromkeys(findings)], mends, places, settings)
+    return Examined([*dict.fromkeys(findings)], mends, places, settings, read)
 
 
 def use_sound_data(
@@ -105,6 +108,7 @@ def use_sound_data(
     for finding in examined.findings:
         if finding.severity == Severity.WARNING:
             print_log(f'warning: {finding}')
+    examined.read.clear()  # writing takes memory of its own
     settings, said = write_copies(examined, folder)
     for sentence in said:
         print_log(sentence)
@@ -186,6 +190,24 @@ def _strangers(places: list[Place], image_ids: dict[str, frozenset]) -> list[Fin
                 )
             )
     return findings
+
+
+def _learned_too(places: list[Place]) -> list[Finding]:
+    """Find files that are learned from and predicted on."""
+    read = [(os.path.realpath(p.path), p.use) for p in places if not p.use.judged]
+    learned = {path: use.key for path, use in reversed(read) if use.learned}
+    return [
+        Finding(
+            Severity.WARNING,
+            'leak-file',
+            f'{use.key}.ann_file',
+            f'{learned[path]} names {path} as well, and a result on images that were '
+            'learned is too good',
+            'name a file of other images',
+        )
+        for path, use in read
+        if path in learned and not use.learned
+    ]
 
 
 def _no_objects(path: str) -> Finding:

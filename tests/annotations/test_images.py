@@ -50,10 +50,10 @@ def cut_short(images):
         (
             in_another_size,
             'image-size',
-            'a.json, image b.png: it is 64 x 48 pixels there and 32 x 24 in .*images; '
+            'images/b.png: it is 32 x 24 pixels, and 64 x 48 in .*a.json; '
             '2 of its 2 images were looked at; use the images',
         ),
-        (turned, 'image-size', 'there and 48 x 64 in .*, turned as its EXIF tag says'),
+        (turned, 'image-size', '48 x 64 pixels, turned as its EXIF tag says, and 64 x'),
         (cut_short, 'image-unreadable', 'the image .*b.png cannot be read .*replace'),
     ],
     ids=['missing', 'empty', 'size', 'turned', 'cut short'],

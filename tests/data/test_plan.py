@@ -140,6 +140,55 @@ def test_a_size_that_was_asked_for_is_the_only_one():
         assert not {'RandomChoice', 'RandomCrop'} & {step['type'] for step in steps}
 
 
+def test_each_step_that_resizes_is_found_or_none_is_an_error():
+    def sized(*steps):
+        loader = dict(dataset=dict(pipeline=[dict(type='LoadImage'), *steps]))
+        cfg = Config(dict(train_dataloader=loader, val_dataloader=loader))
+        set_image_size(cfg, 320)
+        assert image_limits(cfg) == (320, 320)
+        return [step['type'] for step in cfg.train_dataloader.dataset.pipeline]
+
+    def check(*steps):
+        assert sized(*steps, dict(type='RandomFlip')) == [
+            *('LoadImage', 'Resize', 'RandomFlip')
+        ]
+
+    class Resize:
+        pass
+
+    sides = dict(scale=(1333, 800))
+    check_each(
+        check,
+        [
+            (dict(type='mmdet.Resize', **sides),),
+            (dict(type=Resize, **sides),),
+            (dict(type='FixScaleResize', **sides),),
+            (dict(type='mmdet.FixShapeResize', width=64, height=32),),
+            (
+                dict(type='RandomResize', **sides),
+                dict(type='RandomCrop', crop_size=(384, 600)),
+            ),
+        ],
+    )
+    with pytest.raises(ConfigError, match='pipeline in train_dataloader resizes'):
+        sized(dict(type='RandomCrop', crop_size=(384, 600)))
+
+
+def test_limits_of_a_scoped_step_and_of_one_number():
+    def check(step):
+        pipeline = dict(dataset=dict(pipeline=[step]))
+        cfg = Config(dict(val_dataloader=pipeline))
+        assert image_limits(cfg) == (640, 640)
+
+    check_each(
+        check,
+        [
+            (dict(type='mmdet.Resize', scale=640),),
+            (dict(type='mmdet.Resize', scale=(640, 640)),),
+        ],
+    )
+
+
 def test_queries_for_the_fullest_image():
     """One and a half an object, in fifties, up to 900, never fewer than before."""
 

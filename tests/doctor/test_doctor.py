@@ -14,6 +14,8 @@ from PIL import Image
 from check_each import check_each
 from mmdet_qrpaq.doctor import environment
 from mmdet_qrpaq.doctor.__main__ import main
+from mmdet_qrpaq.doctor.duplicates import repeated_images
+from mmdet_qrpaq.doctor.images import Listed, Look
 from tiny_hosts import REPOSITORY
 from tiny_runs import CONFIG
 
@@ -237,8 +239,16 @@ def test_each_planted_fault(tmp_path, config, capsys):
         [
             (truncated, 'error image-unreadable', 'val/2.png'),
             (truncated_jpeg, 'error image-unreadable', 'val/2.jpg'),
-            (resized, 'error image-size', 'train/3.png it is 48 x 48'),
-            (turned, 'error image-size', 'train/3.png it is 48 x 96 pixels, and 96 x'),
+            (
+                resized,
+                'error image-size',
+                'train/3.png it is 48 x 48 pixels, and',
+            ),
+            (
+                turned,
+                'error image-size',
+                '3.png it is 48 x 96 pixels, turned as',
+            ),
             (empty, 'error image-empty', 'train/3.png'),
             (absent, 'error image-missing', 'train/3.png'),
             (leak, 'warning leak-same', 'val/4.png'),
@@ -303,6 +313,78 @@ def test_a_rate_for_another_batch(folder, config, capsys):
     )
     # --data changes it.
     assert findings(capsys, config, '--data', folder)[0] == 0
+
+
+def test_one_file_to_learn_from_and_to_test_on(folder, config, capsys):
+    """As a whole, and once: the images of it are no leaks one by one."""
+    text = config.read_text().replace('/nowhere', str(folder))
+    for split in ('train', 'val'):
+        text = text.replace(f'{split}.json', 'annotations/instances_train.json')
+    text = text.replace('images/', 'train/')
+    config.write_text(text)
+    status, found = findings(capsys, config)
+    assert status == 1
+    assert [*found] == ['warning learning-rate', 'warning leak-file']
+    leak = found['warning leak-file']
+    assert leak['place'].endswith('_dataloader.dataset.ann_file')
+    assert 'train_dataloader.dataset names' in leak['what']
+
+
+def test_copies_are_counted_by_image():
+    """Of four to train on and three others, all alike: 3 + 2 twice, 3 leaks."""
+    looks = [
+        Look(Listed(split, f'{split}/{i}.png', 'a.json', (4, 4)), '', None, b'x')
+        for split, number in (('train', 4), ('val', 3))
+        for i in range(number)
+    ]
+    found = {finding.kind: finding for finding in repeated_images(looks)}
+    assert {kind: finding.count for kind, finding in found.items()} == {
+        'leak-same': 3,
+        'duplicate-same': 5,
+    }
+    assert 'train/0.png (train)' in found['leak-same'].place
+    assert '(4 more images are repeated)' in found['duplicate-same'].what
+
+
+def test_images_that_are_alike_are_counted_by_image(folder, capsys):
+    """Four ways of writing one image: three are repeated, not six pairs."""
+    image = Image.open(folder / 'train' / '1.png')
+    for number, quality in ((2, 80), (3, 85), (4, 90)):
+        image.save(folder / 'train' / f'{number}.jpg', quality=quality)
+
+    def edit(coco):
+        for entry in coco['images'][1:4]:
+            entry['file_name'] = f'{entry["id"]}.jpg'
+
+    change(folder, 'train', edit)
+    _, found = findings(capsys, '--data', folder)
+    assert found['note duplicate-alike']['count'] == 3
+
+
+def test_the_options_of_a_training(folder, config, capsys):
+    """What a remedy advises can be tried; without a config it would change nothing."""
+    thin(folder)
+    kind = 'warning object-too-small'
+    words = [config, '--data', folder]
+    text = config.read_text().replace(
+        "dict(type='RandomFlip'",
+        "dict(type='Resize', scale=64), dict(type='RandomFlip'",
+    )
+    config.write_text(text)
+    assert kind in findings(capsys, *words)[1]
+    assert kind not in findings(capsys, *words, '--image-size', 2048)[1]
+    with pytest.raises(SystemExit, match='2'):
+        main(['--data', str(folder), '--image-size', '2048'])
+    assert 'need a CONFIG' in capsys.readouterr().err
+
+
+def test_an_unreadable_image_is_named_once(folder, capsys):
+    path = folder / 'train' / '3.png'
+    path.write_text('no image')
+    _, found = findings(capsys, '--data', folder)
+    told = found['error image-unreadable']
+    assert f'{told["place"]} {told["what"]}'.count('3.png') == 1
+    assert 'no known image format' in told['what']
 
 
 def test_mistakes_are_findings(folder, config, tmp_path, capsys):

@@ -154,6 +154,15 @@ def test_a_test_split_needs_annotations(folder, opened):
     assert set(opened().splits) == {'train', 'val', 'test'}
 
 
+def test_a_file_without_images_is_named(folder, opened):
+    """A val split is made of the training images then, which has to be known."""
+    coco_mmdet(folder)
+    path = folder / 'annotations/instances_val.json'
+    put(path, coco('val') | dict(images=[], annotations=[]))
+    note = 'annotations/instances_val.json lists no images; not used.'
+    assert note in opened().notes
+
+
 def test_names_that_lead_away(folder, sentence):
     def check(name):
         coco_mmdet(folder)

@@ -122,11 +122,28 @@ def test_resuming_with_other_options_is_refused(trained, config):
     run_tool(*words, *WORDS)
     expected = (
         r'differs from what --data decides now: .*train_cfg.max_epochs is 1 there and '
-        r'4 now.*; resume with that file in place of CONFIG and --data'
+        r'4 now.*; train or resume that file in place of CONFIG and --data'
     )
     with pytest.raises(ConfigError, match=expected):
         run_tool(*words, *WORDS, '--epochs', 4)
     assert settings_in(run / LEAF) == before
+
+
+def test_a_leaf_that_was_edited_is_kept(config, tmp_path):
+    coco_mmdet(tmp_path / 'parts')
+    words = [tmp_path / 'parts', '--config', config, '--out', tmp_path / 'out']
+    prepare.main([*map(str, words)])
+    (leaf,) = (tmp_path / 'out').glob('*.py')
+    decided = leaf.read_text()
+    prepare.main([*map(str, words)])  # the same again
+    assert leaf.read_text() == decided
+    leaf.write_text(f'{decided}train_dataloader.update(batch_size=7)\n')
+    with pytest.raises(ConfigError, match='batch_size is 7 there and .*remove it to'):
+        prepare.main([*map(str, words)])
+    assert leaf.read_text() != decided
+    leaf.unlink()
+    prepare.main([*map(str, words)])
+    assert leaf.read_text() == decided
 
 
 def test_options_of_the_config_come_last(trained, config, tmp_path):

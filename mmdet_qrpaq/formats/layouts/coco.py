@@ -215,7 +215,9 @@ def look(listing: Listing) -> CocoFiles | None:
                     raise
                 notes.append(str(error))
                 continue
-            if index is not None and index.images:
+            if index is not None and not index.images:
+                notes.append(f'{name} lists no images; not used.')
+            elif index is not None:
                 indexes.setdefault(split, {})[name] = index
     if 'train' not in indexes and None in indexes:
         indexes['train'] = indexes.pop(None)
