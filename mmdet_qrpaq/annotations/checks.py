@@ -4,7 +4,7 @@ from itertools import chain
 
 from ..finding import Finding
 from .classes import category_names
-from .images import image_files
+from .images import fill_sizes, image_files
 from .masks import broken_masks
 from .objects import boxes_beyond, more_than_queries, no_image_left, nothing_usable
 from .reading import Annotations
@@ -27,4 +27,5 @@ _CHECKS = (
 
 def check_annotations(found: Annotations, use: Use) -> list[Finding]:
     """Return what is wrong with a file for a use of it, but for what can be mended."""
+    fill_sizes(found, use)
     return list(chain.from_iterable(check(found, use) for check in _CHECKS))

@@ -71,7 +71,7 @@ def reasons(found: Annotations, use: Use) -> dict[str, Rows]:
     if use.judged:
         return left_out
     x, y, width, height = found.boxes.T
-    # An unknown size is filled in before the run; it leaves nothing out.
+    # A size that nobody knows leaves nothing out.
     sizes = np.append(found.sizes, [[np.nan, np.nan]], 0)[images].T
     inside = [
         np.fmin(start + extent, size) - np.maximum(start, 0)

@@ -28,14 +28,18 @@ NEEDED = {
 def missing_keys(found: Annotations, use: Use) -> list[Finding]:
     """Find entries that lack a key which cannot be filled in."""
     findings = []
-    # The image itself tells its size, where it can be looked at.
-    sizes = ('width', 'height') if use.folder is None else ()
+    # The image itself tells its size, where it can be looked at; see `image_files`.
+    asked = use.folder is None or (use.judged and use.masks)
+    unknown = np.isnan(found.sizes).any(1)
     for table, keys in NEEDED.items():
         columns, name = _table(found, table)
-        if table == 'images':
-            keys += sizes
+        if table == 'images' and asked:
+            keys += ('width', 'height')
         for key in keys:
-            if rows := rows_of(missing(columns[key])):
+            gone = missing(columns[key])
+            if key in ('width', 'height'):
+                gone &= unknown
+            if rows := rows_of(gone):
                 findings.append(
                     Finding(
                         Severity.ERROR,
