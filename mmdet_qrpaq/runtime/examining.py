@@ -65,9 +65,7 @@ def examine(
             needed = {mend.kind: mend for mend in find_mends(found, use)}
             mends[path] = {**needed, **mends.get(path, {})}
         objects[path], image_ids[path] = len(found), _ids(found)
-    learned = [place.path for place in places if place.use.learned]
-    if learned and not any(objects[path] for path in learned):
-        findings.append(_no_objects(learned[0]))
+    findings += _no_objects(places, objects)
     findings += _strangers(places, image_ids)
     findings += [m.finding(path) for path in mends for m in mends[path].values()]
     mends = {path: [*kinds.values()] for path, kinds in mends.items() if kinds}
@@ -97,8 +95,9 @@ def use_sound_data(
     if faults:
         kinds = len({fault.kind for fault in faults}) - 1
         more = (
-            f' ({kinds} more kinds of fault are in the data: python -m '
-            f'mmdet_qrpaq.doctor {cfg.filename} shows all).'
+            f' ({kinds} more {"kind" if kinds == 1 else "kinds"} of fault in the data: '
+            f'python -m mmdet_qrpaq.doctor {cfg.filename}, with the same '
+            '--cfg-options if there were any, shows all).'
         )
         sentence = str(faults[0])
         raise ConfigError(f'{sentence.removesuffix(".")}{more}' if kinds else sentence)
@@ -188,14 +187,30 @@ def _strangers(places: list[Place], image_ids: dict[str, frozenset]) -> list[Fin
     return findings
 
 
-def _no_objects(path: str) -> Finding:
-    return Finding(
-        Severity.ERROR,
-        'nothing-usable',
-        path,
-        'the annotation files of train_dataloader contain no object to learn from',
-        'choose another ann_file',
-    )
+def _no_objects(places: list[Place], objects: dict[str, int]) -> list[Finding]:
+    """Find a training, and evaluators, whose files hold no object at all.
+
+    Args:
+        objects: Of each file, their number.
+    """
+    empty = {}
+    learned = [place.path for place in places if place.use.learned]
+    if learned and not any(objects[path] for path in learned):
+        empty[learned[0]] = (
+            'the annotation files of train_dataloader contain no object to learn from'
+        )
+    for place in places:
+        if place.use.judged and not objects[place.path]:
+            empty.setdefault(
+                place.path,
+                f'it contains no object to compare with, and {place.use.key} needs some',
+            )
+    return [
+        Finding(
+            Severity.ERROR, 'nothing-usable', path, what, 'choose another ann_file'
+        )
+        for path, what in empty.items()
+    ]
 
 
 def _free_name(path: Path, taken: set[str]) -> str:

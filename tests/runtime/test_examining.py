@@ -199,6 +199,15 @@ def test_no_object_in_any_file_of_a_training(tmp_path):
     assert settings_of(cfg, tmp_path) == {}
 
 
+def test_an_evaluator_s_file_without_any_object(tmp_path):
+    cfg = config(tmp_path, val=sound() | dict(annotations=[]))
+    with pytest.raises(ConfigError, match=r'val\.json: it contains no object to comp'):
+        settings_of(cfg, tmp_path)
+    # Without evaluator there is nothing to compare with.
+    cfg.val_evaluator = []
+    assert settings_of(cfg, tmp_path) == {}
+
+
 def test_warnings_do_not_stop_a_run(tmp_path, capsys):
     cfg = config(tmp_path, **{'model.num_queries': 1})
     assert settings_of(cfg, tmp_path) == {}
@@ -216,8 +225,8 @@ def test_the_first_fault_is_told_and_that_there_are_more(tmp_path):
         settings_of(cfg, tmp_path)
     assert 'annotation 11 in image a.png: it has no category_id' in str(error.value)
     assert str(error.value).endswith(
-        ' (1 more kinds of fault are in the data: python -m mmdet_qrpaq.doctor c.py '
-        'shows all).'
+        ' (1 more kind of fault in the data: python -m mmdet_qrpaq.doctor c.py, with '
+        'the same --cfg-options if there were any, shows all).'
     )
     kinds = {f.kind for f in examine(cfg, ('train', 'val')).findings}
     assert {'missing-key', 'number'} <= kinds
