@@ -28,6 +28,7 @@ class Use:
         only_annotated: So are images without any object of the classes.
         queries: Of the model, if they are known.
         headers: How many image files are opened, evenly spread.
+        partly: Only some of its images are used, by `indices`.
     """
 
     key: str
@@ -40,6 +41,7 @@ class Use:
     only_annotated: bool = False
     queries: int | None = None
     headers: int = 200
+    partly: bool = False
 
 
 def once(function: Callable[[Annotations, Use], T]) -> Callable[[Annotations, Use], T]:

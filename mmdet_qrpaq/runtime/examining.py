@@ -1,5 +1,6 @@
 """Looks through the annotation files that a config names, and mends them in copies."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,16 +58,16 @@ def examine(
     places, settings = _in_one_order(places, classes)
     if headers is not None:
         places = [replace(p, use=replace(p.use, headers=headers)) for p in places]
-    findings, mends, objects, image_ids = [], {}, {}, {}
+    findings, mends, objects, images = [], {}, {}, {}
     for path in dict.fromkeys(place.path for place in places):
         found = read_annotations(path)
         for use in (place.use for place in places if place.path == path):
             findings += check_annotations(found, use)
             needed = {mend.kind: mend for mend in find_mends(found, use)}
             mends[path] = {**needed, **mends.get(path, {})}
-        objects[path], image_ids[path] = len(found), _ids(found)
+        objects[path], images[path] = len(found), _images(found)
     findings += _no_objects(places, objects)
-    findings += _strangers(places, image_ids)
+    findings += _strangers(places, images) + _parts(places)
     findings += [m.finding(path) for path in mends for m in mends[path].values()]
     mends = {path: [*kinds.values()] for path, kinds in mends.items() if kinds}
     return Examined([*dict.fromkeys(findings)], mends, places, settings)
@@ -157,34 +158,62 @@ def _in_one_order(
     return ordered, settings
 
 
-def _ids(found: Annotations) -> frozenset:
-    ids = found.images['id']
-    return frozenset(key for key in ids if isinstance(key, int | float | str))
+def _images(found: Annotations) -> frozenset[tuple[int | float | str, str]]:
+    """Return what tells images apart: id, and name without the folders before it."""
+    ids, names = found.images['id'], found.images['file_name']
+    return frozenset(
+        (key, os.path.basename(str(name)))
+        for key, name in zip(ids, names, strict=True)
+        if isinstance(key, int | float | str)
+    )
 
 
-def _strangers(places: list[Place], image_ids: dict[str, frozenset]) -> list[Finding]:
-    """Find images that a stage predicts on and its evaluator does not know."""
+def _strangers(places: list[Place], images: dict[str, frozenset]) -> list[Finding]:
+    """Find images that only a stage, or only its evaluator, knows."""
     findings = []
     for judge in (place for place in places if place.use.judged):
         stage = judge.use.key.partition('_')[0]
-        strangers = sum(
-            len(image_ids[place.path] - image_ids[judge.path])
-            for place in places
-            if place.use.key.startswith(f'{stage}_dataloader')
-        )
-        if strangers:
-            findings.append(
-                Finding(
-                    Severity.ERROR,
-                    'evaluator-images',
-                    f'{judge.use.key}.ann_file',
-                    f'{judge.path} lacks {strangers} images of the data loader',
-                    'both must name the same annotations (--cfg-options '
-                    f'{judge.use.key}.ann_file=FILE)',
-                    strangers,
-                )
+        loaded = frozenset().union(
+            *(
+                images[place.path]
+                for place in places
+                if place.use.key.startswith(f'{stage}_dataloader')
             )
+        )
+        lacks, has = loaded - images[judge.path], images[judge.path] - loaded
+        if not lacks and not has:
+            continue
+        what = f'lacks {len(lacks)} images of the data loader'
+        if has:
+            what += f' and has {len(has)} others, which count as not found'
+        findings.append(
+            Finding(
+                Severity.ERROR,
+                'evaluator-images',
+                f'{judge.use.key}.ann_file',
+                f'{judge.path} {what} (the first is {min(name for _, name in lacks or has)})',
+                'both must name the same annotations (--cfg-options '
+                f'{judge.use.key}.ann_file=FILE)',
+                len(lacks) + len(has),
+            )
+        )
     return findings
+
+
+def _parts(places: list[Place]) -> list[Finding]:
+    """Find data sets of which only some images are used, unlike in the checks."""
+    return [
+        Finding(
+            Severity.WARNING,
+            'indices',
+            f'{place.use.key}.indices',
+            'only some images are used, but all of '
+            f'{place.path} were looked at, and an evaluator compares with all',
+            'write these images to an ann_file of their own, and leave indices out',
+        )
+        for place in places
+        if place.use.partly
+    ]
 
 
 def _no_objects(places: list[Place], objects: dict[str, int]) -> list[Finding]:
@@ -206,9 +235,7 @@ def _no_objects(places: list[Place], objects: dict[str, int]) -> list[Finding]:
                 f'it contains no object to compare with, and {place.use.key} needs some',
             )
     return [
-        Finding(
-            Severity.ERROR, 'nothing-usable', path, what, 'choose another ann_file'
-        )
+        Finding(Severity.ERROR, 'nothing-usable', path, what, 'choose another ann_file')
         for path, what in empty.items()
     ]
 

@@ -244,3 +244,64 @@ def test_an_evaluator_of_another_kind_is_left_alone(tmp_path):
         type='CocoPanopticMetric', ann_file=str(tmp_path / 'other.json')
     )
     assert settings_of(cfg, tmp_path) == {}
+
+
+def renumbered(start: int, prefix: str = '', name: str = '') -> dict:
+    """A sound file with other ids, and other names of images."""
+    coco = sound()
+    for entry in coco['images']:
+        entry['id'] += start
+        entry['file_name'] = f'{prefix}{name}{entry["file_name"]}'
+    for entry in coco['annotations']:
+        entry['id'] += start
+        entry['image_id'] += start
+    return coco
+
+
+def joint(*files: dict) -> dict:
+    tables = ('images', 'annotations')
+    return sound() | {key: [e for file in files for e in file[key]] for key in tables}
+
+
+def test_one_evaluator_of_data_sets_in_two_folders(tmp_path):
+    cfg = config(tmp_path)
+    (tmp_path / 'more').mkdir()
+    for letter in 'ab':
+        image = tmp_path / 'images' / f'{letter}.png'
+        (tmp_path / 'more' / f'm{letter}.png').write_bytes(image.read_bytes())
+    write(tmp_path, renumbered(100, name='m'), 'more.json')
+    more = dataset(tmp_path, 'more.json') | dict(data_prefix=dict(img='more/'))
+    cfg.val_dataloader.dataset = dict(
+        type='ConcatDataset', datasets=[cfg.val_dataloader.dataset, more]
+    )
+    cfg.val_evaluator.ann_file = str(tmp_path / 'joint.json')
+    for prefix in ('', 'more/'):
+        both = joint(sound(), renumbered(100, prefix, 'm'))
+        write(tmp_path, both, 'joint.json')
+        assert settings_of(cfg, tmp_path) == {}
+
+
+def test_the_evaluator_judges_the_images_of_the_loader(tmp_path):
+    cfg = config(tmp_path)
+    cfg.val_evaluator.ann_file = str(tmp_path / 'other.json')
+    for other, expected in (
+        (joint(), 'lacks 2 images of the data loader (the first is a.png)'),
+        (renumbered(0, name='x'), 'lacks 2 images of the data loader and has 2 others'),
+        (
+            joint(sound(), renumbered(9, name='x')),
+            'lacks 0 images of the data loader and has 2 others, which count as not '
+            'found (the first is xa.png)',
+        ),
+    ):
+        write(tmp_path, other, 'other.json')
+        findings = examine(cfg, ('train', 'val')).findings
+        (told,) = [f.what for f in findings if f.kind == 'evaluator-images']
+        assert expected in told
+
+
+def test_indices_are_told(tmp_path):
+    cfg = config(tmp_path)
+    cfg.train_dataloader.dataset.indices = 1
+    (finding,) = examine(cfg, ('train', 'val')).findings
+    assert str(finding).startswith('train_dataloader.dataset.indices: only some images')
+    assert finding.severity == Severity.WARNING
