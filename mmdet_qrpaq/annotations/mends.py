@@ -181,7 +181,18 @@ def _info(found: Annotations, use: Use) -> Mend | None:
     )
 
 
-_MENDS = (_object_ids, _areas, _crowds, _sizes, _order, _polygons, _info)
+def _mark(found: Annotations, use: Use) -> Mend | None:
+    if not found.has_mark:
+        return None
+    return Mend(
+        'mark',
+        'it begins with a byte order mark, which the reader of the run does not take',
+        'there is none',
+        lambda document: None,  # no copy has one
+    )
+
+
+_MENDS = (_object_ids, _areas, _crowds, _sizes, _order, _polygons, _info, _mark)
 
 
 def _first_repeated(ids: list) -> Any:

@@ -183,6 +183,7 @@ def _strangers(places: list[Place], images: dict[str, frozenset]) -> list[Findin
         lacks, has = loaded - images[judge.path], images[judge.path] - loaded
         if not lacks and not has:
             continue
+        first = min(name for _, name in lacks or has)
         what = f'lacks {len(lacks)} images of the data loader'
         if has:
             what += f' and has {len(has)} others, which count as not found'
@@ -191,7 +192,7 @@ def _strangers(places: list[Place], images: dict[str, frozenset]) -> list[Findin
                 Severity.ERROR,
                 'evaluator-images',
                 f'{judge.use.key}.ann_file',
-                f'{judge.path} {what} (the first is {min(name for _, name in lacks or has)})',
+                f'{judge.path} {what} (the first is {first})',
                 'both must name the same annotations (--cfg-options '
                 f'{judge.use.key}.ann_file=FILE)',
                 len(lacks) + len(has),
@@ -232,7 +233,7 @@ def _no_objects(places: list[Place], objects: dict[str, int]) -> list[Finding]:
         if place.use.judged and not objects[place.path]:
             empty.setdefault(
                 place.path,
-                f'it contains no object to compare with, and {place.use.key} needs some',
+                f'it contains no object for {place.use.key} to compare with',
             )
     return [
         Finding(Severity.ERROR, 'nothing-usable', path, what, 'choose another ann_file')

@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import io
 import json
+from pathlib import Path
 
 import pytest
 from mmdet.datasets import CocoDataset
@@ -180,6 +181,18 @@ def test_python_s_nan_in_a_key_that_nobody_reads_does_not_stop_a_copy(tmp_path):
     kinds, copy = mended(tmp_path, coco, **JUDGED)
     assert kinds == ['ids']
     assert copy['annotations'][0]['score'] == 'NaN'
+
+
+def test_a_byte_order_mark_is_left_out_of_a_copy(tmp_path):
+    path = Path(write(tmp_path, sound()))
+    path.write_bytes(b'\xef\xbb\xbf' + path.read_bytes())
+    with pytest.raises(json.JSONDecodeError, match='BOM'):
+        COCO(str(path))
+    (mend,) = find_mends(read_annotations(str(path)), use(tmp_path, masks=True))
+    assert mend.kind == 'mark'
+    write_mended(str(path), [mend], tmp_path / 'copy.json')
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert COCO(str(tmp_path / 'copy.json')).dataset == sound()
 
 
 def test_a_copy_that_cannot_be_written_is_one_sentence(tmp_path):

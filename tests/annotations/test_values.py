@@ -153,7 +153,10 @@ def test_ids_that_pycocotools_cannot_sort(tmp_path):
     ('content', 'message'),
     [
         (b'{"images": [', 'not readable as JSON'),
-        (b'\xff\xfe', 'not readable as JSON'),
+        (b'\xff\xfe', 'not in UTF-8'),
+        ('{"images": [], "categories": []}'.encode('utf-16'), 'not in UTF-8'),
+        ('{"images": [], "categories": []}'.encode('utf-16-le'), 'not readable as'),
+        (b'{"images": [], "categories": [], "by": "M\xfcller"}', 'not in UTF-8'),
         (b'', 'not readable as JSON'),
         (b'[]', 'not in the COCO format'),
         (b'{"images": [1], "categories": []}', 'not in the COCO format .*images'),
