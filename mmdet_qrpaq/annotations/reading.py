@@ -186,9 +186,8 @@ def read_json(path: str, kind: Any) -> Any:
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
-            content = msgspec.json.encode(
-                json.loads(content.decode(), parse_constant=str)
-            )
+            document = json.loads(content.decode(), parse_constant=str)
+            content = msgspec.json.encode(document)
             return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
         raise ConfigError(
