@@ -9,12 +9,13 @@ from .masks import broken_masks
 from .objects import boxes_beyond, more_than_queries, no_image_left, nothing_usable
 from .reading import Annotations
 from .use import Use
-from .values import doubtful_ids, missing_keys, no_numbers
+from .values import doubtful_ids, missing_keys, no_numbers, repeated_images
 
 _CHECKS = (
     missing_keys,
     no_numbers,
     doubtful_ids,
+    repeated_images,
     category_names,
     image_files,
     nothing_usable,

@@ -112,6 +112,31 @@ def doubtful_ids(found: Annotations, use: Use) -> list[Finding]:
     return findings
 
 
+def repeated_images(found: Annotations, use: Use) -> list[Finding]:
+    """Find image files that are listed more than once, under several ids."""
+    names, ids = found.images['file_name'], found.images['id']
+    first: dict[str, int] = {}
+    rows = [
+        row
+        for row, name in enumerate(names)
+        if type(name) is str and first.setdefault(name, row) != row
+    ]
+    if not rows:
+        return []
+    two = (shown(ids[row]) for row in (first[names[rows[0]]], rows[0]))
+    return [
+        Finding(
+            Severity.WARNING,
+            'image-repeated',
+            f'{found.path}, {found.image(rows[0])}',
+            f'it is listed twice, with the ids {" and ".join(two)}{others(rows)}, and '
+            'each has only the objects of its id',
+            'list it once, with all of its objects',
+            len(rows),
+        )
+    ]
+
+
 def _table(found: Annotations, table: str) -> tuple[Columns, Callable[[int], str]]:
     """Return a table's columns, and how a message calls one of its rows."""
     if table == 'images':

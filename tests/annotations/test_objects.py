@@ -126,8 +126,8 @@ def test_sentences(tmp_path):
         'objects-dropped': f'{tmp_path}/a.json: 2 of its 3 objects cannot be '
         'learned from: 1 with a category_id that no category of the file has (the '
         "first is annotation 12 in image a.png: '7'), 1 with an area of 0 or less (the "
-        'first is annotation 13 in image b.png); write ids of the list categories, as the same '
-        'kind of number or text.'
+        'first is annotation 13 in image b.png); write ids of the list categories, as '
+        'the same kind of number or text.'
     }
     # pycocotools looks for it even if its area is 0.
     assert (
