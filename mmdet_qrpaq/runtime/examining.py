@@ -184,9 +184,10 @@ def _strangers(places: list[Place], images: dict[str, frozenset]) -> list[Findin
         if not lacks and not has:
             continue
         first = min(name for _, name in lacks or has)
-        what = f'lacks {len(lacks)} images of the data loader'
+        differs = [f'lacks {len(lacks)} images of the data loader'] if lacks else []
         if has:
-            what += f' and has {len(has)} others, which count as not found'
+            differs.append(f'has {len(has)} that it does not load')
+        what = ' and '.join(differs)
         findings.append(
             Finding(
                 Severity.ERROR,

@@ -286,11 +286,10 @@ def test_the_evaluator_judges_the_images_of_the_loader(tmp_path):
     cfg.val_evaluator.ann_file = str(tmp_path / 'other.json')
     for other, expected in (
         (joint(), 'lacks 2 images of the data loader (the first is a.png)'),
-        (renumbered(0, name='x'), 'lacks 2 images of the data loader and has 2 others'),
+        (renumbered(0, name='x'), 'lacks 2 images of the data loader and has 2 that'),
         (
             joint(sound(), renumbered(9, name='x')),
-            'lacks 0 images of the data loader and has 2 others, which count as not '
-            'found (the first is xa.png)',
+            'other.json has 2 that it does not load (the first is xa.png)',
         ),
     ):
         write(tmp_path, other, 'other.json')
