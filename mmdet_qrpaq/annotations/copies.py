@@ -20,7 +20,7 @@ def write_mended(path: str, mends: Iterable[Mend], out: Path) -> None:
     What they do not touch is copied as it is written.
 
     Raises:
-        ConfigError: If the copy cannot be written, or a mend finds no value.
+        ConfigError: If the copy cannot be written.
     """
     document = read_json(path, dict[str, Raw])
     for name in _LISTS:

@@ -2,23 +2,39 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import numpy as np
 
 from ..finding import Finding, Severity
 from ..formats.images import Header, image_header
 from ..formats.shapes import Broken
-from .reading import Annotations, others
-from .use import Use
+from .reading import Annotations, Rows, missing, others, rows_of
+from .use import Use, once
+
+
+def sizeless(found: Annotations) -> Rows:
+    """Return which images lack their width, their height or both."""
+    return missing(found.images['width']) | missing(found.images['height'])
+
+
+@once
+def fill_sizes(found: Annotations, use: Use) -> None:
+    """Read the sizes that the file lacks from the images, as far as they are there."""
+    if use.folder is None:
+        return
+    for row in rows_of(sizeless(found) & np.isnan(found.sizes).any(1)):
+        with suppress(Broken):
+            found.sizes[row] = image_header(path_of(found, use.folder, row)).size
 
 
 def image_files(found: Annotations, use: Use) -> list[Finding]:
     """Find images that are missing, empty, unreadable or of another size.
 
     Names and lengths of all, by folder listings, far cheaper than to ask for each;
-    headers of `use.headers` of them.
+    headers of `use.headers` of them. Those of an evaluator are not opened.
     """
-    if use.folder is None:
+    if use.folder is None or use.judged:
         return []
     if not found.images['id']:
         return [
@@ -93,9 +109,10 @@ def _entries(folder: str) -> Iterator[os.DirEntry]:
 
 
 def _headers(found: Annotations, use: Use) -> list[Finding]:
-    """Compare the sizes in some headers with those of the file."""
+    """Compare the sizes in some headers with those of the file, which may lack them."""
     count = len(found.images['id'])
-    rows = np.unique(np.linspace(0, count - 1, min(count, use.headers)).astype(int))
+    spread = np.linspace(0, count - 1, min(count, use.headers)).astype(int)
+    rows = np.union1d(spread, rows_of(np.isnan(found.sizes).any(1))).astype(int)
     differing, broken = [], []
     for row in rows.tolist():
         path = path_of(found, use.folder, row)

@@ -8,14 +8,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ..errors import ConfigError
 from ..finding import Finding, Severity
-from ..formats.images import image_header
-from ..formats.shapes import Broken
 from .classes import order_of
-from .images import path_of
+from .images import fill_sizes, sizeless
 from .masks import area_of, decode, fault_of, look
-from .reading import Annotations, Rows, missing, rows_of
+from .reading import Annotations, missing, rows_of
 from .use import Use
 
 # The lists of a COCO file, their entries by key, and what else it holds.
@@ -47,6 +44,7 @@ class Mend:
 
 def find_mends(found: Annotations, use: Use) -> list[Mend]:
     """Return what has to be mended for a use of the file."""
+    fill_sizes(found, use)
     mends = (mend(found, use) for mend in _MENDS)
     return [mend for mend in mends if mend is not None]
 
@@ -114,26 +112,14 @@ def _crowds(found: Annotations, use: Use) -> Mend | None:
     return Mend('iscrowd', f'{len(rows)} annotations have no iscrowd', 'it is 0', apply)
 
 
-def sizeless(found: Annotations) -> Rows:
-    """Return which images lack their width, their height or both."""
-    return missing(found.images['width']) | missing(found.images['height'])
-
-
 def _sizes(found: Annotations, use: Use) -> Mend | None:
-    rows = rows_of(sizeless(found))
-    if not rows or use.folder is None:
+    rows = rows_of(sizeless(found) & ~np.isnan(found.sizes).any(1))
+    if not rows:
         return None
 
     def apply(document: Document) -> None:
         for row in rows:
-            try:
-                header = image_header(path_of(found, use.folder, row))
-            except Broken as error:
-                raise ConfigError(
-                    f'{found.path}, {found.image(row)}: it has no width and height, '
-                    f'and {error}; write them, or replace the image.'
-                ) from error
-            width, height = header.size
+            width, height = map(int, found.sizes[row])
             document['images'][row] |= dict(width=width, height=height)
 
     return Mend(
@@ -195,7 +181,18 @@ def _info(found: Annotations, use: Use) -> Mend | None:
     )
 
 
-_MENDS = (_object_ids, _areas, _crowds, _sizes, _order, _polygons, _info)
+def _mark(found: Annotations, use: Use) -> Mend | None:
+    if not found.has_mark:
+        return None
+    return Mend(
+        'mark',
+        'it begins with a byte order mark, which the reader of the run does not take',
+        'there is none',
+        lambda document: None,  # no copy has one
+    )
+
+
+_MENDS = (_object_ids, _areas, _crowds, _sizes, _order, _polygons, _info, _mark)
 
 
 def _first_repeated(ids: list) -> Any:

@@ -25,6 +25,10 @@ _REASONS = {
         'set iscrowd to 0 if each of them is one object',
     ),
     'area': ('with an area of 0 or less', 'write the area of each in square pixels'),
+    'range': (
+        'with an area below 0 or above 1e10',
+        'write the area of each in square pixels',
+    ),
     'box': (
         'with a box of less than one pixel in width or height',
         'write x, y, width and height in pixels',
@@ -41,7 +45,7 @@ _REASONS = {
 
 
 def nothing_usable(found: Annotations, use: Use) -> list[Finding]:
-    """Count objects that are not learned from, or not looked for, by reason.
+    """Count objects that are not learned from, or cannot be judged, by reason.
 
     Categories that are not among the classes were left out by the config. Crowds are
     told where they are most of the objects; some are part of every large data set.
@@ -58,7 +62,7 @@ def nothing_usable(found: Annotations, use: Use) -> list[Finding]:
     told = {kind: rows for kind, rows in told.items() if rows.any()}
     if kept and not told:
         return []
-    verb = 'learned from' if use.learned else 'looked for'
+    verb = 'learned from' if use.learned else 'compared with detections'
     if not total:
         return [
             Finding(
@@ -78,7 +82,7 @@ def nothing_usable(found: Annotations, use: Use) -> list[Finding]:
             'by its width and height'
         )
     number = int(sum(rows.sum() for rows in told.values()))
-    count = f'{number} of its {total} objects are not {verb}'
+    count = f'{number} of its {total} objects cannot be {verb}'
     if not kept:
         count = f'none of its {total} objects can be {verb}'
     return [

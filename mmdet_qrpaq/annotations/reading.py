@@ -7,6 +7,7 @@ stay in the file until somebody asks for them: they are most of one of COCO's si
 import json
 import re
 import reprlib
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -74,6 +75,7 @@ class Annotations:
         objects: `id`, `image_id`, `category_id`, `bbox`, `area`, `iscrowd`, `ignore`.
         categories: `id` and `name`.
         has_info: Whether it has `info`, which nobody needs but some pycocotools.
+        has_mark: Whether a byte order mark comes first, where `json` fails.
         kept: What has been found out about it; see `once`.
     """
 
@@ -82,6 +84,7 @@ class Annotations:
     objects: Columns
     categories: Columns
     has_info: bool
+    has_mark: bool
     kept: dict = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -150,15 +153,18 @@ def read_annotations(path: str) -> Annotations:
     """Read a COCO file.
 
     Raises:
-        ConfigError: If it is no JSON or not in the COCO format.
+        ConfigError: If it is no JSON in UTF-8 or not in the COCO format.
     """
     content = read_json(path, _File)
+    with open(path, 'rb') as file:
+        has_mark = file.read(len(BOM_UTF8)) == BOM_UTF8
     return Annotations(
         path,
         _columns(_Image, content.images),
         _columns(_Object, content.annotations),
         _columns(_Category, content.categories),
         has_info=content.info is not UNSET,
+        has_mark=has_mark,
     )
 
 
@@ -169,16 +175,19 @@ def read_json(path: str, kind: Any) -> Any:
     number either, but can be read.
 
     Raises:
-        ConfigError: If it is no JSON or not of that type.
+        ConfigError: If it is no JSON in UTF-8 or not of that type.
     """
     try:
-        content = Path(path).read_bytes()
+        content = Path(path).read_bytes().removeprefix(BOM_UTF8)
+        if not content.isascii():
+            content.decode()  # msgspec does not look into what it skips
         try:
             return msgspec.json.decode(content, type=kind)
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
-            content = msgspec.json.encode(json.loads(content, parse_constant=str))
+            document = json.loads(content.decode(), parse_constant=str)
+            content = msgspec.json.encode(document)
             return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
         raise ConfigError(
@@ -186,7 +195,12 @@ def read_json(path: str, kind: Any) -> Any:
             'the lists images (id, file_name), annotations (category_id, ...) and '
             'categories (id, name).'
         ) from error
-    except (ValueError, RecursionError) as error:  # includes bad encodings
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f'annotation file {path} is not in UTF-8 ({error}); save it again in that '
+            'encoding.'
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise ConfigError(
             f'annotation file {path} is not readable as JSON ({error}); export it '
             'again in the COCO format.'

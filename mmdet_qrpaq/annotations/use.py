@@ -10,6 +10,7 @@ import numpy as np
 from .reading import Annotations, Rows
 
 T = TypeVar('T')
+_AREAS = (0, 1e10)  # square pixels; pycocotools looks for none below or above
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Use:
         only_annotated: So are images without any object of the classes.
         queries: Of the model, if they are known.
         headers: How many image files are opened, evenly spread.
+        partly: Only some of its images are used, by `indices`.
     """
 
     key: str
@@ -39,6 +41,7 @@ class Use:
     only_annotated: bool = False
     queries: int | None = None
     headers: int = 200
+    partly: bool = False
 
 
 def once(function: Callable[[Annotations, Use], T]) -> Callable[[Annotations, Use], T]:
@@ -60,7 +63,7 @@ def reasons(found: Annotations, use: Use) -> dict[str, Rows]:
 
     In a training they are those that mmdet's `CocoDataset` leaves out, and crowds,
     which it keeps and does not learn from. For a judgement they are those that
-    pycocotools does not look for.
+    pycocotools does not look for, and those that no detection can be like.
     """
     images, crowd = found.image_rows, found.crowds
     left_out = {
@@ -68,20 +71,23 @@ def reasons(found: Annotations, use: Use) -> dict[str, Rows]:
         'category': found.category_rows < 0,
         'crowd': crowd,
     }
-    if use.judged:
-        return left_out
     x, y, width, height = found.boxes.T
-    # An unknown size is filled in before the run; it leaves nothing out.
+    # A size that nobody knows leaves nothing out.
     sizes = np.append(found.sizes, [[np.nan, np.nan]], 0)[images].T
     inside = [
         np.fmin(start + extent, size) - np.maximum(start, 0)
         for start, extent, size in ((x, width, sizes[0]), (y, height, sizes[1]))
     ]
+    left_out |= {
+        'box': (width < 1) | (height < 1),
+        'outside': (inside[0] <= 0) | (inside[1] <= 0),
+    }
+    if use.judged:
+        least, most = _AREAS
+        return left_out | {'range': (found.areas < least) | (found.areas > most)}
     return left_out | {
         'ignore': np.fromiter(map(bool, found.objects['ignore']), bool, len(found)),
         'area': found.areas <= 0,
-        'box': (width < 1) | (height < 1),
-        'outside': (inside[0] <= 0) | (inside[1] <= 0),
         'image size': sizes.min(0) < use.min_size,
     }
 

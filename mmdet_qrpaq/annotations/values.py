@@ -28,14 +28,18 @@ NEEDED = {
 def missing_keys(found: Annotations, use: Use) -> list[Finding]:
     """Find entries that lack a key which cannot be filled in."""
     findings = []
-    # The image itself tells its size, where it can be looked at.
-    sizes = ('width', 'height') if use.folder is None else ()
+    # The image itself tells its size, where it can be looked at; see `image_files`.
+    asked = use.folder is None or (use.judged and use.masks)
+    unknown = np.isnan(found.sizes).any(1)
     for table, keys in NEEDED.items():
         columns, name = _table(found, table)
-        if table == 'images':
-            keys += sizes
+        if table == 'images' and asked:
+            keys += ('width', 'height')
         for key in keys:
-            if rows := rows_of(missing(columns[key])):
+            gone = missing(columns[key])
+            if key in ('width', 'height'):
+                gone &= unknown
+            if rows := rows_of(gone):
                 findings.append(
                     Finding(
                         Severity.ERROR,
@@ -106,6 +110,31 @@ def doubtful_ids(found: Annotations, use: Use) -> list[Finding]:
             )
         )
     return findings
+
+
+def repeated_images(found: Annotations, use: Use) -> list[Finding]:
+    """Find image files that are listed more than once, under several ids."""
+    names, ids = found.images['file_name'], found.images['id']
+    first: dict[str, int] = {}
+    rows = [
+        row
+        for row, name in enumerate(names)
+        if type(name) is str and first.setdefault(name, row) != row
+    ]
+    if not rows:
+        return []
+    two = (shown(ids[row]) for row in (first[names[rows[0]]], rows[0]))
+    return [
+        Finding(
+            Severity.WARNING,
+            'image-repeated',
+            f'{found.path}, {found.image(rows[0])}',
+            f'it is listed twice, with the ids {" and ".join(two)}{others(rows)}, and '
+            'each has only the objects of its id',
+            'list it once, with all of its objects',
+            len(rows),
+        )
+    ]
 
 
 def _table(found: Annotations, table: str) -> tuple[Columns, Callable[[int], str]]:

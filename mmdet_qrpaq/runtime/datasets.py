@@ -96,6 +96,7 @@ def _dataset_place(cfg: dict, key: str, run: Config, stage: str) -> Place | None
             min_size=filtered.get('min_size', 0),
             only_annotated=filtered.get('filter_empty_gt', False),
             queries=run.model.get('num_queries'),
+            partly=cfg.get('indices') is not None,
         ),
     )
 
@@ -128,6 +129,7 @@ def _evaluator_places(cfg: Config, stage: str, data: Use) -> Iterator[Place]:
                 key=key,
                 learned=False,
                 judged=True,
+                partly=False,
                 masks='segm' in (metric.get('metric') or ()),
             ),
         )

@@ -67,11 +67,9 @@ def examine(
             findings += check_annotations(found, use)
             needed = {mend.kind: mend for mend in find_mends(found, use)}
             mends[path] = {**needed, **mends.get(path, {})}
-    learned = [place.path for place in places if place.use.learned]
-    if learned and not any(len(read[path]) for path in learned):
-        findings.append(_no_objects(learned[0]))
-    findings += _strangers(places, {path: _ids(found) for path, found in read.items()})
-    findings += _learned_too(places)
+    findings += _no_objects(places, read)
+    images = {path: _images(found) for path, found in read.items()}
+    findings += _strangers(places, images) + _parts(places) + _learned_too(places)
     findings += [m.finding(path) for path in mends for m in mends[path].values()]
     mends = {path: [*kinds.values()] for path, kinds in mends.items() if kinds}
     return Examined([*dict.fromkeys(findings)], mends, places, settings, read)
@@ -100,8 +98,9 @@ def use_sound_data(
     if faults:
         kinds = len({fault.kind for fault in faults}) - 1
         more = (
-            f' ({kinds} more kinds of fault are in the data: python -m '
-            f'mmdet_qrpaq.doctor {cfg.filename} shows all).'
+            f' ({kinds} more {"kind" if kinds == 1 else "kinds"} of fault in the data: '
+            f'python -m mmdet_qrpaq.doctor {cfg.filename}, with the same '
+            '--cfg-options if there were any, shows all).'
         )
         sentence = str(faults[0])
         raise ConfigError(f'{sentence.removesuffix(".")}{more}' if kinds else sentence)
@@ -162,33 +161,47 @@ def _in_one_order(
     return ordered, settings
 
 
-def _ids(found: Annotations) -> frozenset:
-    ids = found.images['id']
-    return frozenset(key for key in ids if isinstance(key, int | float | str))
+def _images(found: Annotations) -> frozenset[tuple[int | float | str, str]]:
+    """Return what tells images apart: id, and name without the folders before it."""
+    ids, names = found.images['id'], found.images['file_name']
+    return frozenset(
+        (key, os.path.basename(str(name)))
+        for key, name in zip(ids, names, strict=True)
+        if isinstance(key, int | float | str)
+    )
 
 
-def _strangers(places: list[Place], image_ids: dict[str, frozenset]) -> list[Finding]:
-    """Find images that a stage predicts on and its evaluator does not know."""
+def _strangers(places: list[Place], images: dict[str, frozenset]) -> list[Finding]:
+    """Find images that only a stage, or only its evaluator, knows."""
     findings = []
     for judge in (place for place in places if place.use.judged):
         stage = judge.use.key.partition('_')[0]
-        strangers = sum(
-            len(image_ids[place.path] - image_ids[judge.path])
-            for place in places
-            if place.use.key.startswith(f'{stage}_dataloader')
-        )
-        if strangers:
-            findings.append(
-                Finding(
-                    Severity.ERROR,
-                    'evaluator-images',
-                    f'{judge.use.key}.ann_file',
-                    f'{judge.path} lacks {strangers} images of the data loader',
-                    'both must name the same annotations (--cfg-options '
-                    f'{judge.use.key}.ann_file=FILE)',
-                    strangers,
-                )
+        loaded = frozenset().union(
+            *(
+                images[place.path]
+                for place in places
+                if place.use.key.startswith(f'{stage}_dataloader')
             )
+        )
+        lacks, has = loaded - images[judge.path], images[judge.path] - loaded
+        if not lacks and not has:
+            continue
+        first = min(name for _, name in lacks or has)
+        differs = [f'lacks {len(lacks)} images of the data loader'] if lacks else []
+        if has:
+            differs.append(f'has {len(has)} that it does not load')
+        what = ' and '.join(differs)
+        findings.append(
+            Finding(
+                Severity.ERROR,
+                'evaluator-images',
+                f'{judge.use.key}.ann_file',
+                f'{judge.path} {what} (the first is {first})',
+                'both must name the same annotations (--cfg-options '
+                f'{judge.use.key}.ann_file=FILE)',
+                len(lacks) + len(has),
+            )
+        )
     return findings
 
 
@@ -210,14 +223,40 @@ def _learned_too(places: list[Place]) -> list[Finding]:
     ]
 
 
-def _no_objects(path: str) -> Finding:
-    return Finding(
-        Severity.ERROR,
-        'nothing-usable',
-        path,
-        'the annotation files of train_dataloader contain no object to learn from',
-        'choose another ann_file',
-    )
+def _parts(places: list[Place]) -> list[Finding]:
+    """Find data sets of which only some images are used, unlike in the checks."""
+    return [
+        Finding(
+            Severity.WARNING,
+            'indices',
+            f'{place.use.key}.indices',
+            'only some images are used, but all of '
+            f'{place.path} were looked at, and an evaluator compares with all',
+            'write these images to an ann_file of their own, and leave indices out',
+        )
+        for place in places
+        if place.use.partly
+    ]
+
+
+def _no_objects(places: list[Place], read: dict[str, Annotations]) -> list[Finding]:
+    """Find a training, and evaluators, whose files hold no object at all."""
+    empty = {}
+    learned = [place.path for place in places if place.use.learned]
+    if learned and not any(len(read[path]) for path in learned):
+        empty[learned[0]] = (
+            'the annotation files of train_dataloader contain no object to learn from'
+        )
+    for place in places:
+        if place.use.judged and not len(read[place.path]):
+            empty.setdefault(
+                place.path,
+                f'it contains no object for {place.use.key} to compare with',
+            )
+    return [
+        Finding(Severity.ERROR, 'nothing-usable', path, what, 'choose another ann_file')
+        for path, what in empty.items()
+    ]
 
 
 def _free_name(path: Path, taken: set[str]) -> str:

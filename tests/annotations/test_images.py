@@ -5,7 +5,7 @@ import re
 import pytest
 from PIL import Image
 
-from coco_file import SIZES, sound, use, write
+from coco_file import SIZES, faults, sound, use, write
 from mmdet_qrpaq.annotations import check_annotations, read_annotations
 from mmdet_qrpaq.formats.images import image_header
 
@@ -102,3 +102,35 @@ def test_damaged_exif_turns_nothing(tmp_path):
             path = tmp_path / name
             Image.new('RGB', (7, 5)).save(path, exif=exif)
             assert image_header(path) == ((7, 5), 'RGB', False)
+
+
+def without_sizes(**changes) -> dict:
+    coco = sound()
+    for entry in coco['images']:
+        del entry['width'], entry['height']
+    for entry in coco['annotations']:
+        entry |= changes
+    return coco
+
+
+def test_a_size_that_the_file_lacks_is_that_of_the_image_in_every_check(tmp_path):
+    assert faults(tmp_path, without_sizes(), masks=True) == {}
+    told = faults(tmp_path, without_sizes(bbox=[500, 10, 20, 30]))
+    assert '3 with a box outside their image' in told['nothing-usable']
+    told = faults(tmp_path, without_sizes(), min_size=300)
+    assert '2 are smaller than 300 pixels' in told['no-image-left']
+    rle = dict(size=[10, 10], counts=[20, 30, 50])
+    told = faults(tmp_path, without_sizes(segmentation=rle), masks=True)
+    assert 'RLE of [10, 10] and not of' in told['mask']
+
+
+def test_an_image_whose_size_nobody_knows(tmp_path):
+    found = read_annotations(write(tmp_path, without_sizes()))
+    (tmp_path / 'images' / 'b.png').write_bytes(b'no image')
+    told = check_annotations(found, use(tmp_path, headers=0))
+    assert [finding.kind for finding in told] == ['image-unreadable']
+    # An evaluator asks for sizes where it makes masks.
+    settings = dict(learned=False, judged=True)
+    assert check_annotations(found, use(tmp_path, **settings)) == []
+    told = check_annotations(found, use(tmp_path, masks=True, **settings))
+    assert 'image b.png: it has no width; write' in str(told[0])

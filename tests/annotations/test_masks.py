@@ -1,13 +1,15 @@
 """Segmentations against what pycocotools makes of them."""
 
+import json
+
 import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
 from check_each import check_each
 from coco_file import faults, sound, use, write
-from mmdet_qrpaq.annotations import find_mends, read_annotations
-from mmdet_qrpaq.annotations.masks import area_of, fault_of
+from mmdet_qrpaq.annotations import find_mends, read_annotations, write_mended
+from mmdet_qrpaq.annotations.masks import area_of, counts_of, fault_of
 
 SQUARE = [0, 0, 10, 0, 10, 10, 0, 10]
 SIZE = np.array([64.0, 48.0])
@@ -33,6 +35,10 @@ BROKEN = [
     (dict(size=[48, 64], counts=[0, 100]), 'RLE whose counts are not those'),
     (dict(size=[48, 64], counts=[-1, PIXELS + 1]), 'RLE whose counts are not'),
     (dict(size=[48, 64], counts=['0', PIXELS]), 'RLE whose counts are not'),
+    *[
+        (dict(size=[48, 64], counts=counts), 'RLE whose counts are not')
+        for counts in ('abc', 'o', '~~~~~~', 'P' * 19, 'Pd0', '0', '\n', 'é', '00T')
+    ],
 ]
 
 
@@ -83,6 +89,29 @@ def test_areas_are_those_of_the_masks():
             (rle(48, 64, 20), 20),
         ],
     )
+
+
+def test_compressed_counts_are_those_that_pycocotools_wrote():
+    rng = np.random.default_rng(0)
+    for density in (0, 0.01, 0.5, 0.99, 1):
+        mask = rng.random((37, 1301)) < density
+        mask[:, 100:900] = False  # a long run, and long differences
+        found = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+        flat = mask.T.ravel()
+        turns = np.flatnonzero(np.diff(flat.astype(int))) + 1
+        edges = [0, *turns.tolist(), flat.size]
+        runs = np.diff([0, *edges] if flat[0] else edges).tolist()
+        assert counts_of(found['counts'].decode()) == runs
+
+
+def test_the_area_of_broken_counts_is_that_of_the_box(tmp_path):
+    coco = with_mask(dict(size=[48, 64], counts='abc'))
+    del coco['annotations'][2]['area']
+    path = write(tmp_path, coco)
+    mends = find_mends(read_annotations(path), use(tmp_path))
+    write_mended(path, mends, tmp_path / 'copy.json')
+    copy = json.loads((tmp_path / 'copy.json').read_text())
+    assert copy['annotations'][2]['area'] == PIXELS
 
 
 def test_pycocotools_takes_two_corners_that_come_first_for_a_box():

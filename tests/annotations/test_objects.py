@@ -123,17 +123,45 @@ def test_sentences(tmp_path):
     coco['annotations'][2]['area'] = 0
     told = faults(tmp_path, coco)
     assert told == {
-        'objects-dropped': f'{tmp_path}/a.json: 2 of its 3 objects are not learned '
-        'from: 1 with a category_id that no category of the file has (the first is '
-        "annotation 12 in image a.png: '7'), 1 with an area of 0 or less (the first is "
-        'annotation 13 in image b.png); write ids of the list categories, as the same '
-        'kind of number or text.'
+        'objects-dropped': f'{tmp_path}/a.json: 2 of its 3 objects cannot be '
+        'learned from: 1 with a category_id that no category of the file has (the '
+        "first is annotation 12 in image a.png: '7'), 1 with an area of 0 or less (the "
+        'first is annotation 13 in image b.png); write ids of the list categories, as '
+        'the same kind of number or text.'
     }
-    # pycocotools looks for it whatever its area.
+    # pycocotools looks for it even if its area is 0.
     assert (
-        '1 of its 3 objects are not looked for'
+        '1 of its 3 objects cannot be compared with detections'
         in (faults(tmp_path, coco, learned=False, judged=True)['objects-dropped'])
     )
+
+
+JUDGED = dict(learned=False, judged=True)
+# What leaves nothing to judge, and what is said of it.
+UNJUDGED = [
+    (dict(area=-5), '3 with an area below 0 or above 1e10'),
+    (dict(area=1e11), '3 with an area below 0 or above 1e10'),
+    (dict(bbox=[0.25, 0.25, 0.5, 0.5]), 'as shares of the image'),
+    (dict(bbox=[10, 10, 0, 30]), '3 with a box of less than one pixel'),
+    (dict(bbox=[40, 10, -20, 30]), '3 with a box of less than one pixel'),
+    (dict(bbox=[500, 10, 20, 30]), '3 with a box outside their image'),
+    (dict(iscrowd=1), '3 marked with iscrowd'),
+]
+
+
+def test_nothing_to_judge_is_refused_with_the_reason(tmp_path):
+    def check(change, reason):
+        coco = sound()
+        for entry in coco['annotations']:
+            entry |= change
+        told = faults(tmp_path, coco, **JUDGED)['nothing-usable']
+        assert 'none of its 3 objects can be compared with detections' in told
+        assert reason in told
+        coco['annotations'][0] = sound()['annotations'][0]
+        told = faults(tmp_path, coco, **JUDGED)['objects-dropped']
+        assert '2 of its 3 objects cannot be compared with detections' in told
+
+    check_each(check, UNJUDGED)
 
 
 def test_shares_of_the_image_are_told_as_such(tmp_path):

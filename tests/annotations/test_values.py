@@ -153,7 +153,10 @@ def test_ids_that_pycocotools_cannot_sort(tmp_path):
     ('content', 'message'),
     [
         (b'{"images": [', 'not readable as JSON'),
-        (b'\xff\xfe', 'not readable as JSON'),
+        (b'\xff\xfe', 'not in UTF-8'),
+        ('{"images": [], "categories": []}'.encode('utf-16'), 'not in UTF-8'),
+        ('{"images": [], "categories": []}'.encode('utf-16-le'), 'not readable as'),
+        (b'{"images": [], "categories": [], "by": "M\xfcller"}', 'not in UTF-8'),
         (b'', 'not readable as JSON'),
         (b'[]', 'not in the COCO format'),
         (b'{"images": [1], "categories": []}', 'not in the COCO format .*images'),
@@ -171,3 +174,11 @@ def test_what_is_no_coco_file(tmp_path, content, message):
 def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(ConfigError, match='cannot be read .*directory'):
         read_annotations(str(tmp_path))
+
+
+def test_an_image_that_is_listed_twice(tmp_path):
+    coco = sound()
+    coco['images'].append(dict(coco['images'][0], id=77))
+    told = faults(tmp_path, coco)
+    assert list(told) == ['image-repeated']
+    assert 'image a.png: it is listed twice, with the ids 1 and 77' in str(told)

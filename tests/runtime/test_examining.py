@@ -199,6 +199,15 @@ def test_no_object_in_any_file_of_a_training(tmp_path):
     assert settings_of(cfg, tmp_path) == {}
 
 
+def test_an_evaluator_s_file_without_any_object(tmp_path):
+    cfg = config(tmp_path, val=sound() | dict(annotations=[]))
+    with pytest.raises(ConfigError, match='it contains no object for val_eval'):
+        settings_of(cfg, tmp_path)
+    # Without evaluator there is nothing to compare with.
+    cfg.val_evaluator = []
+    assert settings_of(cfg, tmp_path) == {}
+
+
 def test_warnings_do_not_stop_a_run(tmp_path, capsys):
     cfg = config(tmp_path, **{'model.num_queries': 1})
     assert settings_of(cfg, tmp_path) == {}
@@ -216,8 +225,8 @@ def test_the_first_fault_is_told_and_that_there_are_more(tmp_path):
         settings_of(cfg, tmp_path)
     assert 'annotation 11 in image a.png: it has no category_id' in str(error.value)
     assert str(error.value).endswith(
-        ' (1 more kinds of fault are in the data: python -m mmdet_qrpaq.doctor c.py '
-        'shows all).'
+        ' (1 more kind of fault in the data: python -m mmdet_qrpaq.doctor c.py, with '
+        'the same --cfg-options if there were any, shows all).'
     )
     kinds = {f.kind for f in examine(cfg, ('train', 'val')).findings}
     assert {'missing-key', 'number'} <= kinds
@@ -235,3 +244,63 @@ def test_an_evaluator_of_another_kind_is_left_alone(tmp_path):
         type='CocoPanopticMetric', ann_file=str(tmp_path / 'other.json')
     )
     assert settings_of(cfg, tmp_path) == {}
+
+
+def renumbered(start: int, prefix: str = '', name: str = '') -> dict:
+    """A sound file with other ids, and other names of images."""
+    coco = sound()
+    for entry in coco['images']:
+        entry['id'] += start
+        entry['file_name'] = f'{prefix}{name}{entry["file_name"]}'
+    for entry in coco['annotations']:
+        entry['id'] += start
+        entry['image_id'] += start
+    return coco
+
+
+def joint(*files: dict) -> dict:
+    tables = ('images', 'annotations')
+    return sound() | {key: [e for file in files for e in file[key]] for key in tables}
+
+
+def test_one_evaluator_of_data_sets_in_two_folders(tmp_path):
+    cfg = config(tmp_path)
+    (tmp_path / 'more').mkdir()
+    for letter in 'ab':
+        image = tmp_path / 'images' / f'{letter}.png'
+        (tmp_path / 'more' / f'm{letter}.png').write_bytes(image.read_bytes())
+    write(tmp_path, renumbered(100, name='m'), 'more.json')
+    more = dataset(tmp_path, 'more.json') | dict(data_prefix=dict(img='more/'))
+    cfg.val_dataloader.dataset = dict(
+        type='ConcatDataset', datasets=[cfg.val_dataloader.dataset, more]
+    )
+    cfg.val_evaluator.ann_file = str(tmp_path / 'joint.json')
+    for prefix in ('', 'more/'):
+        both = joint(sound(), renumbered(100, prefix, 'm'))
+        write(tmp_path, both, 'joint.json')
+        assert settings_of(cfg, tmp_path) == {}
+
+
+def test_the_evaluator_judges_the_images_of_the_loader(tmp_path):
+    cfg = config(tmp_path)
+    cfg.val_evaluator.ann_file = str(tmp_path / 'other.json')
+    for other, expected in (
+        (joint(), 'lacks 2 images of the data loader (the first is a.png)'),
+        (renumbered(0, name='x'), 'lacks 2 images of the data loader and has 2 that'),
+        (
+            joint(sound(), renumbered(9, name='x')),
+            'other.json has 2 that it does not load (the first is xa.png)',
+        ),
+    ):
+        write(tmp_path, other, 'other.json')
+        findings = examine(cfg, ('train', 'val')).findings
+        (told,) = [f.what for f in findings if f.kind == 'evaluator-images']
+        assert expected in told
+
+
+def test_indices_are_told(tmp_path):
+    cfg = config(tmp_path)
+    cfg.train_dataloader.dataset.indices = 1
+    (finding,) = examine(cfg, ('train', 'val')).findings
+    assert str(finding).startswith('train_dataloader.dataset.indices: only some images')
+    assert finding.severity == Severity.WARNING
