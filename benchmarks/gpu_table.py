@@ -109,8 +109,8 @@ def in_short(result: dict) -> str:
     cells = [cell for cell in measured['cells'] if cell['precision'] == SINGLE]
     cells.sort(key=lambda cell: (list(IN_SHORT).index(cell['mode']), cell['objects']))
     head = ['model', *(f'{IN_SHORT[c["mode"]]}, {c["objects"]} objects' for c in cells)]
-    (step,) = (c for c in cells if c['mode'] == 'train' and c['objects'] == FEW)
-    peak = {name: one.get('peak_bytes') for name, one in step['models'].items()}
+    steps = [c['models'] for c in cells if (c['mode'], c['objects']) == ('train', FEW)]
+    peak = {name: one.get('peak_bytes') for step in steps for name, one in step.items()}
     rows = []
     for name in measured['models']:
         row = [name, *(ratio_cell(cell['models'].get(name, {})) for cell in cells)]
