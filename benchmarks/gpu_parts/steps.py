@@ -93,8 +93,8 @@ CELLS = (
     *(Cell(mode, 'tf32', 7) for mode in ('train', 'predict')),
     *(Cell('losses', 'fp32', number) for number in (7, 100)),
 )
-# A CPU multiplies halves no faster. A process that has trained has memory at hand that a
-# prediction by itself asks the system for, so predictions come first; steps with many
+# A CPU multiplies halves no faster. A process that has trained has memory at hand that
+# a prediction by itself asks the system for, so predictions come first; steps with many
 # objects come last, as they take long.
 CPU_CELLS = tuple(
     Cell(mode, 'fp32', objects)
