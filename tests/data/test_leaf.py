@@ -57,7 +57,9 @@ def test_read_again_it_is_the_fitted_config(data, tmp_path):
         path.write_text(leaf_text(base, named, fitted, decided))
         assert Config.fromfile(path).to_dict() == fitted.to_dict()
         lines = path.read_text().splitlines()
-        assert max(len(line) for line in lines if '_base_' not in line) <= 88
+        # A path is as long as it is.
+        short = [line for line in lines if str(tmp_path) not in line]
+        assert max(len(line) for line in short if '_base_' not in line) <= 88
 
     ours = [str(CONFIGS / name) for name in HOSTS]
     check_each(check, [*ours, 'mmdet::detr/detr_r50_8xb2-150e_coco.py'])
