@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import track
 
 from ..annotations.images import is_other_size, other_sizes, unreadable_images
+from ..errors import ConfigError
 from ..finding import Finding
 from ..formats.images import UNREADABLE, Header, image_header, unreadable
 from ..formats.shapes import Broken
@@ -95,8 +96,8 @@ def _look(image: Listed) -> Look:
         with open(image.path, 'rb') as file:
             content = file.read()
         pattern = _difference_hash(content, image.path)
-    except Broken as error:
-        return Look(image, problem=str(error))
+    except (Broken, ConfigError) as error:
+        return Look(image, problem=str(error).rstrip('.'))
     except UNREADABLE as error:
         return Look(image, problem=str(unreadable(image.path, error)))
     digest = hashlib.blake2b(content, digest_size=16).digest()

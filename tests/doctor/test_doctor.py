@@ -387,6 +387,21 @@ def test_an_unreadable_image_is_named_once(folder, capsys):
     assert 'no known image format' in told['what']
 
 
+def test_an_image_of_other_numbers_is_named_once(folder, capsys):
+    path = folder / 'val' / '2.tif'
+    path.with_suffix('.png').unlink()
+    Image.fromarray(np.full((SIDE, SIDE), 700.0, np.float32)).save(path)
+
+    def edit(coco):
+        coco['images'][1]['file_name'] = path.name
+
+    change(folder, 'val', edit)
+    status, found = findings(capsys, '--data', folder)
+    told = found['error image-unreadable']
+    assert status == 2 and 'holds float32 from 700' in told['what'], told
+    assert f'{told["place"]} {told["what"]}'.count(path.name) == 1
+
+
 def test_mistakes_are_findings(folder, config, tmp_path, capsys):
     status, found = findings(capsys, tmp_path / 'absent.py', '--data', folder)
     assert status == 2 and 'does not exist' in found['error refused']['what']
