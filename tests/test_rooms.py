@@ -14,7 +14,7 @@ FLOORS = (
     ('records', 'command_line', 'temporary_attribute', 'training_only', 'formats'),
     ('annotations',),
     ('matching', 'ops'),
-    (*ROOMS, 'optim', 'images'),
+    (*ROOMS, 'optim', 'images', 'backbones'),
     ('hosts', 'settings'),
     ('runtime',),
     ('data',),

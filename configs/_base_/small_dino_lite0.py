@@ -37,3 +37,4 @@ auto_scale_lr = _base_.small_auto_scale_lr
 optim_wrapper = _base_.lite0_optim_wrapper
 param_scheduler = _base_.small_param_scheduler
 default_hooks = dict(logger=dict(interval=20))
+custom_hooks = _base_.lite0_hooks

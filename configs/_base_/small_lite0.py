@@ -42,3 +42,5 @@ lite0_optim_wrapper = dict(
     clip_grad=dict(max_norm=1.0),
     paramwise_cfg=dict(_delete_=True, custom_keys=dict(backbone=dict(lr_mult=0.1))),
 )
+# What our detectors have by themselves, for hosts of mmdet's: less time on a CPU.
+lite0_hooks = [dict(type='FasterAttentionHook')]

@@ -32,7 +32,7 @@ _PARTS = {
 
 @MODELS.register_module()
 class EfficientNetLite0(EfficientNet):
-    """EfficientNet-Lite0 as a backbone: 24, 40, 112 and 320 channels at strides 4 to 32.
+    """Backbone of 24, 40, 112 and 320 channels at strides 4, 8, 16 and 32.
 
     Args:
         out_indices: Levels, as mmdet's ResNet counts them: level i has stride
@@ -87,7 +87,7 @@ class EfficientNetLite0(EfficientNet):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _renamed(self, weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-        """Return weights of the package under mmdet's names, the classifier left out."""
+        """Return the package's weights under mmdet's names, without the classifier."""
         blocks = [
             f'layers.{index}.{inner}'
             for index, layer in enumerate(self.layers[1:], start=1)
