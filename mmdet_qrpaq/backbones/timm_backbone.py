@@ -43,6 +43,7 @@ class TimmBackbone(BaseModule):
         **settings,
     ) -> None:
         super().__init__(init_cfg)
+        self.model_name = model_name
         self.norm_eval = norm_eval
         info = _create(model_name, settings).feature_info
         strides = [4 * 2**level for level in out_indices]
@@ -65,8 +66,19 @@ class TimmBackbone(BaseModule):
                 norm.requires_grad_(False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the levels, finest first."""
-        levels = self.features(images)
+        """Return the levels, finest first.
+
+        Raises:
+            ConfigError: The model does not take images of this size.
+        """
+        try:
+            levels = self.features(images)
+        except AssertionError as error:
+            raise ConfigError(
+                f'{self.model_name} refuses a batch of {tuple(images.shape)} ({error}); '
+                'set model.data_preprocessor.pad_size_divisor=32, and in model.backbone '
+                'img_size, or strict_img_size=False, where the model has them.'
+            ) from error
         if self._channels_last:
             levels = [level.permute(0, 3, 1, 2).contiguous() for level in levels]
         return tuple(levels)

@@ -39,7 +39,8 @@ def test_it_is_as_large_as_told():
 
 @needs_weights
 @pytest.mark.parametrize(
-    ('image', 'classes', 'least'), [('cat', [285, 282, 281], 0.8), ('coffee', [967], 0.8)]
+    ('image', 'classes', 'least'),
+    [('cat', [285, 282, 281], 0.8), ('coffee', [967], 0.8)],
 )
 def test_weights_tell_what_is_in_an_image(image, classes, least):
     """ImageNet's 285, 282 and 281 are cats, 967 is an espresso."""
@@ -70,7 +71,9 @@ def test_weights_tell_what_is_in_an_image(image, classes, least):
 def test_every_tensor_comes_from_the_package():
     weights, model = load_from_package(WEIGHTS), build(init_cfg=PRETRAINED)
     own = model.state_dict()
-    given = [key for key in weights if not key.startswith(('_conv_head', '_bn1', '_fc'))]
+    given = [
+        key for key in weights if not key.startswith(('_conv_head', '_bn1', '_fc'))
+    ]
     assert len(given) == len(own)
     for key, tensor in zip(given, own.values(), strict=True):  # in the same order
         assert torch.equal(weights[key], tensor), key
@@ -124,8 +127,7 @@ def test_every_host_learns_on_it(host):
     detector.train()
     total_loss(run_loss(detector, make_batch([2, 1]))).backward()
     assert all(
-        (p.grad is not None) == p.requires_grad
-        for p in detector.backbone.parameters()
+        (p.grad is not None) == p.requires_grad for p in detector.backbone.parameters()
     )
 
 

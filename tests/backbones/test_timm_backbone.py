@@ -27,7 +27,7 @@ MODELS_OF_TIMM = [
     (dict(model_name='resnet18'), (64, 128, 256, 512)),
     (dict(model_name='convnext_atto'), (40, 80, 160, 320)),
     (dict(model_name='tf_efficientnet_lite0'), (24, 40, 112, 320)),
-    (dict(model_name='mobilenetv3_small_050'), (16, 16, 24, 288)),
+    (dict(model_name='mobilenetv3_small_050'), (8, 16, 24, 288)),
     (SWIN, (24, 48, 96, 192)),
 ]
 NAMES = [settings['model_name'] for settings, _ in MODELS_OF_TIMM]
@@ -43,10 +43,11 @@ def build(**settings):
 def test_levels_have_the_strides_of_resnet(settings, channels):
     model = build(**settings, out_indices=(0, 1, 2, 3)).eval()
     assert model.channels == channels
-    levels = model(torch.rand(1, 3, 301, 223))
-    for level, width, stride in zip(levels, channels, (4, 8, 16, 32), strict=True):
-        assert level.shape[:2] == (1, width)
-        for side, length in zip(level.shape[2:], (301, 223), strict=True):
+    height, width = (320, 224) if settings is SWIN else (301, 223)
+    levels = model(torch.rand(1, 3, height, width))
+    for level, depth, stride in zip(levels, channels, (4, 8, 16, 32), strict=True):
+        assert level.shape[:2] == (1, depth)
+        for side, length in zip(level.shape[2:], (height, width), strict=True):
             assert side in (length // stride, -(-length // stride))
 
 
@@ -115,9 +116,7 @@ def test_two_ways_to_efficientnet_lite_are_one_model():
     theirs = build(model_name='tf_efficientnet_lite0')
     # timm's layers come in the same order; its batch norms count batches, too.
     theirs.features.load_state_dict(
-        dict(
-            zip(theirs.features.state_dict(), ours.state_dict().values(), strict=True)
-        )
+        dict(zip(theirs.features.state_dict(), ours.state_dict().values(), strict=True))
     )
     for shape in ((224, 224), (301, 223)):
         images = torch.randn(1, 3, *shape)
@@ -146,6 +145,11 @@ def test_what_timm_lacks_is_named():
         build(model_name='resnot18')
     with pytest.raises(ConfigError, match=r'strides \[8, 16, 32\], and timm gives'):
         build(model_name='vit_tiny_patch16_224')
+
+
+def test_a_size_that_a_model_refuses_is_named():
+    with pytest.raises(ConfigError, match=r'\(1, 3, 301, 224\).*pad_size_divisor=32'):
+        build(**SWIN)(torch.rand(1, 3, 301, 224))
 
 
 def test_weights_that_cannot_be_had_are_named(monkeypatch):
