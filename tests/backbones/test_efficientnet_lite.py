@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: its shapes, what is frozen, and that its weights are ImageNet's."""
+"""EfficientNet-Lite0: shapes, what is frozen, and that its weights are ImageNet's."""
 
 import copy
 import importlib.util
