@@ -64,7 +64,7 @@ def study_table(study: Study, records: dict, brief: bool = False) -> str:
         f'`{key}={value}`' for key, value in options.items() if key != 'model'
     )
     return (
-        f'{table}\n\n`{study.leaf}`{changed and " with "}{changed}, from scratch; '
+        f'{table}\n\n`{study.leaf}`{changed and " with "}{changed}, {study.start}; '
         f'{describe_budget(records)}; mean ± standard deviation over seeds; '
         f'{setting(*runs)}.'
     )

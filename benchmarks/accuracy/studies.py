@@ -21,16 +21,20 @@ class Study(NamedTuple):
         variants: Settings of `model` by the variant's name.
         paper: AP of the paper's row for a variant, and of its host's (on COCO, full
             size).
+        start: What the weights are at first.
     """
 
     question: str
     leaf: str
     variants: dict[str, dict]
     paper: dict[str, tuple[float, float]] = {}  # noqa: RUF012  (never changed)
+    start: str = 'from scratch'
 
 
 # P of the small models: 10 patterns for 30 queries.
 PATTERNS = dict(METHODS['patterns_300'], num_patterns=10)
+# Of the larger ones, with 100: in the paper's proportion.
+PATTERNS_100 = dict(METHODS['patterns_300'], num_patterns=17)
 # Their control: this host has no learned content of its own.
 STATIC = dict(type='StaticContent')
 QUALITY = METHODS['quality']
@@ -62,21 +66,22 @@ def methods(
     if routing is not None:
         model['query_routing'] = routing
     if quality is not None:
-        model['bbox_head'] = dict(type=f'QualityAware{host}Head', quality=quality)
+        head = f'QualityAware{host.removesuffix("PP")}Head'
+        model['bbox_head'] = dict(type=head, quality=quality)
         if loss_cls is not None:
             model['bbox_head']['loss_cls'] = loss_cls
     return model
 
 
-def all_methods(host: str) -> dict[str, dict]:
+def all_methods(host: str, patterns: dict = PATTERNS) -> dict[str, dict]:
     """Return the host, each method alone, and together."""
     return {
         'host': {},
-        'P': methods(host, patterns=PATTERNS),
+        'P': methods(host, patterns=patterns),
         'Q': methods(host, quality=QUALITY),
-        'PaQ': methods(host, patterns=PATTERNS, quality=QUALITY),
+        'PaQ': methods(host, patterns=patterns, quality=QUALITY),
         'QR': methods(host, routing=EEQR),
-        'QR + PaQ': methods(host, patterns=PATTERNS, quality=QUALITY, routing=EEQR),
+        'QR + PaQ': methods(host, patterns=patterns, quality=QUALITY, routing=EEQR),
     }
 
 
@@ -110,6 +115,7 @@ def paq(
 
 
 DINO = 'dino_r18_4e_digits.py'
+PRETRAINED = 'the backbone from ImageNet weights'
 
 STUDIES = dict(
     methods_dino=Study(
@@ -132,6 +138,22 @@ STUDIES = dict(
         # PaQ-DETR Table 1, 300 queries, on Deformable-DETR++, which this host is not;
         # QR-DETR Table 1, on a weaker one.
         paper={'PaQ': (48.4, 46.9), 'QR': (43.1, 38.3)},
+    ),
+    methods_real_dino=Study(
+        question='What does each method do to a DINO with a pretrained backbone?',
+        leaf='_base_/small_dino_lite0.py',
+        variants=all_methods('DINO', PATTERNS_100),
+        start=PRETRAINED,
+    ),
+    methods_real_deformable=Study(
+        question=(
+            'What does each method do to a Deformable-DETR++ with a pretrained '
+            'backbone?'
+        ),
+        leaf='_base_/small_deformable_pp_lite0.py',
+        variants=all_methods('DeformableDETRPP', PATTERNS_100)
+        | {'learned content': methods('DeformableDETRPP', patterns=STATIC)},
+        start=PRETRAINED,
     ),
     routing_policy=Study(
         question='Which decision rule and which gradient (QR-DETR Sec. 4.1, Eq. 6)?',
