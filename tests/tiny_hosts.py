@@ -80,6 +80,7 @@ VARIFOCAL = dict(type='IoUAwareVarifocalLoss')
 MASKS = dict(num_points=48)
 ROUTING = dict(gradient='straight_through', policy=dict(type='StandardizedPolicy'))
 EXIT_HEADS = dict(gradient='exit_head', policy=dict(type='ThresholdPolicy'))
+BENEFIT = EXIT_HEADS | dict(gradient='benefit')
 LITERAL = EXIT_HEADS | dict(
     exit_input='scores',
     exit_teaches='router',
@@ -110,6 +111,7 @@ METHODS = dict(
     qr=dict(query_routing=ROUTING),
     qr_exit=dict(query_routing=EXIT_HEADS),
     qr_literal=dict(query_routing=LITERAL),
+    qr_benefit=dict(query_routing=BENEFIT),
     qr_by_site=dict(query_routing=BY_SITE),
     qrpaq=dict(
         query_routing=EXIT_HEADS,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from benchmarks.accuracy.studies import STUDIES, Study
+from benchmarks.accuracy.studies import OF_A_VARIANT, STUDIES, Study
 from benchmarks.recording import RESULTS, setting
 from mmdet_qrpaq.records.provenance import ROOT
 from mmdet_qrpaq.records.tables import markdown
@@ -61,7 +61,7 @@ def study_table(study: Study, records: dict, brief: bool = False) -> str:
     runs = flat(records)
     options = runs[0]['settings']['options']
     changed = ', '.join(
-        f'`{key}={value}`' for key, value in options.items() if key != 'model'
+        f'`{key}={value}`' for key, value in options.items() if key not in OF_A_VARIANT
     )
     return (
         f'{table}\n\n`{study.leaf}`{changed and " with "}{changed}, {study.start}; '

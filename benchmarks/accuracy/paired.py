@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks import recording
-from benchmarks.accuracy.studies import CONFIGS, STUDIES
+from benchmarks.accuracy.studies import CONFIGS, OF_A_VARIANT, STUDIES, Variant
 from mmdet_qrpaq.command_line import add_config_options, load_package, run
 from mmdet_qrpaq.records.provenance import ROOT
 from mmdet_qrpaq.records.results import write_json
@@ -81,7 +81,8 @@ def plan_study(args: argparse.Namespace) -> list['Run']:
     runs = []
     for seed in dict.fromkeys(args.seeds):
         for variant in dict.fromkeys(args.variants or study.variants):
-            options = {**settings, 'model': study.variants[variant]}
+            model, others = Variant.of(study.variants[variant])
+            options = {**settings, 'model': model, **others}
             leaf, scale = str(CONFIGS / study.leaf), Scale.of(args)
             runs.append(plan_run(variant, seed, leaf, scale, data, options))
             # As it is recorded: without this machine's folders, and with the study.
@@ -108,7 +109,7 @@ def require_same_budget(runs: list['Run'], folder: Path) -> None:
             planned['iterations'] = runs[0].length
         for settings in (planned, recorded):
             options = settings.get('options', {}).items()
-            settings['options'] = {k: v for k, v in options if k != 'model'}
+            settings['options'] = {k: v for k, v in options if k not in OF_A_VARIANT}
         for key in planned.keys() - OF_A_RUN:
             if planned[key] != recorded.get(key):
                 raise ConfigError(

@@ -1,7 +1,8 @@
 """What is compared with what, in pairs: each study is a leaf and its variants.
 
-A variant is a dict of model settings laid over the leaf. The first is what the others
-are compared with. Trained by `paired.py`, summed up by `benchmarks/tables.py`.
+A variant is a dict of model settings laid over the leaf, or a `Variant` with other
+settings, too. The first is what the others are compared with. Trained by `paired.py`,
+summed up by `benchmarks/tables.py`.
 """
 
 import runpy
@@ -12,13 +13,29 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 METHODS = runpy.run_path(str(CONFIGS / '_base_' / 'methods.py'))
 
 
+# Settings in which the variants of a study may differ.
+OF_A_VARIANT = ('model', 'custom_hooks')
+
+
+class Variant(NamedTuple):
+    """Settings of `model`, and of the run beside it."""
+
+    model: dict
+    others: dict
+
+    @classmethod
+    def of(cls, variant: 'dict | Variant') -> 'Variant':
+        """Return one of model settings alone as it is."""
+        return variant if isinstance(variant, cls) else cls(variant, {})
+
+
 class Study(NamedTuple):
     """Variants of one model.
 
     Attributes:
         question: What it is to decide, in one sentence.
         leaf: Config all variants share, under `configs/`.
-        variants: Settings of `model` by the variant's name.
+        variants: Settings by the variant's name.
         paper: AP of the paper's row for a variant, and of its host's (on COCO, full
             size).
         start: What the weights are at first.
@@ -26,7 +43,7 @@ class Study(NamedTuple):
 
     question: str
     leaf: str
-    variants: dict[str, dict]
+    variants: dict[str, dict | Variant]
     paper: dict[str, tuple[float, float]] = {}  # noqa: RUF012  (never changed)
     start: str = 'from scratch'
 
@@ -44,6 +61,13 @@ THRESHOLD = dict(type='ThresholdPolicy')
 STANDARDIZED = dict(type='StandardizedPolicy', threshold=-0.5)
 ON_SCORES = dict(policy=THRESHOLD, gradient='exit_head', exit_input='scores')
 ENTERING = dict(supervise='entering')
+# Who is better off behind a slice enters; everyone does at first.
+BENEFIT = dict(
+    policy=THRESHOLD,
+    gradient='benefit',
+    router=dict(EEQR['router'], init='enter'),
+)
+WARM = dict(custom_hooks=[dict(type='WarmRoutingHook')])
 
 
 def methods(
@@ -190,6 +214,58 @@ STUDIES = dict(
             ),
             'to the letter': routed_deformable(
                 **ENTERING, **ON_SCORES, exit_teaches='router'
+            ),
+        },
+    ),
+    routing_benefit=Study(
+        question='Does a router that is told whom a slice helps earn its place (DINO)?',
+        leaf=DINO,
+        variants={
+            'host': {},
+            'QR': methods('DINO', routing=EEQR),
+            'exit heads, everyone enters': routed(
+                dict(type='TopSharePolicy', share=1.0), 'exit_head'
+            ),
+            'benefit': methods('DINO', routing=EEQR | BENEFIT),
+            'benefit, everyone enters': methods(
+                'DINO', routing=EEQR | BENEFIT | dict(at_least=1.0)
+            ),
+            'benefit, standardized': routed(STANDARDIZED, 'benefit'),
+            'benefit for the router alone': methods(
+                'DINO', routing=EEQR | BENEFIT | dict(exit_teaches='router')
+            ),
+            'benefit, FFN for all': methods(
+                'DINO', routing=EEQR | BENEFIT | dict(ffn_scope='all')
+            ),
+            'warm': Variant(methods('DINO', routing=EEQR), WARM),
+            'warm, benefit': Variant(methods('DINO', routing=EEQR | BENEFIT), WARM),
+            'warm, FFN for all': Variant(
+                methods('DINO', routing=EEQR | dict(ffn_scope='all')), WARM
+            ),
+        },
+    ),
+    routing_benefit_deformable=Study(
+        question=(
+            'Does a router that is told whom a slice helps earn its place '
+            '(Deformable-DETR, one-stage, no refinement)?'
+        ),
+        leaf='_base_/small_deformable_one_stage_digits.py',
+        variants={
+            'host': {},
+            'QR': routed_deformable(),
+            'exit heads, everyone enters': routed_deformable(
+                policy=dict(type='TopSharePolicy', share=1.0), gradient='exit_head'
+            ),
+            'benefit': routed_deformable(**BENEFIT),
+            'warm': Variant(routed_deformable(), WARM),
+            'warm, benefit': Variant(routed_deformable(**BENEFIT), WARM),
+            'first layer left alone': routed_deformable(
+                schedule=('self_attn', 'layer', 'cross_attn'),
+                policy=dict(
+                    self_attn=dict(type='TopSharePolicy', share=1.0),
+                    layer=STANDARDIZED,
+                    cross_attn=STANDARDIZED,
+                ),
             ),
         },
     ),

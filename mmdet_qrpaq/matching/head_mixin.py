@@ -142,18 +142,25 @@ class BatchedLossesHead(DETRHead):
         supervised: Tensor | None = None,
     ) -> Matches:
         """Match all layers and images by the costs in `train_cfg.assigner`."""
-        scores, boxes = cls_scores.detach(), bbox_preds.detach()
-        if not are_known(self.assigner):
-            return ask_image_by_image(self.assigner, scores, boxes, truth, supervised)
-        # All layers at once, unless there are so many objects that memory minds.
-        size = truth.valid.numel() * scores.shape[2]
-        parts = zip(
-            *(x.split(max(1, MOST // size)) for x in (scores, boxes)), strict=True
-        )
-        costs = [
-            matching_costs(self.assigner.match_costs, *part, truth) for part in parts
-        ]
-        return solve(torch.cat(costs), truth, supervised)
+        return match_layers(self.assigner, cls_scores, bbox_preds, truth, supervised)
+
+
+def match_layers(
+    assigner: object,
+    cls_scores: Tensor,
+    bbox_preds: Tensor,
+    truth: GroundTruth,
+    supervised: Tensor | None = None,
+) -> Matches:
+    """Match all layers and images by the costs of an assigner of mmdet."""
+    scores, boxes = cls_scores.detach(), bbox_preds.detach()
+    if not are_known(assigner):
+        return ask_image_by_image(assigner, scores, boxes, truth, supervised)
+    # All layers at once, unless there are so many objects that memory minds.
+    size = truth.valid.numel() * scores.shape[2]
+    parts = zip(*(x.split(max(1, MOST // size)) for x in (scores, boxes)), strict=True)
+    costs = [matching_costs(assigner.match_costs, *part, truth) for part in parts]
+    return solve(torch.cat(costs), truth, supervised)
 
 
 def hungarian_losses(head: DETRHead, *inputs) -> dict[str, Tensor]:

@@ -6,15 +6,17 @@ whether a bypassed query gets them, too, is `supervise` and `bypassed_boxes`.
 """
 
 from dataclasses import replace
+from functools import partial
 
 from mmengine.model import ModuleList
 from torch import Tensor
 
 from ..errors import ConfigError, check_names
-from ..matching import hungarian_losses
+from ..matching import hungarian_losses, pad_ground_truth
 from ..temporary_attribute import temporary_attribute
 from ..training_only import training_only
-from .eeqr_layer import EEQRDecoderLayer
+from .benefit import benefit_losses
+from .eeqr_layer import EEQRDecoderLayer, RoutingTrace
 from .exit_heads import ExitHeads
 from .head_mixin import EnteringDETRHead
 from .kept_boxes import keep_boxes
@@ -44,7 +46,7 @@ class QueryRoutingMixin:
             EEQRDecoderLayer(layer, site, settings)
             for layer, site in zip(layers, settings.sites, strict=True)
         )
-        if settings.gradient == 'exit_head':
+        if settings.has_exit_heads:
             heads = ExitHeads(
                 self.bbox_head, len(layers), self.embed_dims, settings.exit_input
             )
@@ -113,11 +115,11 @@ class QueryRoutingMixin:
         head_inputs = super().forward_decoder(*args, **kwargs)
         # Taken at once: traces of a graph would break deepcopy and EMA.
         traces = [layer.take_trace() for layer in layers]
-        if self.exit_heads is not None and '_exit_predictions' in vars(self):
+        if self.exit_heads is not None and '_exit_inputs' in vars(self):
             references = without_denoising(
                 head_inputs['references'], layers[0].num_denoising
             )
-            self._exit_predictions[:] = self.exit_heads(traces, references)
+            self._exit_inputs[:] = traces, references
         if '_entered' in vars(self.bbox_head):
             self.bbox_head._entered[:] = [
                 layer.entered[:, layer.num_denoising :] for layer in layers
@@ -129,9 +131,9 @@ class QueryRoutingMixin:
         if self.exit_heads is None:
             return self._supervised_loss(batch_inputs, batch_data_samples)
         # One context in a function: torch.compile cannot break a graph within two.
-        with temporary_attribute(self, '_exit_predictions', []) as predictions:
+        with temporary_attribute(self, '_exit_inputs', []) as inputs:
             losses = self._supervised_loss(batch_inputs, batch_data_samples)
-        exit_losses = self.exit_loss(predictions, batch_data_samples)
+        exit_losses = self.exit_losses(*inputs, batch_data_samples)
         losses.update({f'exit.{key}': value for key, value in exit_losses.items()})
         return losses
 
@@ -143,16 +145,31 @@ class QueryRoutingMixin:
         with temporary_attribute(self.bbox_head, '_entered', []):
             return super().loss(*batch)
 
-    def exit_loss(
-        self, predictions: list[Tensor], batch_data_samples: list
+    def exit_losses(
+        self,
+        traces: list[RoutingTrace],
+        references: Tensor | list[Tensor],
+        batch_data_samples: list,
     ) -> dict[str, Tensor]:
-        """Return `DETRHead`'s own: the Hungarian losses of each layer, nothing else."""
-        return hungarian_losses(
-            self.exit_heads.heads[0],
-            *predictions,
+        """Return what exit heads learn, and what routers learn by them."""
+        objects = (
             [sample.gt_instances for sample in batch_data_samples],
             [sample.metainfo for sample in batch_data_samples],
         )
+        # `DETRHead`'s own: the Hungarian losses of each layer, nothing else.
+        learn = partial(hungarian_losses, self.exit_heads.heads[0])
+        if self.routed_layers[0].settings.gradient == 'exit_head':
+            queries = self.exit_heads.scored_queries(traces)
+            return learn(*self.exit_heads(queries, references), *objects)
+        before = self.exit_heads([trace.before for trace in traces], references)
+        after = self.exit_heads([trace.after for trace in traces], references)
+        losses = learn(*after, *objects)
+        losses.update({f'before.{k}': v for k, v in learn(*before, *objects).items()})
+        router = benefit_losses(
+            self.bbox_head.assigner, traces, before, after, pad_ground_truth(*objects)
+        )
+        losses.update({f'd{layer}.loss_router': x for layer, x in enumerate(router)})
+        return losses
 
 
 def without_denoising(

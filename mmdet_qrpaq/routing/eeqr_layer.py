@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from ..errors import ConfigError
 from ..ops import FusedAttention, set_fused_attention
-from .executors import run_dense, run_gathered
-from .policies import Decision, limit_to_capacity
+from .executors import keep_bypassed, run_dense, run_gathered
+from .policies import Decision, enter_at_least, limit_to_capacity
 from .router import Router
-from .settings import RoutingSettings
+from .settings import DENSE_GRADIENTS, RoutingSettings
 
 # Inputs of a decoder layer with one entry per query, over all hosts. By name: a shape
 # cannot tell 300 queries from 300 memory tokens.
@@ -44,13 +44,17 @@ class RoutingTrace(NamedTuple):
     Attributes:
         scores: (bs, nq, 2), Eq. 5
         enter: (bs, nq) bool
-        output: (bs, nq, dim), the queries after the slice; without gradient if exit
-            heads teach the router alone
+        before: (bs, nq, dim), the queries
+        after: (bs, nq, dim), the queries after the slice; with `gradient='benefit'`
+            what it makes of all, of those that bypass, too
+
+    The queries have no gradient if exit heads teach the router alone.
     """
 
     scores: Tensor
     enter: Tensor
-    output: Tensor
+    before: Tensor
+    after: Tensor
 
 
 class EEQRDecoderLayer(BaseModule):
@@ -179,8 +183,10 @@ class EEQRDecoderLayer(BaseModule):
         return scores, self.choose(scores)
 
     def choose(self, scores: Tensor) -> Decision:
-        """Return the decision (Eq. 6) that these scores make, within the capacity."""
+        """Return the decision (Eq. 6) that these scores make, within the limits."""
         decision = self.settings.rules[self.site](scores)
+        if self.settings.fewest:
+            decision = enter_at_least(decision, self.settings.fewest)
         slots = self.settings.slots
         if slots is not None and slots < scores.shape[1]:
             decision = limit_to_capacity(decision, slots)
@@ -192,24 +198,26 @@ class EEQRDecoderLayer(BaseModule):
         scores, decision = self.decide(
             query[:, start:], by_query['query_pos'][:, start:]
         )
-        enter, probability = decision.enter, decision.probability
+        enter, learns = decision.enter, settings.gradient if self.training else None
         if start:
             enter = nn.functional.pad(enter, (start, 0), value=True)
         copies = self.masks_per_image
         arguments = (run_slice, query, by_query, attn_mask, enter, copies)
-        if self.training and settings.gradient == 'straight_through':
-            if start:
-                probability = nn.functional.pad(probability, (start, 0), value=1)
-            output = run_dense(*arguments, probability)
-        elif settings.runs_dense(query.device):
-            output = run_dense(*arguments)
+        if learns in DENSE_GRADIENTS or settings.runs_dense(query.device):
+            processed, probability = run_dense(*arguments), None
+            if learns == 'straight_through':
+                probability = nn.functional.pad(
+                    decision.probability, (start, 0), value=1
+                )
+            output = keep_bypassed(processed, query, enter, probability)
         else:
             slots = settings.slots
             output = run_gathered(*arguments, None if slots is None else start + slots)
-        seen = output[:, start:]
+        after = processed if learns == 'benefit' else output
+        before, after = query[:, start:], after[:, start:]
         if settings.targets_the_router:
-            seen = seen.detach()
-        self.trace = RoutingTrace(scores, decision.enter, seen)
+            before, after = before.detach(), after.detach()
+        self.trace = RoutingTrace(scores, decision.enter, before, after)
         if settings.regroup == 'concat':
             # Table 5: entering queries first, then the others, and never back.
             order = (~enter).byte().argsort(dim=1, stable=True)

@@ -22,21 +22,33 @@ def run_dense(
     attn_mask: Tensor | None,
     enter: Tensor,
     masks_per_image: int,
-    probability: Tensor | None = None,
 ) -> Tensor:
-    """Run all queries; bypassed ones are not keys, and keep what they were.
+    """Run all queries; bypassed ones are not keys.
 
     Args:
         by_query: Inputs with one entry per query along dimension 1.
         masks_per_image: One, or as many as heads, if it has no `FusedAttention`.
+
+    Shapes:
+        query: (bs, nq, dim); enter: (bs, nq); attn_mask: (nq, nq) bool
+        returns: (bs, nq, dim), also what becomes of those that bypass
+    """
+    mask = self_attention_mask(enter, attn_mask, masks_per_image, query)
+    return run_slice(query, by_query, mask)
+
+
+def keep_bypassed(
+    processed: Tensor, query: Tensor, enter: Tensor, probability: Tensor | None = None
+) -> Tensor:
+    """Let bypassed queries be what they were.
+
+    Args:
         probability: Share of 'enter'. If given, the decision lets the gradient of
             `probability * (processed - query)` through (straight-through).
 
     Shapes:
-        query: (bs, nq, dim); enter, probability: (bs, nq); attn_mask: (nq, nq) bool
+        processed, query: (bs, nq, dim); enter, probability: (bs, nq)
     """
-    mask = self_attention_mask(enter, attn_mask, masks_per_image, query)
-    processed = run_slice(query, by_query, mask)
     if probability is None:
         return torch.where(enter.unsqueeze(-1), processed, query)
     # Exactly 0 or 1, where `lerp` gives exactly one of the two.

@@ -6,12 +6,25 @@ the host head's own losses. They exist for training alone.
 
 import copy
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from .eeqr_layer import RoutingTrace
+
+
+class Predictions(NamedTuple):
+    """What exit heads predict in all layers.
+
+    Shapes:
+        logits: (num_layers, bs, nq, num_classes)
+        boxes: (num_layers, bs, nq, 4) as (cx, cy, w, h), normalised
+    """
+
+    logits: Tensor
+    boxes: Tensor
 
 
 class ExitHeads(BaseModule):
@@ -47,36 +60,37 @@ class ExitHeads(BaseModule):
                 getattr(head, name).load_state_dict(part.state_dict())
 
     def forward(
-        self, traces: Sequence[RoutingTrace], references: Tensor | list[Tensor]
-    ) -> tuple[Tensor, Tensor]:
+        self, queries: Sequence[Tensor], references: Tensor | list[Tensor]
+    ) -> Predictions:
         """Return predictions of all layers, as the host's head makes them.
 
-        No norm in between, which would undo the scale by sigma_EE and with it the
-        router's gradient.
-
         Shapes:
+            queries: (bs, nq, dim) each
             references: as the host's decoder hands them to its head, matching queries
-            returns: (num_layers, bs, nq, num_classes) logits and
-                (num_layers, bs, nq, 4) boxes as (cx, cy, w, h), normalised
         """
-        if self.score_projections is None:
-            inputs = [
-                winning_score(trace.scores).type_as(trace.output) * trace.output
-                for trace in traces
-            ]
-        else:
-            inputs = [
-                project(trace.scores)
-                for project, trace in zip(self.score_projections, traces, strict=True)
-            ]
         predictions = [
             head(queries[None], references_of_layer(references, layer))
             for layer, (head, queries) in enumerate(
-                zip(self.heads, inputs, strict=True)
+                zip(self.heads, queries, strict=True)
             )
         ]
-        logits, boxes = map(torch.cat, zip(*predictions, strict=True))
-        return logits, boxes
+        return Predictions(*map(torch.cat, zip(*predictions, strict=True)))
+
+    def scored_queries(self, traces: Sequence[RoutingTrace]) -> list[Tensor]:
+        """Return what carries the routers' scores to the heads, (bs, nq, dim) each.
+
+        No norm in between, which would undo the scale by sigma_EE and with it the
+        router's gradient.
+        """
+        if self.score_projections is None:
+            return [
+                winning_score(trace.scores).type_as(trace.after) * trace.after
+                for trace in traces
+            ]
+        return [
+            project(trace.scores)
+            for project, trace in zip(self.score_projections, traces, strict=True)
+        ]
 
 
 def head_of_layer(bbox_head: nn.Module, layer: int) -> nn.Module:

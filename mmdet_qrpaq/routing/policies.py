@@ -115,6 +115,13 @@ def highest(margin: Tensor, count: int) -> Tensor:
     return found.scatter(-1, order[..., :count], True)
 
 
+def enter_at_least(decision: Decision, count: int) -> Decision:
+    """Let those with the highest margin enter, too, until `count` of them do."""
+    return decision._replace(
+        enter=decision.enter | highest(decision.margin.detach(), count)
+    )
+
+
 def limit_to_capacity(decision: Decision, capacity: int) -> Decision:
     """Let only the `capacity` entering queries with the highest margin enter."""
     margin = decision.margin.detach().masked_fill(~decision.enter, -torch.inf)

@@ -17,7 +17,7 @@ from .router import CHOICES as ROUTER_CHOICES
 SITES = ('layer', 'self_attn', 'cross_attn')
 CHOICES = dict(
     ffn_scope=('routed', 'all'),
-    gradient=('exit_head', 'straight_through'),
+    gradient=('exit_head', 'straight_through', 'benefit'),
     exit_input=('scaled_query', 'scores'),
     exit_teaches=('all', 'router'),
     supervise=('all', 'entering'),
@@ -25,6 +25,10 @@ CHOICES = dict(
     executor=('auto', 'gather', 'dense'),
     regroup=('scatter', 'concat'),
 )
+
+
+# How a router learns in which all queries pass the slice in training.
+DENSE_GRADIENTS = ('straight_through', 'benefit')
 
 
 @dataclass(frozen=True)
@@ -42,8 +46,9 @@ class RoutingSettings:
         policy: Config of a rule of `policies`; or a dict of them, one by each site of
             the schedule.
         gradient: How the router learns. `'exit_head'` is the paper's;
-            `'straight_through'` lets the detector's own losses through the decision,
-            and always trains with the dense executor.
+            `'straight_through'` lets the detector's own losses through the decision;
+            `'benefit'` tells it who is better off behind the slice (`benefit.py`). Both
+            always train with the dense executor.
         exit_input: What exit heads see: `'scaled_query'`, the queries after the slice
             times sigma_EE; or `'scores'`, a projection of the router's scores alone.
         exit_teaches: Where the gradient of their losses ends: `'all'`, decoder, encoder
@@ -60,6 +65,9 @@ class RoutingSettings:
         capacity: Most queries that may enter a slice: a number, or a share of the
             queries in (0, 1); None is no limit. May be set on a trained model, see
             `QueryRoutingMixin.change_routing`.
+        at_least: Share of the queries that enters a slice whatever the rule says, those
+            with the highest margin first: 1 lets all enter. `WarmRoutingHook` lowers
+            it in training.
         regroup: `'scatter'`, back in place, or `'concat'` (Table 5).
 
     Raises:
@@ -81,6 +89,7 @@ class RoutingSettings:
     bypassed_boxes: str = 'refined'
     executor: str = 'auto'
     capacity: int | float | None = None
+    at_least: float = 0.0
     regroup: str = 'scatter'
 
     @classmethod
@@ -100,8 +109,13 @@ class RoutingSettings:
         for name, known in CHOICES.items():
             check_choice(f'query_routing.{name}', getattr(self, name), known)
         self._check_router()
-        for name in ('sites', 'slots', 'rules'):
+        for name in ('sites', 'slots', 'fewest', 'rules'):
             getattr(self, name)  # refuses what it cannot be made of
+        if self.gradient == 'benefit' and self.exit_input == 'scores':
+            raise ConfigError(
+                "query_routing.exit_input='scores' has no place with "
+                "gradient='benefit', where exit heads see the queries: remove it."
+            )
         if self.router.get('init') == 'enter' and any(
             isinstance(rule, StandardizedPolicy) for rule in self.rules.values()
         ):
@@ -135,7 +149,12 @@ class RoutingSettings:
     @property
     def targets_the_router(self) -> bool:
         """Whether exit heads teach it, and nothing before it (Sec. 4.1)."""
-        return self.gradient == 'exit_head' and self.exit_teaches == 'router'
+        return self.has_exit_heads and self.exit_teaches == 'router'
+
+    @property
+    def has_exit_heads(self) -> bool:
+        """Whether the router learns by what exit heads predict."""
+        return self.gradient in ('exit_head', 'benefit')
 
     @cached_property
     def rules(self) -> dict[str, Callable]:
@@ -191,6 +210,13 @@ class RoutingSettings:
         hint = f'the model has {self.num_queries} queries; None is no limit'
         check_number(name, capacity, 1, self.num_queries, whole=True, hint=hint)
         return capacity
+
+    @cached_property
+    def fewest(self) -> int:
+        """How many enter whatever the rule says."""
+        hint = 'a share of the queries'
+        check_number('query_routing.at_least', self.at_least, 0, 1, hint=hint)
+        return count_share(self.at_least, self.num_queries)
 
 
 def build_rule(name: str, policy: dict | Callable) -> Callable:

@@ -40,7 +40,11 @@ def test_variants_differ_in_the_model_alone(study, data):
         cfg = run.config
         hooks = [hook['type'] for hook in cfg.get('custom_hooks') or []]
         assert ('QueryRoutingHook' in hooks) == ('query_routing' in cfg.model)
-        assert {*hooks} <= {'QueryRoutingHook', 'FasterAttentionHook'}
+        assert {*hooks} <= {
+            'QueryRoutingHook',
+            'FasterAttentionHook',
+            'WarmRoutingHook',
+        }
         for key in first:
             if key not in ('model', 'custom_hooks'):
                 assert cfg[key] == first[key], key

@@ -77,7 +77,7 @@ def test_denoising_queries_always_enter_and_are_not_counted(site, layer_call):
     trace = layer.take_trace()
     assert trace.enter.shape == (2, NUM_QUERIES) and not trace.enter.any()
     assert trace.scores.shape == (2, NUM_QUERIES, 2)
-    assert trace.output.shape == (2, NUM_QUERIES, 256)
+    assert trace.after.shape == (2, NUM_QUERIES, 256)
     # In a gated self-attention they see each other, in their groups, and nobody else.
     inputs, seen = dict(call.inputs), call.query.shape[1]
     if site != 'cross_attn':

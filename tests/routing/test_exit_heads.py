@@ -167,7 +167,7 @@ def traces(requires_grad: bool = False) -> list[RoutingTrace]:
                 requires_grad
             ),
             torch.ones(2, NUM_QUERIES, dtype=torch.bool),
-            torch.randn(2, NUM_QUERIES, 256, generator=draw),
+            *torch.randn(2, 2, NUM_QUERIES, 256, generator=draw),
         )
         for _ in range(NUM_LAYERS)
     ]
@@ -183,7 +183,7 @@ def heads_of():
     def make(exit_input):
         torch.manual_seed(0)
         heads = ExitHeads(head, NUM_LAYERS, 256, exit_input)
-        return heads, lambda found: heads(found, references)
+        return heads, lambda found: heads(heads.scored_queries(found), references)
 
     return make
 
@@ -198,7 +198,7 @@ def test_scaled_queries_against_a_loop(heads_of):
         for image in range(2):
             for i in range(NUM_QUERIES):
                 share = max(torch.sigmoid(s) for s in trace.scores[image, i])
-                expected = share * trace.output[image, i]
+                expected = share * trace.after[image, i]
                 torch.testing.assert_close(given[layer][0, image, i], expected)
 
 
@@ -207,7 +207,7 @@ def test_scores_alone_is_the_literal_reading(heads_of):
     assert [p.weight.shape for p in heads.score_projections] == [(256, 2)] * NUM_LAYERS
     found = traces(requires_grad=True)
     logits, boxes = predict(found)
-    other = [trace._replace(output=trace.output * 7) for trace in found]
+    other = [trace._replace(after=trace.after * 7) for trace in found]
     for mine, theirs in zip(predict(other), (logits, boxes), strict=True):
         assert torch.equal(mine, theirs), 'what the slice made of a query is not seen'
     # Layer by layer: the scores of one give no gradient to the predictions of another.

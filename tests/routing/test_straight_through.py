@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmdet_qrpaq.routing.executors import run_dense
+from mmdet_qrpaq.routing.executors import keep_bypassed, run_dense
 from tiny_hosts import ForcedPolicy
 
 
@@ -18,7 +18,8 @@ def test_straight_through_gradient_by_hand():
         masks.append(mask)
         return 10 * query + 7
 
-    output = run_dense(run_slice, query, {}, None, enter, 1, probability)
+    processed = run_dense(run_slice, query, {}, None, enter, 1)
+    output = keep_bypassed(processed, query, enter, probability)
     assert output.tolist() == [[[17], [2]]]
     (output * torch.tensor([[[1.0], [3.0]]])).sum().backward()
     assert query.grad.tolist() == [[[10], [3]]], 'the hard decision itself'
