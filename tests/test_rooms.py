@@ -12,6 +12,7 @@ ROOMS = ('patterns', 'routing', 'quality', 'masks')
 FLOORS = (
     ('errors', 'version', '_compat', 'finding', 'class_name'),
     ('records', 'command_line', 'temporary_attribute', 'training_only', 'formats'),
+    ('operating_points',),
     ('annotations',),
     ('matching', 'ops'),
     (*ROOMS, 'optim', 'images'),
