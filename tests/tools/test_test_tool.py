@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -71,6 +72,19 @@ def test_inferencer_loads_and_draws(
     result = inferencer(str(dataset_root / 'images'), out_dir=str(tmp_path))
     assert len(result['predictions']) == 7
     assert len(list((tmp_path / 'vis').iterdir())) == 7
+
+
+def test_inferencer_takes_grey_arrays(
+    tiny_config: Path, tiny_run: Path, dataset_root: Path
+) -> None:
+    """The same detections as of the grey image in three channels."""
+    inferencer = DetInferencer(
+        *(str(tiny_config), str(tiny_run / 'epoch_2.pth'), 'cpu'), show_progress=False
+    )
+    grey = cv2.imread(str(dataset_root / 'images' / 'val_0.png'), cv2.IMREAD_GRAYSCALE)
+    given = [np.dstack([grey] * 3), grey, grey[..., None], grey.astype('uint16') << 4]
+    expected, *others = inferencer(given)['predictions']
+    assert len(expected['scores']) == 20 and others == [expected] * 3
 
 
 def test_weights_of_a_wrapped_model(

@@ -8,6 +8,10 @@ import cv2
 import mmcv
 import numpy as np
 import pytest
+from mmdet.datasets.transforms import PackDetInputs
+from mmdet.datasets.transforms.loading import LoadImageFromNDArray
+from mmdet.models import DetDataPreprocessor
+from mmdet.visualization import DetLocalVisualizer
 
 from odd_images import huge_png, tiff
 
@@ -49,3 +53,17 @@ def test_a_damaged_file_is_not_named():
     assert 'PIXELS' in str(error.value)
     half = cv2.imencode('.png', RAMP)[1].tobytes()[:1000]
     assert mmcv.imfrombytes(half) is None
+
+
+def test_grey_arrays_end_in_an_error_and_are_drawn_in_colours():
+    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    loaded = LoadImageFromNDArray()(dict(img=grey))
+    packed = PackDetInputs(meta_keys=())(loaded)
+    preprocess = DetDataPreprocessor(mean=[0] * 3, std=[1] * 3, bgr_to_rgb=True)
+    batch = {key: [value] for key, value in packed.items()}
+    with pytest.raises(IndexError):
+        preprocess(batch)
+    visualizer = DetLocalVisualizer()
+    visualizer.set_image(grey)
+    drawn = visualizer.get_image()
+    assert (drawn[..., 0] != drawn[..., 2]).mean() > 0.9
