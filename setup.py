@@ -79,6 +79,8 @@ ANALYSIS = ['jinja2', 'jsonschema', 'matplotlib>=3.7', 'rich', 'scikit-learn']
 SLURM = ['submitit>=1.5']
 # Hungarian matching by a kernel, on NVIDIA GPUs of compute capability 8.0 and newer.
 MATCHING = ['torch-linear-assignment>=0.1']
+# Predictions on large images.
+TILES = ['sahi>=0.12']
 # What the embedded data set is made of.
 DATA = ['rich', 'scikit-image', 'scikit-learn']
 
@@ -113,8 +115,9 @@ setup(
         'data': DATA,
         'matching': MATCHING,
         'slurm': SLURM,
+        'tiles': TILES,
         'test': [
-            *(*ANALYSIS, *DATA, *SLURM),
+            *(*ANALYSIS, *DATA, *SLURM, *TILES),
             *('hypothesis', 'pytest', 'pytest-xdist', 'ruff'),
         ],
     },

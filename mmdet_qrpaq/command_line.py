@@ -21,6 +21,7 @@ EXTRAS = dict.fromkeys(
     ('jinja2', 'jsonschema', 'matplotlib', 'rich', 'sklearn'), 'analysis'
 )
 EXTRAS['submitit'] = 'slurm'
+EXTRAS['sahi'] = 'tiles'
 _RANK_VARIABLES = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
 
 
