@@ -50,15 +50,15 @@ def draw(
         label = found.labels[row]
         box = found.boxes[row].tolist()
         colour = colours[label]
-        brush.rectangle(_inside(box, canvas.size), outline=colour, width=line)
+        brush.rectangle(_inside(box, canvas.size), None, colour, line)
         text = f'{classes[label]} {found.scores[row]:.2f}'
         _write(brush, text, box, colour, font, canvas.size)
     return np.ascontiguousarray(np.asarray(canvas)[..., ::-1])
 
 
-def _inside(box: Sequence[float], size: tuple[int, int]) -> tuple[float, ...]:
-    """Return the pixels that a box reaches: right and bottom are beyond the last."""
-    left, top, right, bottom = box
+def _inside(box: Sequence[float], size: tuple[int, int]) -> tuple[int, ...]:
+    """Return the outermost pixels of a box; its right and bottom are beyond them."""
+    left, top, right, bottom = map(round, box)
     right, bottom = min(right, size[0]) - 1, min(bottom, size[1]) - 1
     left, top = max(left, 0), max(top, 0)
     return left, top, max(left, right), max(top, bottom)
