@@ -74,7 +74,14 @@ FRAMEWORK['lite'] = [
     re.sub('^mmcv>', 'mmcv-lite>', entry) for entry in FRAMEWORK['upstream']
 ]
 # What only the analyses need; their tools name it where it is missing.
-ANALYSIS = ['jinja2', 'jsonschema', 'matplotlib>=3.7', 'rich', 'scikit-learn']
+ANALYSIS = [
+    'hotcoco>=1.3',
+    'jinja2',
+    'jsonschema',
+    'matplotlib>=3.7',
+    'rich',
+    'scikit-learn',
+]
 # Sweeps on a cluster.
 SLURM = ['submitit>=1.5']
 # Hungarian matching by a kernel, on NVIDIA GPUs of compute capability 8.0 and newer.

@@ -18,7 +18,7 @@ INTERRUPTED = 130  # as a shell's
 
 # Modules that an extra of this package brings, where mmengine does not.
 EXTRAS = dict.fromkeys(
-    ('jinja2', 'jsonschema', 'matplotlib', 'rich', 'sklearn'), 'analysis'
+    ('hotcoco', 'jinja2', 'jsonschema', 'matplotlib', 'rich', 'sklearn'), 'analysis'
 )
 EXTRAS['submitit'] = 'slurm'
 EXTRAS['sahi'] = 'tiles'
