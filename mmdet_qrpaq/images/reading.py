@@ -50,8 +50,7 @@ def decode_image(content: bytes, place: str, bits: int | None = None) -> np.ndar
         if not content:
             reason = 'the file has 0 bytes'
         raise ConfigError(
-            f'image {place} cannot be read ({reason}); replace it, or leave it out of '
-            'the annotation file.'
+            f'image {place} cannot be read ({reason}); replace it, or leave it out.'
         )
     return as_eight_bits(image, place, bits)
 

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     finally:
         print(
             f'{files.num_detections} detections over the threshold on '
-            f'{files.num_images} images: {folder}'
+            f'{files.num_images} images and frames: {folder}'
         )
     for sentence in work.failures:
         print(f'error: {sentence}', file=sys.stderr)

@@ -2,8 +2,9 @@
 
 mmengine writes it out as plain settings, and these alone are read. A setting can still
 ask for any function there is: what a `type` names and no registry knows is imported
-(`os.system`), and the name of an NMS is evaluated. So only names that are registered
-pass, and in the model only texts that are no expressions.
+(`os.system`), the name of an NMS is evaluated, and annotation files that are pickles or
+YAML run what is in them. So only names that are registered pass, no names of such
+files, and in the model no text that could be an expression.
 """
 
 import re
@@ -19,10 +20,16 @@ from mmengine.registry import Registry
 from ..errors import ConfigError
 from ..written_config import read_settings
 
+# What a prediction needs of a config.
+_USED = (
+    *('default_scope', 'model', 'val_dataloader', 'val_evaluator'),
+    *('test_dataloader', 'test_evaluator'),
+)
 # Types that are in no registry.
 _OTHERS = {'nms', 'soft_nms', 'nms_rotated', 'nms_match'}
 _PACKAGES = ('mmdet', 'mmengine', 'mmcv', 'mmdet_qrpaq', 'torch')
 _PLAIN = re.compile(r'[^()\[\]{}\n]*')
+_RUN_WHEN_READ = ('.pkl', '.pickle', '.yaml', '.yml')
 
 
 def config_of(checkpoint: dict, path: str) -> Config:
@@ -38,6 +45,7 @@ def config_of(checkpoint: dict, path: str) -> Config:
     """
     text = (checkpoint.get('meta') or {}).get('cfg')
     settings = read_settings(text if isinstance(text, str) else None)
+    settings = {key: settings[key] for key in _USED if key in settings}
     if not isinstance(settings.get('model'), dict):
         raise ConfigError(
             f'checkpoint {path} holds no config that can be read; give the one that it '
@@ -52,12 +60,12 @@ def config_of(checkpoint: dict, path: str) -> Config:
                 'not registered; if you trust it, write it into a file, with '
                 'custom_imports for modules of your own, and give that: --config FILE.'
             )
-    if odd := [
-        text for text in _texts(settings['model']) if not _PLAIN.fullmatch(text)
-    ]:
+    odd = [text for text in _texts(settings['model']) if not _PLAIN.fullmatch(text)]
+    odd += [text for text in _texts(settings) if text.endswith(_RUN_WHEN_READ)]
+    if odd:
         raise ConfigError(
-            f'the config in checkpoint {path} has the text {odd[0]!r} in its model, '
-            'which could be run; if you trust it, give it as a file: --config FILE.'
+            f'the config in checkpoint {path} has the text {odd[0]!r}, which could be '
+            'run; if you trust it, write it into a file and give that: --config FILE.'
         )
     return Config(settings, cfg_text=text, filename=path)
 

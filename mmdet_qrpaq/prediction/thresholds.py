@@ -1,13 +1,18 @@
 """From which score on a detection counts: what was asked for, or the model's own."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
 
 from .. import operating_points
+from ..analysis.trained_detector import TrainedModel
 from ..errors import ConfigError
 from ..operating_points import OperatingPoints
+from ..runtime.checkpoints import is_remote
+from ..runtime.examining import use_sound_data
 from ..runtime.publishing import POINTS
 from .model import Model
 
@@ -38,17 +43,16 @@ def thresholds_of(model: Model, asked: float | None) -> Thresholds:
         asked: One for all classes; `None`: the model's own.
 
     Raises:
-        ConfigError: It has none, or they are damaged.
+        ConfigError: They are damaged; or it has none, and its validation images are
+            not here.
     """
     if asked is not None:
         return Thresholds(np.full(len(model.classes), asked), '--threshold')
-    points = operating_points.read(model.trained.checkpoint) or _published(model)
-    if points is None:
-        raise ConfigError(
-            f'nobody has tested {model.trained.checkpoint}, so that its best threshold '
-            'is not known; give --threshold, or run tools/test.py CONFIG CHECKPOINT '
-            '--report first.'
-        )
+    points = (
+        operating_points.read(model.trained.checkpoint)
+        or _published(model)
+        or _measured(model.trained)
+    )
     values = [points.threshold_of(name) for name in model.classes]
     reason = f'best F1 on {points.ann_file}, {points.num_images} images'
     return Thresholds(np.array(values), reason)
@@ -65,3 +69,35 @@ def _published(model: Model) -> OperatingPoints | None:
             f'{model.trained.checkpoint} holds operating points that are none ({error})'
             '; give --threshold.'
         ) from error
+
+
+def _measured(trained: TrainedModel) -> OperatingPoints:
+    """Find operating points on the validation images; they are kept for next time."""
+    trained.split = 'val' if trained.cfg.get('val_dataloader') else 'test'
+    with TemporaryDirectory() as copies:
+        try:
+            mended = use_sound_data(trained.cfg, (trained.split,), Path(copies))
+            trained.cfg.merge_from_dict(mended)
+            number = len(trained.dataloader.dataset)
+        except ConfigError as error:
+            raise ConfigError(
+                f'nobody has tested {trained.checkpoint}, so its best threshold is not '
+                'known, and its validation images are not here; give --threshold, or '
+                f'run tools/test.py CONFIG CHECKPOINT --report first ({error})'
+            ) from error
+        from ..analysis.diagnosis.section import THRESHOLDS
+        from ..analysis.diagnosis.thresholds import points_of
+        from ..analysis.measuring import measure
+
+        print(
+            f'nobody has tested {trained.checkpoint}: its best thresholds are looked '
+            f'for on {number} validation images first'
+        )
+        numbers, _ = measure(THRESHOLDS, [trained], THRESHOLDS.choose())
+    points = points_of(numbers)
+    if not is_remote(trained.checkpoint):
+        try:
+            print(f'written: {operating_points.write(points, trained.checkpoint)}')
+        except OSError as error:
+            print(f'they are not kept beside the checkpoint: {error}')
+    return points
