@@ -73,10 +73,11 @@ def _write(
     size: tuple[int, int],
 ) -> None:
     """Write a name on a patch of its colour."""
-    wide, high = font.getlength(text) + 2, font.size + 2
-    left = max(0, min(box[0], size[0] - wide))
-    top = box[1] - high if box[1] >= high else max(0, box[1])
-    brush.rectangle((left, top, left + wide, top + high), fill=colour)
+    wide, high = round(font.getlength(text)) + 2, font.size + 2
+    left = max(0, min(round(box[0]), size[0] - wide))
+    above = round(box[1]) - high
+    top = above if above >= 0 else max(0, round(box[1]))
+    brush.rectangle((left, top, left + wide - 1, top + high - 1), colour)
     brightness = np.dot(colour, (0.299, 0.587, 0.114))
     ink = 'black' if brightness > 127 else 'white'
     brush.text((left + 1, top + high / 2), text, ink, font, anchor='lm')
