@@ -3,13 +3,14 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
 
 from ..errors import ConfigError
 from ..runtime.checkpoints import is_remote
@@ -17,10 +18,13 @@ from .detections import Detections
 from .drawing import draw
 from .inputs import Input, find_inputs, ids_of
 from .model import Model, open_model
-from .predictor import Predictor
+from .predictor import Predictor, Tell, pixels_of
 from .results import ResultFiles, require_new_folder
 from .thresholds import thresholds_of
 from .video import Video, VideoFile
+
+if TYPE_CHECKING:
+    from .tiles import TiledPredictor
 
 Item = TypeVar('Item')
 
@@ -33,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
             config cannot work.
     """
     if args.tiles:
-        from . import tiles  # noqa: F401  its extra may be missing
+        from .tiles import TiledPredictor  # at first: its extra may be missing
     folder = Path(args.out) if args.out else _folder_beside(args.model)
     require_new_folder(folder)
     inputs, skipped = find_inputs(args.inputs)
@@ -43,7 +47,11 @@ def run(args: argparse.Namespace) -> int:
     print(thresholds)
     if skipped:
         print(f'{skipped} files in the folders are no images and no videos')
-    predictor = Predictor(model)
+    size = args.batch_size or model.batch_size
+    finder = Predictor(model)
+    if args.tiles:
+        tiles = args.tiles, args.overlap, size
+        finder = TiledPredictor(finder, thresholds.values, *tiles)
     by_class = dict(zip(model.classes, thresholds.values.tolist(), strict=True))
     about = dict(
         description='Detections over the thresholds, by tools/predict.py',
@@ -60,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
                 TimeElapsedColumn(),
             ) as progress,
         ):
-            work = _Work(model, predictor, files, progress, args)
+            work = _Work(finder, files, progress, model, 1 if args.tiles else size)
             work.images([(n, one) for n, one in enumerate(inputs) if not one.is_video])
             for place, one in enumerate(inputs):
                 if one.is_video:
@@ -72,13 +80,18 @@ def run(args: argparse.Namespace) -> int:
         )
     for sentence in work.failures:
         print(f'error: {sentence}', file=sys.stderr)
-    if work.failures:
-        print(f'{len(work.failures)} inputs could not be read', file=sys.stderr)
     return int(bool(work.failures))
 
 
 class _Work:
     """Takes images and videos through detector, files and drawing.
+
+    Args:
+        finder: Finds objects on images.
+        files: For what is found.
+        progress: Shows how far it is.
+        model: Names and colours of its classes.
+        batch_size: Images at a time.
 
     Attributes:
         failures: A sentence about each that could not be read.
@@ -86,90 +99,78 @@ class _Work:
 
     def __init__(
         self,
-        model: Model,
-        predictor: Predictor,
+        finder: 'Predictor | TiledPredictor',
         files: ResultFiles,
         progress: Progress,
-        args: argparse.Namespace,
+        model: Model,
+        batch_size: int,
     ) -> None:
         self.failures: list[str] = []
-        self._model, self._predictor = model, predictor
-        self._files, self._progress = files, progress
-        self._batch_size = args.batch_size or model.batch_size
-        self._tiled = None
-        if args.tiles:
-            from .tiles import TiledPredictor
-
-            size = self._batch_size
-            self._tiled = TiledPredictor(
-                predictor, files.thresholds, args.tiles, args.overlap, size
-            )
+        self._finder, self._files, self._progress = finder, files, progress
+        self._model, self._batch_size = model, batch_size
 
     def images(self, inputs: Sequence[tuple[int, Input]]) -> None:
         """Predict on images, with their places among the inputs."""
         if not inputs:
             return
         task = self._progress.add_task('images', total=len(inputs))
-        for batch in _batches(inputs, 1 if self._tiled else self._batch_size):
-            readable, prepared, pixels = [], [], []
+        done = 0
+        for batch in _batches(inputs, self._batch_size):
+            readable, loaded = [], []
             for place, one in batch:
-                try:
-                    path = str(one.path)
-                    image = self._predictor.read(path)
-                    if not self._tiled:
-                        prepared.append(self._predictor.prepare(path))
-                except ConfigError as error:
-                    self.failures.append(str(error))
-                else:
+                with self._telling():
+                    loaded.append(self._finder.load(str(one.path)))
                     readable.append((place, one))
-                    pixels.append(image)
-            found = self._predict(prepared, pixels, self._part_of(task))
-            for (place, one), image, detections in zip(
-                readable, pixels, found, strict=True
-            ):
-                size = image.shape[:2]
-                kept = self._files.add(one, place, size, detections)
-                self._files.draw(one, self._draw(image, kept))
-            self._progress.advance(task, len(batch))
+            with self._telling():
+                found = self._finder.find(loaded, self._part_of(task))
+                for (place, one), image, detections in zip(
+                    readable, map(pixels_of, loaded), found, strict=True
+                ):
+                    drawn = self._take(one, place, image, detections)
+                    self._files.draw(one, drawn)
+            done += len(batch)
+            self._progress.update(task, completed=done)
 
     def video(self, place: int, source: Input) -> None:
         """Predict on each frame of a video."""
-        try:
+        with self._telling():
             video = Video(source.path)
+            task = self._progress.add_task(source.name, total=video.expected)
+            path = self._files.drawn(source)
+            with closing(VideoFile(path, video.frame_rate)) as drawn:
+                for batch in _batches(enumerate(video), self._batch_size):
+                    loaded = [
+                        dict(self._finder.load(frame), img_path=source.path)
+                        for _, frame in batch
+                    ]
+                    found = self._finder.find(loaded, self._part_of(task))
+                    for (n, frame), detections in zip(batch, found, strict=True):
+                        drawn.add(self._take(source, place, frame, detections, n))
+                    self._progress.update(task, completed=video.seen)
+            if sentence := video.shortfall():
+                self.failures.append(sentence)
+
+    def _take(
+        self,
+        source: Input,
+        place: int,
+        image: np.ndarray,
+        found: Detections,
+        frame: int | None = None,
+    ) -> np.ndarray:
+        """Write what was found, and return it drawn."""
+        kept = self._files.add(source, place, image.shape[:2], found, frame)
+        return draw(image, kept, self._model.classes, self._model.colours)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Go on after an input that cannot be read; it is told at the end."""
+        try:
+            yield
         except ConfigError as error:
             self.failures.append(str(error))
-            return
-        task = self._progress.add_task(source.name, total=video.expected)
-        drawn = VideoFile(self._files.drawn(source), video.frame_rate)
-        number = 0
-        try:
-            for frames in _batches(video, 1 if self._tiled else self._batch_size):
-                prepared = []
-                if not self._tiled:
-                    prepared = [self._predictor.prepare(frame) for frame in frames]
-                found = self._predict(prepared, frames, self._part_of(task))
-                for frame, detections in zip(frames, found, strict=True):
-                    size = frame.shape[:2]
-                    kept = self._files.add(source, place, size, detections, number)
-                    drawn.add(self._draw(frame, kept))
-                    number += 1
-                self._progress.advance(task, len(frames))
-        finally:
-            drawn.close()
-        if sentence := video.shortfall():
-            self.failures.append(sentence)
 
-    def _predict(
-        self,
-        prepared: Sequence[dict],
-        pixels: Sequence[np.ndarray],
-        tell: Callable[[int, int], None],
-    ) -> list[Detections]:
-        if self._tiled is None:
-            return self._predictor.predict(prepared)
-        return [self._tiled.predict(image, tell) for image in pixels]
-
-    def _part_of(self, task: int) -> Callable[[int, int], None]:
+    def _part_of(self, task: TaskID) -> Tell:
         """Return what shows how much of the next image is done."""
         before = self._progress.tasks[task].completed
 
@@ -177,9 +178,6 @@ class _Work:
             self._progress.update(task, completed=before + done / (total + 1))
 
         return tell
-
-    def _draw(self, image: np.ndarray, found: Detections) -> np.ndarray:
-        return draw(image, found, self._model.classes, self._model.colours)
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -5,7 +5,7 @@ class, where more than half of the smaller box is in the other). Only what is ov
 threshold is: merged with all the rest, boxes would grow.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from sahi.prediction import ObjectPrediction
 from sahi.utils.cv import get_coco_segmentation_from_bool_mask
 
 from .detections import Detections
-from .predictor import Predictor
+from .predictor import Loaded, Predictor, Tell, pixels_of
 
 
 class TiledPredictor:
@@ -49,15 +49,19 @@ class TiledPredictor:
             verbose=0,
         )
 
-    def predict(
-        self, image: np.ndarray, tell: Callable[[int, int], None]
-    ) -> Detections:
-        """Return what is found over the thresholds, the best first.
+    def load(self, image: str | np.ndarray) -> Loaded:
+        """Read an image; see `Predictor.load`."""
+        return self._model.predictor.load(image)
+
+    def find(self, images: Sequence[Loaded], tell: Tell) -> list[Detections]:
+        """Return what is found over the thresholds on each image, the best first.
 
         Args:
-            image: (h, w, 3) of uint8, blue first.
-            tell: Called with the number of tiles done, and of all.
+            tell: Of tiles.
         """
+        return [self._find(pixels_of(image), tell) for image in images]
+
+    def _find(self, image: np.ndarray, tell: Tell) -> Detections:
         found = get_sliced_prediction(
             image, self._model, progress_callback=tell, **self._settings
         ).object_prediction_list
@@ -85,8 +89,7 @@ class _SahiModel(DetectionModel):
         self.perform_batch_inference([image])
 
     def perform_batch_inference(self, images: list[np.ndarray]) -> None:
-        prepared = [self.predictor.prepare(image) for image in images]
-        found = self.predictor.predict(prepared)
+        found = self.predictor.find([self.predictor.load(image) for image in images])
         self._original_predictions = [one.over(self.thresholds) for one in found]
 
     def _create_object_prediction_list_from_original_predictions(
@@ -102,7 +105,9 @@ class _SahiModel(DetectionModel):
         ]
 
 
-def _as_sahi(found: Detections, shift: list[int], shape: list[int]) -> Any:
+def _as_sahi(
+    found: Detections, shift: list[int], shape: list[int]
+) -> Iterator[ObjectPrediction]:
     for row, box in enumerate(found.boxes.clip(0).tolist()):
         if box[0] >= box[2] or box[1] >= box[3]:
             continue  # SAHI takes no empty ones

@@ -24,7 +24,8 @@ def tiny(tmp_path_factory) -> Config:
 
 
 def stored(cfg: Config) -> dict:
-    return dict(meta=dict(cfg=cfg.pretty_text))
+    unformatted = Config(cfg.to_dict(), format_python_code=False)  # in a moment
+    return dict(meta=dict(cfg=unformatted.pretty_text))
 
 
 def test_what_is_read_is_what_was_written(tiny):

@@ -29,14 +29,14 @@ class Bright:
     def __init__(self, with_masks: bool = False) -> None:
         self.shapes, self.with_masks = [], with_masks
 
-    def prepare(self, image):
-        return image
+    def load(self, image):
+        return dict(img=image)
 
-    def predict(self, images):
-        self.shapes.append([image.shape[:2] for image in images])
-        return [self.find(image) for image in images]
+    def find(self, images):
+        self.shapes.append([image['img'].shape[:2] for image in images])
+        return [self.look(image['img']) for image in images]
 
-    def find(self, image):
+    def look(self, image):
         is_whole = image.shape[1] > 200
         if is_whole:  # small objects cannot be seen there
             image = cv2.morphologyEx(image, cv2.MORPH_OPEN, np.ones((1, 201)))
@@ -62,7 +62,7 @@ def image() -> np.ndarray:
 
 def predict(predictor, image, threshold=0.5, told=lambda done, total: None):
     tiled = TiledPredictor(predictor, np.array([threshold]), 200, 0.2, batch_size=4)
-    return tiled.predict(image, told)
+    return tiled.find([dict(img=image)], told)[0]
 
 
 def test_objects_are_found_where_they_are_and_once(image):
