@@ -144,16 +144,16 @@ def _draw_model(model: dict, upper: Axes, lower: Axes) -> None:
     edges = [one['low'] for one in model['bins']] + [1.0]
     upper.plot([0, 1], [0, 1], color='0.5', linestyle=':', label='as the score says')
     lines = dict(
-        right=('right', dict(color='C0', marker='o')),
-        iou_of_right=('IoU, of right ones', dict(color='C1', marker='s', ls='--')),
-        iou=('IoU, of all', dict(color='C2', marker='^', ls='-.')),
+        right=('share of right ones', dict(color='C0', marker='o')),
+        iou_of_right=('mean IoU of right ones', dict(color='C1', marker='s', ls='--')),
+        iou=('mean IoU of all (wrong ones: 0)', dict(color='C2', marker='^', ls='-.')),
     )
     for key, (label, style) in lines.items():
         there = [one for one in bins if one[key] is not None]
         places = [one['score'] for one in there]
         upper.plot(places, [one[key] for one in there], label=label, **style)
     upper.set_title(
-        f'{model["name"]}: ECE {model["ece"]:.3f}\n{_meaning(model)}', size=10
+        f'{model["name"]}: ECE {model["ece"]:.3f}\ntaught: {_meaning(model)}', size=10
     )
     upper.set(xlim=(0, 1), ylim=(0, 1.03), ylabel='share or IoU')
     lower.stairs([one['count'] for one in model['bins']], edges, fill=True, color='0.6')

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from ...operating_points import best_point
 from ...records.schema import COUNT, SHARE, TEXT, fields, list_of
@@ -131,12 +132,12 @@ def draw(numbers: dict) -> Figure:
     models = numbers['models']
     shown = [shorten(model) for model in models]
     side = max(3.4, 1.6 + 0.42 * max(len(names) for names, _ in shown))
-    figure = Figure(figsize=(side * len(models) + 0.8, side), layout='constrained')
-    grid = figure.subplots(1, len(models), squeeze=False)[0]
+    figure = Figure(figsize=(side + 0.8, side * len(models)), layout='constrained')
+    grid = figure.subplots(len(models), 1, squeeze=False)[:, 0]
     for model, (names, matrix), axes in zip(models, shown, grid, strict=True):
         drawn = _draw_matrix(axes, names, matrix)
         axes.set_title(f'{model["name"]}, score ≥ {model["score_threshold"]:.3g}')
-    figure.colorbar(drawn, ax=list(grid), label='of the row, %', shrink=0.7)
+        figure.colorbar(drawn, ax=axes, label='of the row, %', shrink=0.7)
     return figure
 
 
@@ -160,7 +161,7 @@ def shorten(model: dict, most: int = LEGIBLE) -> tuple[list[str], np.ndarray]:
     return [*(classes[label] for label in kept), OTHERS, BACKGROUND], short
 
 
-def _draw_matrix(axes: Axes, names: Sequence[str], matrix: np.ndarray):  # noqa: ANN202
+def _draw_matrix(axes: Axes, names: Sequence[str], matrix: np.ndarray) -> AxesImage:
     """Draw shares of the rows as colours, counts as text."""
     shares = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     drawn = axes.imshow(shares, cmap='cividis', vmin=0, vmax=100)

@@ -1,7 +1,8 @@
 """The analyses of how far a model's detections can be trusted, declared."""
 
+from ...command_line import count, share
 from ..detections.section import BEST, SELECT, share_or_best
-from ..section import IOU_THRESHOLD, SCORE_THRESHOLD, Option, Section, share
+from ..section import IOU_THRESHOLD, SCORE_THRESHOLD, Option, Section
 from ..subjects import Models
 
 _IOU = Option('iou_threshold', 0.5, IOU_THRESHOLD, share)
@@ -45,7 +46,8 @@ CONFUSION = Section(
     'detection that takes none is on background. What lies in a crowd region of its '
     'class does not count.',
     shows='Where the objects of a class go: a row adds up to 100 %. The last row, of '
-    'background, is of the detections that took no object.',
+    'background, is of the detections that took no object. Of many classes those most '
+    'often confused.',
     module='diagnosis.confusion',
     options=(_BEST_SCORE, _IOU),
 )
@@ -74,7 +76,7 @@ WORST_IMAGES = Section(
     options=(
         _BEST_SCORE,
         _IOU,
-        Option('num_images', 6, 'images to draw', int),
+        Option('num_images', 6, 'images to draw', count),
         Option('select', SELECT[0], 'which', choices=SELECT),
     ),
     subject=Models(each=True),
