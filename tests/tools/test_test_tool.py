@@ -1,5 +1,6 @@
 """tools/test.py and what else loads a trained checkpoint."""
 
+import json
 import os
 import socket
 import subprocess
@@ -32,7 +33,7 @@ def test_two_processes_report_the_same_as_one(
     one, two = tmp_path / 'one', tmp_path / 'two'
     common = ['--cfg-options', f'test_evaluator.ann_file={truth}']
     common.append(f'test_dataloader.dataset.ann_file={truth}')
-    outputs = ['--show-dir', 'drawn', '--out', f'{one}.pkl']
+    outputs = ['--show-dir', 'drawn', '--out', f'{one}.pkl', '--report']
     run_tool('test', *arguments, one, *outputs, *common)
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
@@ -42,7 +43,7 @@ def test_two_processes_report_the_same_as_one(
     env['PATH'] = f'{Path(sys.executable).parent}:{env["PATH"]}'
     done = subprocess.run(
         ['bash', str(TOOLS / 'dist_test.sh'), str(tiny_config), checkpoint, '2']
-        + ['--work-dir', str(two), '--out', str(two) + '.pkl', *common],
+        + ['--work-dir', str(two), '--out', str(two) + '.pkl', '--report', *common],
         env=env,
         capture_output=True,
         text=True,
@@ -60,6 +61,13 @@ def test_two_processes_report_the_same_as_one(
     for image, instances in expected.items():
         for key, value in instances.items():
             np.testing.assert_allclose(found[image][key], value, rtol=1e-4, atol=1e-4)
+    # The report is written once, of the same detections.
+    assert done.stdout.count('report.html') == 1
+    expected, found = (
+        json.loads((folder / 'report' / 'error_types.json').read_text())['numbers']
+        for folder in (one, two)
+    )
+    assert found['models'][0]['counts'] == expected['models'][0]['counts']
 
 
 def test_inferencer_loads_and_draws(
