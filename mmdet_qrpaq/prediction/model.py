@@ -71,7 +71,7 @@ def open_model(args: argparse.Namespace) -> Model:
     known = {k.lower(): v for k, v in (meta.get('dataset_meta') or meta).items()}
     if 'classes' not in known:
         known = DATASETS.build(dict(dataset, lazy_init=True, pipeline=[])).metainfo
-    classes = tuple(known.get('classes') or ())
+    classes = tuple(map(str, known.get('classes') or ()))
     number = (cfg.model.get('bbox_head') or {}).get('num_classes', len(classes))
     if not classes or number != len(classes):
         raise ConfigError(

@@ -6,6 +6,8 @@ import pytest
 from pycocotools import mask as coco_masks
 
 from mmdet_qrpaq.prediction.detections import Detections
+
+pytest.importorskip('sahi')
 from mmdet_qrpaq.prediction.tiles import TiledPredictor
 
 # left, top, right, bottom on 4000 x 600 pixels, tiles of 200 that overlap by 40.
