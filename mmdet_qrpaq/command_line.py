@@ -18,10 +18,9 @@ INTERRUPTED = 130  # as a shell's
 
 # Modules that an extra of this package brings, where mmengine does not.
 EXTRAS = dict.fromkeys(
-    ('jinja2', 'jsonschema', 'matplotlib', 'rich', 'sklearn'), 'analysis'
+    ('hotcoco', 'jinja2', 'jsonschema', 'matplotlib', 'rich', 'sklearn'), 'analysis'
 )
-EXTRAS['submitit'] = 'slurm'
-EXTRAS['timm'] = 'timm'
+EXTRAS |= dict(submitit='slurm', sahi='tiles', timm='timm')
 _RANK_VARIABLES = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
 
 

@@ -10,8 +10,9 @@ PACKAGE = REPOSITORY / 'mmdet_qrpaq'
 ROOMS = ('patterns', 'routing', 'quality', 'masks')
 # What stands on what, from the ground up; a floor imports nothing from above itself.
 FLOORS = (
-    ('errors', 'version', '_compat', 'finding', 'class_name'),
+    ('errors', 'version', '_compat', 'finding', 'class_name', 'written_config'),
     ('records', 'command_line', 'temporary_attribute', 'training_only', 'formats'),
+    ('operating_points',),
     ('annotations',),
     ('matching', 'ops'),
     (*ROOMS, 'optim', 'images', 'backbones'),
@@ -19,6 +20,7 @@ FLOORS = (
     ('runtime',),
     ('data',),
     ('analysis', 'doctor', 'warm_start'),
+    ('prediction',),
     ('sweeps',),
 )
 SOURCES = sorted(PACKAGE.rglob('*.py'))

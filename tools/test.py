@@ -27,6 +27,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--out', metavar='FILE.pkl', help='write the predictions of all images'
     )
     parser.add_argument(
+        '--report',
+        nargs='?',
+        const='',
+        metavar='DIR',
+        help='write a page of best thresholds, kinds of errors, confusions, '
+        'calibration and worst images into this folder (<work-dir>/report), and the '
+        'thresholds beside the checkpoint',
+    )
+    parser.add_argument(
         '--show', action='store_true', help='show predictions in a window'
     )
     parser.add_argument(
@@ -89,17 +98,32 @@ def main(argv: list[str] | None = None) -> None:
         if not args.out.endswith(('.pkl', '.pickle')) or Path(args.out).is_dir():
             raise ConfigError(f'--out {args.out} must be a file, *.pkl or *.pickle.')
         require_writable_folder(str(Path(args.out).parent), '--out')
+    if args.report is not None and args.tta:
+        raise ConfigError(
+            '--report is of the model by itself and --tta merges views of an image; '
+            'leave one of them out.'
+        )
     cfg = testing_config(args)
     cfg.load_from, cfg.resume = args.checkpoint, False
     if args.show or args.show_dir:
         draw_predictions(cfg, args)
+    report = None
+    if args.report is not None:
+        from mmdet_qrpaq.analysis.report.of_test import TestReport
+
+        folder = Path(args.report or Path(cfg.work_dir, 'report'))
+        report = TestReport(folder, args.checkpoint)
     preflight(cfg, ('test',))
     if args.tta:
         augment_test(cfg)
     runner = build_runner(cfg)
     if args.out:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+    if report:
+        report.watch(runner, args.config, cfg)
     runner.test()
+    if report:
+        report.exit()
 
 
 if __name__ == '__main__':

@@ -36,6 +36,7 @@ class TrainedModel:
         checkpoint: As the user gave it; `UNTRAINED` for random weights.
         cfg: The config, read.
         split: `'val'` or `'test'`.
+        device: Where it runs; `None`: on the GPU if there is one.
     """
 
     name: str
@@ -43,10 +44,11 @@ class TrainedModel:
     checkpoint: str
     cfg: Config
     split: str = 'val'
+    device: str | None = None
 
     @cached_property
     def detector(self) -> nn.Module:
-        """In eval mode, on the GPU if any; with random weights if it is untrained.
+        """In eval mode, on its device; with random weights if it is untrained.
 
         Raises:
             ConfigError: The checkpoint is missing, damaged, of another model or of a
@@ -61,7 +63,7 @@ class TrainedModel:
             require_same_model(detector, stored, self.checkpoint, name)
             load_checkpoint(detector, self.checkpoint, map_location='cpu')
             require_finite(detector, self.checkpoint)
-        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        device = self.device or ('cuda' if torch.cuda.is_available() else 'cpu')
         return revert_sync_batchnorm(detector).to(device).eval()
 
     @property

@@ -2,11 +2,12 @@
 
 import mmcv.transforms
 import numpy as np
+from mmdet.datasets.transforms import loading
 from mmdet.registry import TRANSFORMS
 from mmengine import fileio
 
 from ..errors import ConfigError, check_number
-from .reading import DEPTHS, decode_image
+from .reading import DEPTHS, as_eight_bits, decode_image, in_colour
 
 
 # mmcv's is in a registry above mmdet's: in a config of mmdet the name means this one,
@@ -55,3 +56,31 @@ class LoadImageFromFile(mmcv.transforms.LoadImageFromFile):
         results['img'] = image.astype(np.float32) if self.to_float32 else image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
+
+
+# By this name mmdet's inferencers load what is given to them as arrays.
+@TRANSFORMS.register_module(force=True)
+class LoadImageFromNDArray(LoadImageFromFile, loading.LoadImageFromNDArray):
+    """mmdet's, which also takes grey arrays, with alpha, and of 16 bits.
+
+    Colours of eight bits and floats are left as they are, as by mmdet. Grey is repeated
+    for the three channels that models are made for, alpha is left out, and of 16 bits
+    those in use are kept as in files; see `decode_image`.
+
+    Raises:
+        ConfigError: If it is no image.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Add `img` (height, width, 3) and its shapes to `results`, which has `img`."""
+        image = np.asarray(results['img'])
+        channels = image.shape[2] if image.ndim == 3 else 1
+        if image.ndim not in (2, 3) or not 1 <= channels <= 4 or not image.size:
+            raise ConfigError(
+                f'an array of shape {image.shape} is no image; give (height, width) or '
+                '(height, width, channels), blue first.'
+            )
+        if image.dtype != np.uint8 and np.issubdtype(image.dtype, np.integer):
+            image = as_eight_bits(image, 'given as an array', self.bits)
+        results = dict(results, img=in_colour(image))
+        return loading.LoadImageFromNDArray.transform(self, results)

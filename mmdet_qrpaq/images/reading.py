@@ -50,12 +50,23 @@ def decode_image(content: bytes, place: str, bits: int | None = None) -> np.ndar
         if not content:
             reason = 'the file has 0 bytes'
         raise ConfigError(
-            f'image {place} cannot be read ({reason}); replace it, or leave it out of '
-            'the annotation file.'
+            f'image {place} cannot be read ({reason}); replace it, or leave it out.'
         )
+    return as_eight_bits(image, place, bits)
+
+
+def as_eight_bits(image: np.ndarray, place: str, bits: int | None) -> np.ndarray:
+    """Return an image of any depth as `decode_image` does, which see.
+
+    Args:
+        image: Of eight bits it is returned as it is, of more bits with three channels.
+
+    Raises:
+        ConfigError: Its numbers have no range that is known.
+    """
     if image.dtype == np.uint8:
         return image
-    image = np.dstack([image] * 3) if image.ndim == 2 else image[..., :3]
+    image = in_colour(image)
     low, high = image.min(), image.max()  # a NaN is both
     if np.issubdtype(image.dtype, np.floating):
         for white in (1, 255):
@@ -71,6 +82,17 @@ def decode_image(content: bytes, place: str, bits: int | None = None) -> np.ndar
         f'image {place} holds {image.dtype} from {low:g} to {high:g}, and of this kind '
         f'{known} are read; save it as a PNG or TIFF of 16 bits.'
     )
+
+
+def in_colour(image: np.ndarray) -> np.ndarray:
+    """Return an image with three channels: grey is repeated, alpha is left out.
+
+    Shapes:
+        image: (h, w), (h, w, 1), (h, w, 2) grey and alpha, (h, w, 3) or (h, w, 4).
+    """
+    if image.ndim == 2 or image.shape[2] < 3:
+        return np.dstack([image if image.ndim == 2 else image[..., 0]] * 3)
+    return image[..., :3]
 
 
 def _decode(content: bytes) -> np.ndarray | None:

@@ -1,12 +1,12 @@
 """Compares the optimizer that a checkpoint was trained with and that of a config."""
 
-import ast
 from typing import Any
 
 from mmengine.config import Config
 
 from ..class_name import class_name
 from ..errors import ConfigError
+from ..written_config import read_setting
 
 # They make a group of each tensor, in the order of the model, or merge these.
 _BY_TENSOR = ('DefaultOptimWrapperConstructor', 'MergedOptimWrapperConstructor')
@@ -43,39 +43,9 @@ def require_same_optimizer(checkpoint: dict, cfg: Config, path: str) -> None:
         _compare('constructor', *makers, path)
 
 
-def read_setting(text: str | None, name: str) -> Any:
-    """Return a setting of a config that mmengine has written out; nothing is run.
-
-    Returns:
-        The setting, or `None` where there is none, or it is more than texts, numbers,
-        lists and dicts.
-    """
-    try:
-        for line in ast.parse(text or '').body:
-            if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == name:
-                return _literal(line.value)
-    except (MemoryError, RecursionError, SyntaxError, TypeError, ValueError):
-        pass  # written by another program
-    return None
-
-
 def _has_one_optimizer(wrapper: Any) -> bool:
     optimizer = wrapper.get('optimizer') if isinstance(wrapper, dict) else None
     return isinstance(optimizer, dict) and 'type' in optimizer
-
-
-def _literal(node: ast.expr) -> Any:
-    if isinstance(node, ast.Call) and ast.unparse(node.func) == 'dict':
-        parts = [_literal(part) for part in node.args]  # keys that are no names
-        named = {part.arg: _literal(part.value) for part in node.keywords}
-        return dict(*parts, **named)
-    if isinstance(node, ast.Dict):
-        pairs = zip(node.keys, node.values, strict=True)
-        return {_literal(key): _literal(value) for key, value in pairs}
-    if isinstance(node, ast.List | ast.Tuple):
-        kind = list if isinstance(node, ast.List) else tuple
-        return kind(map(_literal, node.elts))
-    return ast.literal_eval(node)
 
 
 def _compare(setting: str, was: Any, now: Any, path: str) -> None:

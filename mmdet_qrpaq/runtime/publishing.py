@@ -11,7 +11,8 @@ from ..errors import ConfigError
 from ..records.results import require_writable_folder
 
 TRAINING_ONLY = ('exit_heads', 'hybrid_queries')
-KEPT_META = ('cfg', 'dataset_meta', 'epoch', 'iter', 'mmengine_version')
+POINTS = 'operating_points'  # as `mmdet_qrpaq.operating_points` has them
+KEPT_META = ('cfg', 'dataset_meta', 'epoch', 'iter', 'mmengine_version', POINTS)
 
 
 def strip(checkpoint: dict, path: str) -> tuple[dict, list[str]]:

@@ -20,10 +20,7 @@ from torch.utils.data import DataLoader
 from mmdet_qrpaq.analysis import command_line
 from mmdet_qrpaq.analysis.detections import side_by_side
 from mmdet_qrpaq.analysis.detections.drawing import READABLE_SIDE
-from mmdet_qrpaq.analysis.detections.outcomes import (
-    best_score_threshold,
-    judge_detections,
-)
+from mmdet_qrpaq.analysis.detections.outcomes import judge_detections
 from mmdet_qrpaq.analysis.detections.section import SIDE_BY_SIDE
 from mmdet_qrpaq.analysis.detections.side_by_side import (
     SCHEMA,
@@ -33,6 +30,7 @@ from mmdet_qrpaq.analysis.detections.side_by_side import (
 from mmdet_qrpaq.analysis.measuring import measure, observers_of
 from mmdet_qrpaq.analysis.one_pass import one_pass
 from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.operating_points import best_point
 from mmdet_qrpaq.records.tables import print_table
 from tiny_runs import CLASSES, CONFIG, run_script, save_untrained, write_dataset
 
@@ -412,20 +410,6 @@ def test_selection_suits_the_number_of_models(image):
     assert look(models, select='spread')[0]['select'] == 'spread'
 
 
-def test_best_threshold_by_hand():
-    """Of four objects: 0.9 and 0.4 are right, 0.6 and 0.2 wrong, 0.1 is right."""
-    scores = torch.tensor([0.1, 0.9, 0.6, 0.4, 0.2])
-    correct = torch.tensor([True, True, False, True, False])
-    # F1 from 0.9 on: 2/5, 0.6: 2/6, 0.4: 4/7, 0.2: 4/8, 0.1: 6/9.
-    threshold, f1 = best_score_threshold(scores, correct, 4)
-    assert (threshold, f1) == (0.1, pytest.approx(6 / 9))
-    # Without the last: every threshold above 0.2 and up to 0.4 is as good.
-    threshold, f1 = best_score_threshold(scores[1:], correct[1:], 4)
-    assert (threshold, f1) == (0.4, pytest.approx(4 / 7))
-    # Nothing is correct: no threshold is better than another.
-    assert best_score_threshold(scores[:0], correct[:0], 4) == (0.5, 0)
-
-
 @settings(max_examples=40)
 @given(
     st.lists(st.tuples(BOXES, st.integers(0, 1)), min_size=1, max_size=4),
@@ -443,9 +427,10 @@ def test_no_threshold_is_better_than_the_best(truth, found, rng):
         return 2 * sum(correct) / (len(kept) + len(truth))
 
     (outcome,) = judge_detections(instances(*truth), [instances(*found)], 0.5)
-    best = best_score_threshold(outcome.found.scores, outcome.correct, len(truth))
-    assert best[1] == pytest.approx(max(f1_from(n / 100) for n in range(100)))
-    assert f1_from(best[0] - 1e-6) == pytest.approx(best[1])
+    scores, correct = outcome.found.scores.numpy(), outcome.correct.numpy()
+    best = best_point(scores, correct, len(truth))
+    assert best.f1 == pytest.approx(max(f1_from(n / 100) for n in range(100)))
+    assert not best.f1 or f1_from(best.threshold) == pytest.approx(best.f1)
 
 
 def test_best_threshold_is_found_on_all_images_and_told(image):
@@ -454,7 +439,7 @@ def test_best_threshold_is_found_on_all_images_and_told(image):
     host = model(data, (BOX, 0, 0.9), (BOX, 0, 0.6))
     best = dict(score_threshold='best')
     threshold, f1 = best_threshold(observed([host], **best), 0.5)
-    assert 0.6 < threshold <= 0.9 and f1 == 1
+    assert threshold == pytest.approx(0.75) and f1 == 1
     # Another model finds one object, with a low score: 6 right and no wrong, or one
     # model's alone.
     other = model(data, (BOX, 0, 0.2), name='other')
@@ -462,7 +447,7 @@ def test_best_threshold_is_found_on_all_images_and_told(image):
     assert f1 == pytest.approx(12 / (9 + 6))
     numbers, figure = look([host], num_images=1, **best)
     assert numbers['score_threshold'] == threshold
-    assert f'{threshold:g} (best F1 on val: 1.00)' in figure.get_suptitle()
+    assert f'{threshold:.3g} (best F1 on val: 1.00)' in figure.get_suptitle()
 
 
 @pytest.mark.parametrize('flag', ['--num-images', '--num-pictures'])

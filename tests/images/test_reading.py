@@ -15,7 +15,7 @@ from PIL import Image
 
 from check_each import check_each
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.images import LoadImageFromFile, read_image
+from mmdet_qrpaq.images import LoadImageFromFile, LoadImageFromNDArray, read_image
 from odd_images import huge_png, tiff
 
 GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -186,3 +186,47 @@ def test_every_config_of_mmdet_means_ours(tmp_path):
 def test_figures_show_what_the_model_sees(tmp_path):
     path = save(tmp_path / 'dark.tif', np.uint16(COLOUR) * 16)
     np.testing.assert_array_equal(read_image(str(path)), COLOUR[..., ::-1])
+
+
+def test_arrays_become_what_their_files_would():
+    """By hand: grey is repeated, alpha left out, of 12 bits the upper 8 are kept."""
+
+    def check(name, given, expected):
+        loader = TRANSFORMS.build(dict(type='InferencerLoader'))
+        loaded = loader(given)
+        assert loaded['img'].dtype == expected.dtype
+        np.testing.assert_array_equal(loaded['img'], expected)
+        assert loaded['img_shape'] == loaded['ori_shape'] == given.shape[:2]
+        assert loaded['img_path'] is None
+
+    grey = np.dstack([GREY] * 3)
+    check_each(
+        check,
+        [
+            ('grey', GREY, grey),
+            ('grey with an axis', GREY[..., None], grey),
+            ('grey and alpha', np.dstack([GREY, 255 - GREY]), grey),
+            ('colour', COLOUR, COLOUR),
+            ('colour and alpha', np.dstack([COLOUR, GREY]), COLOUR),
+            ('12 bits', GREY.astype(np.uint16) << 4, grey),
+            ('12 bits, colour', COLOUR.astype(np.uint16) << 4, COLOUR),
+            ('whole numbers', COLOUR.astype(np.int64), COLOUR),
+            ('floats', COLOUR / np.float32(3), COLOUR / np.float32(3)),
+        ],
+    )
+
+
+def test_arrays_take_the_settings_of_the_step_for_files():
+    loader = TRANSFORMS.build(
+        dict(type='InferencerLoader', bits=12, to_float32=True, color_type='color')
+    )
+    loaded = loader(np.array([[0, 800]], dtype=np.uint16))['img']
+    assert loaded.dtype == np.float32 and loaded[0, 1].tolist() == [800 >> 4] * 3
+
+
+def test_arrays_that_are_no_images_are_refused():
+    for shape in ((9,), (1, 9, 9, 3), (9, 9, 5), (0, 9)):
+        with pytest.raises(ConfigError, match=f'shape .{shape[0]},.* is no image'):
+            LoadImageFromNDArray()(dict(img=np.zeros(shape, np.uint8)))
+    with pytest.raises(ConfigError, match='given as an array holds int64 from -3 to'):
+        LoadImageFromNDArray()(dict(img=np.full((3, 3), -3)))

@@ -151,6 +151,28 @@ def test_the_inferencer_draws_masks(config, run, tmp_path, monkeypatch):
     assert (drawn != plain).any(-1)[:, :32].mean() > 0.9
 
 
+def test_predictions_hold_and_draw_masks(config, run, tmp_path, monkeypatch):
+    monkeypatch.setattr('mmdet_qrpaq.masks.mask_branch.draw_masks', left_half)
+    checkpoint = run / 'epoch_1.pth'
+    image = config.parent / 'data' / 'images' / 'val_0.png'
+    words = [checkpoint, image, '--threshold', 0, '--out']
+    run_tool('predict', *words, tmp_path / 'out')
+    found = json.loads((tmp_path / 'out' / 'predictions.json').read_text())
+    masks = coco_mask.decode([result['segmentation'] for result in found])
+    expected = left_half(range(20), None, None, (64, 64), None)
+    assert (masks == expected.permute(1, 2, 0).numpy()).all()
+    drawn = cv2.imread(str(tmp_path / 'out' / 'drawn' / 'val_0.png'))
+    plain = cv2.imread(str(image))
+    assert (drawn != plain).any(-1)[:, :32].mean() > 0.9
+    # The same in tiles: outlines, and boxes around them.
+    pytest.importorskip('sahi')
+    run_tool('predict', *words, tmp_path / 'tiled', '--tiles', 64)
+    found = json.loads((tmp_path / 'tiled' / 'predictions.json').read_text())
+    assert found and all(
+        result['bbox'] == pytest.approx([0, 0, 32, 64], abs=1.01) for result in found
+    )
+
+
 def changed(config: Path, change, tmp_path: Path, **options) -> Config:
     """The config over a copy of the data whose annotations `change` edits."""
     cfg = Config.fromfile(config)

@@ -6,7 +6,8 @@ from mmengine.config import Config
 from check_each import check_each
 from leaves import PAPER_LEAVES, read
 from mmdet_qrpaq.errors import ConfigError
-from mmdet_qrpaq.optim.checkpoint_config import read_setting, require_same_optimizer
+from mmdet_qrpaq.optim.checkpoint_config import require_same_optimizer
+from mmdet_qrpaq.written_config import read_setting
 
 MERGED = 'MergedOptimWrapperConstructor'
 FIRST = dict(custom_keys={'layers.0': dict(lr_mult=0.1)}, norm_decay_mult=0.0)

@@ -1,11 +1,13 @@
 """tools/test.py and what else loads a trained checkpoint."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -31,7 +33,7 @@ def test_two_processes_report_the_same_as_one(
     one, two = tmp_path / 'one', tmp_path / 'two'
     common = ['--cfg-options', f'test_evaluator.ann_file={truth}']
     common.append(f'test_dataloader.dataset.ann_file={truth}')
-    outputs = ['--show-dir', 'drawn', '--out', f'{one}.pkl']
+    outputs = ['--show-dir', 'drawn', '--out', f'{one}.pkl', '--report']
     run_tool('test', *arguments, one, *outputs, *common)
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
@@ -41,7 +43,7 @@ def test_two_processes_report_the_same_as_one(
     env['PATH'] = f'{Path(sys.executable).parent}:{env["PATH"]}'
     done = subprocess.run(
         ['bash', str(TOOLS / 'dist_test.sh'), str(tiny_config), checkpoint, '2']
-        + ['--work-dir', str(two), '--out', str(two) + '.pkl', *common],
+        + ['--work-dir', str(two), '--out', str(two) + '.pkl', '--report', *common],
         env=env,
         capture_output=True,
         text=True,
@@ -59,6 +61,13 @@ def test_two_processes_report_the_same_as_one(
     for image, instances in expected.items():
         for key, value in instances.items():
             np.testing.assert_allclose(found[image][key], value, rtol=1e-4, atol=1e-4)
+    # The report is written once, of the same detections.
+    assert done.stdout.count('report.html') == 1
+    expected, found = (
+        json.loads((folder / 'report' / 'error_types.json').read_text())['numbers']
+        for folder in (one, two)
+    )
+    assert found['models'][0]['counts'] == expected['models'][0]['counts']
 
 
 def test_inferencer_loads_and_draws(
@@ -71,6 +80,19 @@ def test_inferencer_loads_and_draws(
     result = inferencer(str(dataset_root / 'images'), out_dir=str(tmp_path))
     assert len(result['predictions']) == 7
     assert len(list((tmp_path / 'vis').iterdir())) == 7
+
+
+def test_inferencer_takes_grey_arrays(
+    tiny_config: Path, tiny_run: Path, dataset_root: Path
+) -> None:
+    """The same detections as of the grey image in three channels."""
+    inferencer = DetInferencer(
+        *(str(tiny_config), str(tiny_run / 'epoch_2.pth'), 'cpu'), show_progress=False
+    )
+    grey = cv2.imread(str(dataset_root / 'images' / 'val_0.png'), cv2.IMREAD_GRAYSCALE)
+    given = [np.dstack([grey] * 3), grey, grey[..., None], grey.astype('uint16') << 4]
+    expected, *others = inferencer(given)['predictions']
+    assert len(expected['scores']) == 20 and others == [expected] * 3
 
 
 def test_weights_of_a_wrapped_model(

@@ -19,6 +19,7 @@ from mmdet.evaluation import CocoMetric
 from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from pycocotools.mask import encode
 
 NAMES = ('bolt', 'nut')
 
@@ -188,3 +189,20 @@ def test_ap_is_minus_1_without_100_detections():
     assert score(content, max_dets=(1, 10, 300)) == -1
     metric = CocoMetric(metric='bbox', proposal_nums=(100, 300, 1000))
     assert list(metric.proposal_nums) == [100, 300, 1000]
+
+
+def test_a_result_with_a_box_and_a_mask_is_as_large_as_its_box():
+    whole = np.zeros((100, 100), np.uint8, order='F')
+    whole[:10, :10] = 1
+    rle = encode(whole)
+    mask = dict(size=rle['size'], counts=rle['counts'].decode())
+    result = dict(image_id=1, category_id=1, score=0.9, segmentation=mask)
+    truth = COCO()
+    truth.dataset = coco({})
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.createIndex()
+        areas = [
+            truth.loadRes([one]).anns[1]['area']
+            for one in (dict(result, bbox=[0, 0, 50, 50]), dict(result))
+        ]
+    assert areas == [2500, 100]

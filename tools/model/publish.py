@@ -5,7 +5,8 @@
 
 Dropped: optimizer and scheduler state, the log history, what only training needs (exit
 heads of query routing, extra queries of a hybrid branch), and everything in `meta` but
-config, classes and position. Of a checkpoint with averaged weights (EMAHook) the
+config, classes and position; the best thresholds that tools/test.py --report has left
+beside it are added. Of a checkpoint with averaged weights (EMAHook) the
 averaged ones are kept, which is what validation has measured: they are its state_dict
 already; the raw ones go. Training cannot be resumed from the result.
 """
@@ -38,19 +39,32 @@ def main(argv: list[str] | None = None) -> None:
 
     load_package()
 
+    import msgspec
+
+    from mmdet_qrpaq import operating_points
     from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
-    from mmdet_qrpaq.runtime.publishing import part_of, require_new, strip, write
+    from mmdet_qrpaq.runtime.publishing import (
+        POINTS,
+        part_of,
+        require_new,
+        strip,
+        write,
+    )
 
     require_new(args.out, 'OUT')
     checkpoint = read_checkpoint(args.checkpoint)
     if 'state_dict' not in checkpoint:  # bare weights
         checkpoint = dict(state_dict=checkpoint)
     published, unused = strip(checkpoint, args.checkpoint)
+    if points := operating_points.read(args.checkpoint):
+        published['meta'][POINTS] = msgspec.to_builtins(points)
     write(published, args.out)
     dropped = sorted(checkpoint.keys() - published.keys())
     for part, number in Counter(map(part_of, unused)).items():
         dropped.append(f'{part} ({number} {"entry" if number == 1 else "entries"})')
     print(f'dropped: {", ".join(dropped) or "nothing"}')
+    if points:
+        print('kept: the best threshold of each class, for tools/predict.py')
     if 'ema_state_dict' in checkpoint:
         print('kept: the averaged weights (EMA), which state_dict holds')
     paths = [Path(args.checkpoint), args.out]

@@ -80,7 +80,7 @@ def draw_side_by_side(
                 va='bottom',
                 fontsize=7.5,
             )
-    least = f'{score_threshold:g}' + f' ({reason})' * bool(reason)
+    least = f'{score_threshold:.3g}' + f' ({reason})' * bool(reason)
     figure.suptitle(_title(len(names), least, iou_threshold), fontsize=10)
     return figure
 

@@ -15,8 +15,6 @@ from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-THRESHOLDS = [hundredth / 100 for hundredth in range(100)]
-
 
 @dataclass
 class Outcome:
@@ -124,32 +122,3 @@ def _ious(one: InstanceData, other: InstanceData, mode: str = 'iou') -> Tensor:
     """Return the IoUs of two sets of boxes; -1 between classes."""
     ious = bbox_overlaps(one.bboxes, other.bboxes, mode=mode)
     return torch.where(one.labels[:, None] == other.labels, ious, -1.0)
-
-
-def best_score_threshold(
-    scores: Tensor, correct: Tensor, num_objects: int
-) -> tuple[float, float]:
-    """Return the threshold, in hundredths, with the best F1, and that F1.
-
-    From it on a detection is worth showing. Scores depend on the loss: 0.5 may leave
-    out much of what a detector trained with a varifocal loss has found.
-
-    F1 is 2 correct / (detections + objects). Whether a detection is correct depends on
-    none with a lower score, so that one judgement serves all thresholds. Of equally
-    good thresholds the highest is taken; where nothing is correct, 0.5.
-
-    Args:
-        scores: Of all detections in all images.
-        correct: Whether each is paired with an object, bool.
-        num_objects: Of all images.
-
-    Shapes:
-        scores, correct: (n,).
-    """
-    found = []
-    for threshold in THRESHOLDS:
-        counts = scores >= threshold
-        total = int(counts.sum()) + num_objects
-        found.append((2 * int((correct & counts).sum()) / max(total, 1), threshold))
-    f1, threshold = max(found)
-    return (threshold, f1) if f1 else (0.5, 0.0)

@@ -4,21 +4,19 @@ What makes a detection correct, wrong or differing is told by `outcomes`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from matplotlib.figure import Figure
-from mmdet.structures import DetDataSample
-from mmengine.structures import InstanceData
 
 from ...errors import ConfigError
+from ...operating_points import best_point
 from ...records.schema import COUNT, SHARE, TEXT, fields, list_of
 from ...records.tables import Table, percent
-from ..one_pass import SeenBatch, one_pass, spread
-from ..trained_detector import TrainedModel, box_scale, boxes_follow_resize
+from ..one_pass import one_pass, spread
+from ..trained_detector import TrainedModel, boxes_follow_resize
 from .drawing import draw_side_by_side
-from .outcomes import Scene, best_score_threshold, judge_detections
+from .looks import DetectionsObserver
+from .outcomes import Scene, judge_detections
 from .section import BEST, SELECT
 
 _COUNTS = dict(correct=COUNT, wrong=COUNT, missed=COUNT, differing=COUNT)
@@ -31,65 +29,6 @@ SCHEMA = fields(
     models=list_of(fields(name=TEXT, **_COUNTS)),
     pictures=list_of(fields(file=TEXT, models=list_of(fields(**_COUNTS)))),
 )
-
-
-@dataclass
-class Look:
-    """What is in an image, and what a model finds there; on the CPU.
-
-    Boxes are (x1, y1, x2, y2) in pixels of the file.
-
-    Attributes:
-        file: Path of the image.
-        truth: Objects, `bboxes` and `labels`.
-        crowds: Regions with objects that nobody counted, the same.
-        found: Detections, `bboxes`, `labels` and `scores`.
-    """
-
-    file: str
-    truth: InstanceData
-    crowds: InstanceData
-    found: InstanceData
-
-
-@dataclass
-class DetectionsObserver:
-    """Keeps what is found, and what is there, in the images that it wants.
-
-    Attributes:
-        model: Who finds it.
-        images: Positions in the data set; None for all.
-        chosen: The options, `select` as it suits the number of models.
-        masks: Whether to keep masks: those of many images would fill the memory.
-        looks: By position.
-        has_masks: Whether there are any.
-    """
-
-    model: TrainedModel
-    images: Sequence[int] | None
-    chosen: dict[str, Any] = field(default_factory=dict)
-    masks: bool = False
-    looks: dict[int, Look] = field(default_factory=dict)
-    has_masks: bool = False
-
-    def see(self, batch: SeenBatch) -> None:
-        """Take note of a batch."""
-        for image, sample in zip(batch.images, batch.samples, strict=True):
-            if self.images is None or image in self.images:
-                self.looks[image] = self._look(sample)
-
-    def _look(self, sample: DetDataSample) -> Look:
-        keys = ('bboxes', 'labels', 'scores') + ('masks',) * self.masks
-        found, truth = sample.pred_instances, sample.gt_instances
-        self.has_masks |= 'masks' in found or 'masks' in truth
-        found, truth, crowds = (
-            InstanceData(**{k: part[k] for k in keys if k in part}).cpu()
-            for part in (found, truth, sample.get('ignored_instances', truth[:0]))
-        )
-        if boxes_follow_resize(self.model.dataloader.dataset):
-            for objects in (truth, crowds):
-                objects.bboxes = objects.bboxes / box_scale(sample, objects.bboxes)
-        return Look(sample.img_path, truth, crowds, found)
 
 
 def observe(
@@ -214,11 +153,12 @@ def best_threshold(
     """
     scenes = scenes_of(observers, list(observers[0].looks), 0.0, iou_threshold)
     outcomes = [outcome for scene in scenes.values() for outcome in scene.outcomes]
-    return best_score_threshold(
-        torch.cat([outcome.found.scores for outcome in outcomes]),
-        torch.cat([outcome.correct for outcome in outcomes]),
+    point = best_point(
+        torch.cat([outcome.found.scores for outcome in outcomes]).numpy(),
+        torch.cat([outcome.correct for outcome in outcomes]).numpy(),
         sum(len(outcome.missed) for outcome in outcomes),
     )
+    return point.threshold, point.f1
 
 
 def scenes_of(
@@ -251,7 +191,7 @@ def tables(numbers: dict) -> list[Table]:
         counts = map(str, (correct, wrong, missed, differing))
         rows.append([model['name'], *counts, percent(f1)])
     caption = (
-        f'Detections with a score of at least {numbers["score_threshold"]:g} in '
+        f'Detections with a score of at least {numbers["score_threshold"]:.3g} in '
         f'{numbers["num_images"]} images with {numbers["num_objects"]} objects'
     )
     return [Table(caption, ('model', *_COUNTS, 'F1, %'), rows)]

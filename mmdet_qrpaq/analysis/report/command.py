@@ -6,10 +6,16 @@ from pathlib import Path
 
 from ... import command_line
 from ...command_line import count, share
-from ...records.provenance import typed_command
-from ...records.results import check_writable, require_writable_folder, write_whole
+from ...records.results import check_writable, require_writable_folder
 from ..cost.section import EFFICIENCY
 from ..detections.section import OVERVIEW, PRECISION, SIDE_BY_SIDE
+from ..diagnosis.section import (
+    CALIBRATION,
+    CONFUSION,
+    ERROR_TYPES,
+    THRESHOLDS,
+    WORST_IMAGES,
+)
 from ..patterns.section import EMBEDDING, WEIGHTS
 from ..queries.section import ABLATION, USAGE
 from ..routing.section import ROUTING
@@ -20,8 +26,9 @@ from ..training.section import CURVES
 
 # In the order of the page.
 SECTIONS = (
-    *(OVERVIEW, PRECISION, USAGE, ROUTING, ABLATION, WEIGHTS, EMBEDDING, CURVES),
-    *(EFFICIENCY, SAMPLING, SIDE_BY_SIDE),
+    *(OVERVIEW, PRECISION, THRESHOLDS, ERROR_TYPES, CONFUSION, CALIBRATION),
+    *(USAGE, ROUTING, ABLATION, WEIGHTS, EMBEDDING, CURVES, EFFICIENCY, SAMPLING),
+    *(SIDE_BY_SIDE, WORST_IMAGES),
 )
 EVERYWHERE = "in every section that has one (each section's own)"
 OPTIONS = (
@@ -71,7 +78,7 @@ def main(description: str, argv: list[str] | None = None) -> None:
     require_writable_folder(str(folder), 'the folder of its numbers,')
 
     from . import parts as report
-    from .page import render_page
+    from .page import write_page
 
     models = Models().read(args)
     chosen = {
@@ -84,19 +91,14 @@ def main(description: str, argv: list[str] | None = None) -> None:
         efficiency=dict(repeats=args.repeats),
         sampling_points=dict(num_images=1, num_queries=3),
         side_by_side=dict(num_images=args.num_images),
+        worst_images=dict(num_images=args.num_images),
     )
     sections = [
         (section, section.choose(**chosen, **more.get(section.name, {})))
         for section in SECTIONS
         if args.only is None or section.name in args.only
     ]
-    parts = []
-    for part in report.make_parts(sections, models, folder):
-        print(f'  {part.status}' + (f': {part.sentence}' if part.sentence else ''))
-        parts.append(part)
     title = args.title or f'Analysis of {", ".join(model.name for model in models)}'
-    print(write_whole(out, render_page(title, typed_command(), parts)))
-    failed = [part.title for part in parts if part.status == report.FAILED]
-    if failed:
+    if failed := write_page(out, title, report.make_parts(sections, models, folder)):
         print(f'error: failed: {", ".join(failed)}; see above.', file=sys.stderr)
         sys.exit(1)

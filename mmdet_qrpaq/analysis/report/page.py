@@ -6,14 +6,31 @@ The page needs no network and no script: figures are base64 in it. Its template 
 
 import base64
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from .parts import Part
+from ...records.provenance import typed_command
+from ...records.results import write_whole
+from .parts import FAILED, Part
+
+
+def write_page(out: Path, title: str, parts: Iterable[Part]) -> list[str]:
+    """Write the page, tell how each part went, and return titles of those that failed.
+
+    Args:
+        title: Heading.
+        parts: In order, as they are made.
+    """
+    made = []
+    for part in parts:
+        print(f'  {part.status}' + (f': {part.sentence}' if part.sentence else ''))
+        made.append(part)
+    print(write_whole(out, render_page(title, typed_command(), made)))
+    return [part.title for part in made if part.status == FAILED]
 
 
 def render_page(title: str, command: str, parts: Sequence[Part]) -> str:

@@ -47,6 +47,7 @@ class Part:
         origin: What they are made from.
         status: `MADE`, `REUSED`, `NOT_APPLICABLE` or `FAILED`; empty until it is known.
         sentence: Why not, else empty.
+        numbers: What was found.
         tables: Of the page.
         figure: PNG.
         observers: One a model, of a section that only looks on.
@@ -59,6 +60,7 @@ class Part:
     origin: dict[str, Any]
     status: str = ''
     sentence: str = ''
+    numbers: dict | None = None
     tables: Sequence[Table] = ()
     figure: bytes | None = None
     observers: list[Observer] = field(default_factory=list)
@@ -109,19 +111,9 @@ def make_parts(
         sections: Each with its options.
         folder: For the files; need not exist.
     """
-    parts = list(_plan(sections, models, folder))
-    for part in parts:
-        _take_over(part)
-        if not part.status:
-            found = part.attempt(observers_of, part.section, part.models, part.options)
-            part.observers = found or []
+    parts = prepare(sections, models, folder)
     for model in models:
-        watching = [
-            _Attempt(part, observer)
-            for part in parts
-            for whose, observer in zip(part.models, part.observers, strict=False)
-            if whose is model and not part.status
-        ]
+        watching = observers_in(parts, model)
         if watching:
             titles = ', '.join(attempt.part.section.title for attempt in watching)
             print(f'{model.name}, one run over the images: {titles}')
@@ -131,6 +123,42 @@ def make_parts(
             seen = part.observers and part.models[-1] is model
             if seen and not part.status:
                 _measure(part)
+    yield from finish(parts)
+
+
+def prepare(
+    sections: Sequence[tuple[Section, dict[str, Any]]],
+    models: Sequence[TrainedModel],
+    folder: Path,
+    reuse: bool = True,
+) -> list[Part]:
+    """Return the parts of a report, with what is known before a model runs.
+
+    Args:
+        reuse: Take what was measured before.
+    """
+    parts = list(_plan(sections, models, folder))
+    for part in parts:
+        if reuse:
+            _take_over(part)
+        if not part.status:
+            found = part.attempt(observers_of, part.section, part.models, part.options)
+            part.observers = found or []
+    return parts
+
+
+def observers_in(parts: Sequence[Part], model: TrainedModel) -> list['_Attempt']:
+    """Return who wants to look on while a model runs; each fails alone."""
+    return [
+        _Attempt(part, observer)
+        for part in parts
+        for whose, observer in zip(part.models, part.observers, strict=False)
+        if whose is model and not part.status
+    ]
+
+
+def finish(parts: Sequence[Part]) -> Iterator[Part]:
+    """Measure what is left, and yield each part when it is done."""
     for number, part in enumerate(parts, 1):
         print(f'[{number}/{len(parts)}] {part.title}')
         if not part.status:
@@ -196,7 +224,8 @@ def _take_over(part: Part) -> None:
         except jsonschema.ValidationError:
             continue  # of an earlier version
         part.file, part.origin, part.status = file, kept['origin'], REUSED
-        part.tables, part.figure = part.section.work.tables(kept['numbers']), figure
+        part.numbers, part.figure = kept['numbers'], figure
+        part.tables = part.section.work.tables(part.numbers)
         return
 
 
@@ -212,6 +241,6 @@ def _measure(part: Part) -> None:
 
 def _finish(part: Part, numbers: dict, figure: Figure | None) -> None:
     write_measured(part.file, part.section, part.origin, numbers, figure)
-    part.tables = part.section.work.tables(numbers)
+    part.numbers, part.tables = numbers, part.section.work.tables(numbers)
     if figure is not None:
         part.figure = part.file.with_suffix('.png').read_bytes()

@@ -1,0 +1,131 @@
+"""Which images and videos the words of a command mean, and what they are called."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..annotations import Annotations, read_annotations
+from ..annotations.classes import shorten
+from ..errors import ConfigError
+from ..formats.listing import SUFFIXES, Listing
+
+VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv')
+
+
+@dataclass(frozen=True)
+class Input:
+    """An image or a video.
+
+    Attributes:
+        path: Where it is.
+        name: Its path below the folder that all inputs share, with forward slashes.
+    """
+
+    path: Path
+    name: str
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it is one, by its suffix."""
+        return self.name.lower().endswith(VIDEOS)
+
+
+def find_inputs(words: Iterable[str]) -> tuple[list[Input], int]:
+    """Return what words mean, each file once, and how many files of folders do not fit.
+
+    A file that is named is taken, whatever its suffix; of a folder all that have the
+    suffix of an image or a video, however deep.
+
+    Raises:
+        ConfigError: There is no such file, or nothing in a folder.
+    """
+    found: dict[str, None] = {}
+    above, skipped = [], 0
+    for word in words:
+        path = os.path.abspath(word)
+        if os.path.isdir(path):
+            listing = Listing(Path(path))
+            fitting = listing.ending(*SUFFIXES, *VIDEOS)
+            if not fitting:
+                raise ConfigError(
+                    f'{word} holds no image and no video ({", ".join(SUFFIXES)}, '
+                    f'{", ".join(VIDEOS)}); give another folder.'
+                )
+            skipped += len(listing.names) - len(fitting)
+            found |= dict.fromkeys(os.path.join(path, name) for name in fitting)
+            above.append(path)
+        elif os.path.isfile(path):
+            found[path] = None
+            above.append(os.path.dirname(path))
+        else:
+            raise ConfigError(
+                f'{word} does not exist; give images, videos or folders of them.'
+            )
+    shared = os.path.commonpath(above)
+    return [Input(Path(p), Path(p).relative_to(shared).as_posix()) for p in found], (
+        skipped
+    )
+
+
+@dataclass(frozen=True)
+class Ids:
+    """What images and classes are called in COCO files.
+
+    Attributes:
+        images: By place among the inputs; `None`: counted from 1 on.
+        categories: By label.
+    """
+
+    categories: list[Any]
+    images: list[Any] | None = None
+
+
+def ids_of(
+    inputs: Sequence[Input], classes: Sequence[str], ann_file: str | None
+) -> tuple[list[Input], Ids]:
+    """Return the ids of an annotation file, and the inputs in its order.
+
+    An image is the one of the file whose name its path ends with. Without a file
+    categories are counted from 1.
+
+    Raises:
+        ConfigError: The file lacks an image or a class, or there is a video.
+    """
+    if ann_file is None:
+        return list(inputs), Ids(list(range(1, len(classes) + 1)))
+    listed = read_annotations(ann_file)
+    rows = _rows_of(inputs, listed)
+    ordered = sorted(rows)
+    names = list(listed.names)
+    if absent := [name for name in classes if names.count(name) != 1]:
+        raise ConfigError(
+            f'--ann-file {ann_file}: {shorten(absent)} of the model should be one of '
+            f'its categories ({shorten(listed.names)}); give a file with these classes.'
+        )
+    categories = [listed.categories['id'][names.index(name)] for name in classes]
+    images = [listed.images['id'][row] for row in ordered]
+    return [rows[row] for row in ordered], Ids(categories, images)
+
+
+def _rows_of(inputs: Sequence[Input], listed: Annotations) -> dict[int, Input]:
+    """Return the inputs by their rows in the table of images."""
+    place = f'--ann-file {listed.path}'
+    by_name = {str(name): row for row, name in enumerate(listed.images['file_name'])}
+    rows: dict[int, Input] = {}
+    for one in inputs:
+        if one.is_video:
+            raise ConfigError(f'{place} is of images, and {one.path} is a video.')
+        parts = one.path.parts
+        ends = ('/'.join(parts[start:]) for start in range(1, len(parts)))
+        row = next((by_name[end] for end in ends if end in by_name), None)
+        if row is None:
+            raise ConfigError(f'{place} lists no {one.path}; give images of that file.')
+        if row in rows:
+            raise ConfigError(
+                f'{place} lists one {listed.images["file_name"][row]}, and that is '
+                f'both {rows[row].path} and {one.path}; leave one out.'
+            )
+        rows[row] = one
+    return rows
