@@ -75,6 +75,9 @@ FRAMEWORK['lite'] = [
 ]
 # What only the analyses need; their tools name it where it is missing.
 ANALYSIS = ['jinja2', 'jsonschema', 'matplotlib>=3.7', 'rich', 'scikit-learn']
+# Presets that write logs for other programs. MLflow's small distribution writes into a
+# database with the two behind it; `mlflow` itself, which shows it, brings them too.
+LOGGERS = ['tensorboard', 'wandb', 'mlflow-skinny', 'alembic', 'sqlalchemy']
 # Sweeps on a cluster.
 SLURM = ['submitit>=1.5']
 # Hungarian matching by a kernel, on NVIDIA GPUs of compute capability 8.0 and newer.
@@ -111,10 +114,11 @@ setup(
         **FRAMEWORK,
         'analysis': ANALYSIS,
         'data': DATA,
+        'loggers': LOGGERS,
         'matching': MATCHING,
         'slurm': SLURM,
         'test': [
-            *(*ANALYSIS, *DATA, *SLURM),
+            *(*ANALYSIS, *DATA, *LOGGERS, *SLURM),
             *('hypothesis', 'pytest', 'pytest-xdist', 'ruff'),
         ],
     },

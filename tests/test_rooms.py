@@ -16,6 +16,7 @@ FLOORS = (
     ('matching', 'ops'),
     (*ROOMS, 'optim', 'images'),
     ('hosts', 'settings'),
+    ('presets',),
     ('runtime',),
     ('data',),
     ('analysis', 'doctor', 'warm_start'),
