@@ -1,8 +1,8 @@
 """How a step of the optimizer is made: of several mini-batches, in lower precision."""
 
+import mmengine.device
 import torch
 from mmengine.config import Config
-from mmengine.device import get_device
 
 from ..class_name import class_name
 from ..errors import ConfigError
@@ -45,7 +45,7 @@ def amp(cfg: Config) -> list[Decision]:
         ConfigError: There is no GPU.
     """
     _wrapper(cfg, 'amp')
-    if get_device() == 'cpu':
+    if mmengine.device.get_device() == 'cpu':
         raise ConfigError(
             '--amp (preset amp) needs a GPU, and there is none; leave it out, or take '
             '--preset bf16.'
@@ -69,7 +69,7 @@ def bf16(cfg: Config) -> list[Decision]:
         ConfigError: The GPU has no bfloat16.
     """
     _wrapper(cfg, 'bf16')
-    if get_device() == 'cuda' and not torch.cuda.is_bf16_supported():
+    if mmengine.device.get_device() == 'cuda' and not torch.cuda.is_bf16_supported():
         raise ConfigError(
             'preset bf16 needs a GPU with bfloat16 (Ampere or newer); take amp.'
         )
