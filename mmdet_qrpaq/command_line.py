@@ -21,7 +21,9 @@ EXTRAS = dict.fromkeys(
     ('jinja2', 'jsonschema', 'matplotlib', 'rich', 'sklearn'), 'analysis'
 )
 EXTRAS['submitit'] = 'slurm'
-EXTRAS |= dict.fromkeys(('mlflow', 'sqlalchemy', 'tensorboard', 'wandb'), 'loggers')
+EXTRAS |= dict.fromkeys(
+    ('alembic', 'mlflow', 'sqlalchemy', 'tensorboard', 'wandb'), 'loggers'
+)
 _RANK_VARIABLES = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
 
 

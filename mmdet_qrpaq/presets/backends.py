@@ -8,6 +8,9 @@ from mmengine.config import Config
 from mmengine.visualization import MLflowVisBackend, WandbVisBackend
 from mmengine.visualization.vis_backend import force_init_env
 
+# Read before MLflow is used, which sets it to the place of the last run.
+SERVER = os.getenv('MLFLOW_TRACKING_URI')
+
 
 @VISBACKENDS.register_module()
 class WorkFolderMLflow(MLflowVisBackend):
@@ -21,7 +24,7 @@ class WorkFolderMLflow(MLflowVisBackend):
         """Choose the place: <work folder>/<time>/vis_data is what the run gives."""
         folder = Path(self._save_dir).absolute().parents[1]
         self._run_name = self._run_name or folder.name
-        self._tracking_uri = self._tracking_uri or os.getenv('MLFLOW_TRACKING_URI')
+        self._tracking_uri = self._tracking_uri or SERVER
         if not self._tracking_uri:
             self._tracking_uri = f'sqlite:///{folder / "mlflow.db"}'
             self._exp_name = self._exp_name or folder.name

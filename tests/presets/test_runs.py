@@ -11,6 +11,7 @@ from mmdet.models.layers import ExpMomentumEMA
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 
+from mmdet_qrpaq.presets import backends
 from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
 from tiny_runs import CLASSES, CONFIG, METHODS, logged_losses, run_tool, write_dataset
 
@@ -221,7 +222,8 @@ def test_all_loggers(config, tmp_path, monkeypatch):
     """At once, as a line of the config: each holds the numbers of the log."""
     for name in ('tensorboard', 'mlflow', 'sqlalchemy', 'alembic', 'wandb'):
         pytest.importorskip(name)
-    monkeypatch.delenv('MLFLOW_TRACKING_URI', raising=False)
+    monkeypatch.setattr(backends, 'SERVER', None)
+    monkeypatch.setenv('MLFLOW_TRACKING_URI', '')  # MLflow writes into it
     monkeypatch.setenv('WANDB_SILENT', 'true')
     monkeypatch.setenv('WANDB_DATA_DIR', str(tmp_path / 'cache'))
     (tmp_path / 'here').mkdir()
