@@ -11,6 +11,7 @@ from mmdet.models.layers import ExpMomentumEMA
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 
+from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.presets import backends
 from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
 from tiny_runs import CLASSES, CONFIG, METHODS, logged_losses, run_tool, write_dataset
@@ -321,3 +322,8 @@ def test_several_presets_resume_exactly(config, plain, tmp_path):
     for part in ('state_dict', 'ema_state_dict'):
         expected = whole['epoch_2'][part]
         assert all(torch.equal(again[part][key], expected[key]) for key in expected)
+    with pytest.raises(ConfigError, match='holds averaged weights and cannot be res'):
+        run_tool(
+            *('train', config, '--work-dir', tmp_path / 'again'),
+            *('--resume', tmp_path / 'whole' / 'epoch_1.pth'),
+        )
