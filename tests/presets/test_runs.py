@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from mmdet.models.layers import ExpMomentumEMA
-from mmdet.registry import HOOKS
+from mmdet.registry import DATASETS, HOOKS
+from mmdet.structures.bbox import get_box_tensor
 from mmengine.hooks import Hook
 
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.presets import backends
+from mmdet_qrpaq.presets.applying import apply_presets
 from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
+from mmdet_qrpaq.runtime.configs import read_config
 from tiny_runs import CLASSES, CONFIG, METHODS, logged_losses, run_tool, write_dataset
 
 # Without validation; a checkpoint each iteration, with the raw weights of an EMA.
@@ -302,6 +305,24 @@ def test_small_data(config, tmp_path):
     options.remove('train_cfg.max_epochs=1')
     train(config, tmp_path / 'long', 'small_data=3', options=options)
     assert sorted(logged_losses(tmp_path / 'long')) == [1, 2]
+
+
+def test_small_data_keeps_boxes_in_the_image(config):
+    cfg = read_config(str(config))
+    apply_presets(cfg, ['small_data'])
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    sides, counts = set(), set()
+    for place in [*range(len(dataset))] * 10:
+        sample = dataset[place]
+        height, width = sample['inputs'].shape[1:]
+        boxes = get_box_tensor(sample['data_samples'].gt_instances.bboxes)
+        assert (
+            boxes.min() >= 0 and (boxes[:, 2:] <= torch.tensor([width, height])).all()
+        )
+        assert ((boxes[:, 2:] - boxes[:, :2]) >= 5).all()  # of 20: its centre is there
+        sides |= {height, width}
+        counts.add(len(boxes))
+    assert min(sides) < 60 and 64 in sides and max(sides) > 70 and counts == {1, 2}
 
 
 def test_several_presets_resume_exactly(config, plain, tmp_path):
