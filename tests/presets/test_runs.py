@@ -197,7 +197,9 @@ def test_amp(config, tmp_path, monkeypatch):
     assert 'loss_scaler' in found['iter_1']['optimizer']
 
 
-@pytest.mark.parametrize('with_methods', [False, True])
+@pytest.mark.parametrize(
+    'with_methods', [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_activation_checkpointing(config, plain, tmp_path, with_methods):
     """Blocks run twice, to the same losses; in our detectors every layer does."""
     whole = plain
