@@ -82,6 +82,9 @@ ANALYSIS = [
     'rich',
     'scikit-learn',
 ]
+# Presets that write logs for other programs. MLflow's small distribution writes into a
+# database with the two behind it; `mlflow` itself, which shows it, brings them too.
+LOGGERS = ['tensorboard', 'wandb', 'mlflow-skinny', 'alembic', 'sqlalchemy']
 # Sweeps on a cluster.
 SLURM = ['submitit>=1.5']
 # ImageNet weights of a small backbone, 17 MB, and all backbones of timm.
@@ -124,12 +127,13 @@ setup(
         'analysis': ANALYSIS,
         'data': DATA,
         'lite0': LITE0,
+        'loggers': LOGGERS,
         'matching': MATCHING,
         'slurm': SLURM,
         'tiles': TILES,
         'timm': TIMM,
         'test': [
-            *(*ANALYSIS, *DATA, *LITE0, *SLURM, *TILES),
+            *(*ANALYSIS, *DATA, *LITE0, *LOGGERS, *SLURM, *TILES),
             *('hypothesis', 'pytest', 'pytest-xdist', 'ruff'),
         ],
     },

@@ -38,6 +38,7 @@ def register() -> None:
     )
     from .analysis.queries import usage_hook  # noqa: F401
     from .analysis.routing import routing_hook  # noqa: F401
+    from .presets import backends  # noqa: F401
 
 
 # While Python looks for the module to run, `-m` stands in place of its name.

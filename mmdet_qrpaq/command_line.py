@@ -21,6 +21,9 @@ EXTRAS = dict.fromkeys(
     ('hotcoco', 'jinja2', 'jsonschema', 'matplotlib', 'rich', 'sklearn'), 'analysis'
 )
 EXTRAS |= dict(submitit='slurm', sahi='tiles', timm='timm')
+EXTRAS |= dict.fromkeys(
+    ('alembic', 'mlflow', 'sqlalchemy', 'tensorboard', 'wandb'), 'loggers'
+)
 _RANK_VARIABLES = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
 
 

@@ -17,6 +17,7 @@ FLOORS = (
     ('matching', 'ops'),
     (*ROOMS, 'optim', 'images', 'backbones'),
     ('hosts', 'settings'),
+    ('presets',),
     ('runtime',),
     ('data',),
     ('analysis', 'doctor', 'warm_start'),

@@ -20,7 +20,11 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add_data_options(parser)
     add_training_options(parser)
     parser.add_argument(
-        '--amp', action='store_true', help='train with automatic mixed precision'
+        '--amp',
+        dest='preset',
+        action='append_const',
+        const='amp',
+        help='the same as --preset amp: automatic mixed precision',
     )
     parser.add_argument(
         '--auto-scale-lr',
@@ -52,8 +56,6 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
 
     load_package()
-    from mmengine.device import get_device
-
     from mmdet_qrpaq.data.run import training_config
     from mmdet_qrpaq.errors import ConfigError
     from mmdet_qrpaq.runtime.cli import build_runner
@@ -61,11 +63,6 @@ def main(argv: list[str] | None = None) -> None:
     from mmdet_qrpaq.runtime.resume import make_repeatable, resolve_resume
 
     cfg = training_config(args)
-    if args.amp:
-        if get_device() == 'cpu':
-            raise ConfigError('--amp needs a GPU, and there is none; leave it out.')
-        cfg.optim_wrapper.type = 'AmpOptimWrapper'
-        cfg.optim_wrapper.loss_scale = 'dynamic'
     if args.auto_scale_lr:
         if not (cfg.get('auto_scale_lr') or {}).get('base_batch_size'):
             raise ConfigError(
@@ -73,6 +70,9 @@ def main(argv: list[str] | None = None) -> None:
                 f'{args.config}; add it or leave the flag out.'
             )
         cfg.auto_scale_lr.enable = True
+        # mmengine counts the images of one mini-batch, not those of an update.
+        updates = cfg.optim_wrapper.get('accumulative_counts', 1)
+        cfg.auto_scale_lr.base_batch_size /= updates
     if args.freeze:
         cfg.model.frozen_parts = args.freeze.split(',')
     resolve_resume(cfg, args.resume)

@@ -11,8 +11,8 @@ from ..annotations.classes import shorten
 from ..errors import ConfigError
 from ..formats.folder import DataFolder, Split
 from ..runtime.configs import evaluators_of
+from ..settings.decision import Decision
 from ..settings.together import leaf_datasets, more_colours
-from .decision import Decision
 from .facts import Facts
 
 # What of another kind of data set still means the same in COCO's.

@@ -6,7 +6,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..errors import ConfigError
-from .decision import Decision
+from ..settings.decision import Decision
 from .facts import Facts
 
 _TO_LIMITS = ('Resize', 'FixScaleResize')
@@ -53,7 +53,8 @@ def fit_image_sizes(cfg: Config, facts: Facts, longest: int | None) -> list[Deci
 def set_image_size(cfg: Config, longest: int) -> None:
     """Resize all images to one longest side.
 
-    In training this takes the place of random sizes and crops; a flip stays.
+    In training this takes the place of random sizes and of crops after them; a flip
+    stays.
 
     Raises:
         ConfigError: A loader has no step that resizes.
@@ -65,10 +66,10 @@ def set_image_size(cfg: Config, longest: int) -> None:
             steps = []
             for step in holder['pipeline']:
                 kind = _kind(step)
-                if kind not in (*RESIZES, *_CROPS):
-                    steps.append(step)
-                elif kind in RESIZES and resize not in steps:
+                if kind in RESIZES and resize not in steps:
                     steps.append(resize)
+                elif kind not in (*RESIZES, *_CROPS) or resize not in steps:
+                    steps.append(step)
             holder['pipeline'] = steps
             resized |= resize in steps
         if not resized:

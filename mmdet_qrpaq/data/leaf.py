@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..errors import ConfigError
-from .decision import Decision
+from ..settings.decision import Decision
 
 DELETE = '_delete_'
 _WIDTH = 88

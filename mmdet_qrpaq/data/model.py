@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..errors import ConfigError
-from .decision import Decision
+from ..settings.decision import Decision
 from .facts import Facts
 from .image_sizes import smallest_images
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from ..command_line import count
+from ..presets.catalogue import PRESETS
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class RunOptions:
         image_size: Longest side of the images, pixels.
         lr: Learning rate.
         seed: For weights, data order, augmentation and denoising.
+        preset: Words that switch presets on.
     """
 
     epochs: int | None = None
@@ -28,6 +30,7 @@ class RunOptions:
     image_size: int | None = None
     lr: float | None = None
     seed: int | None = None
+    preset: list[str] | None = None
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Any:
@@ -82,6 +85,14 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         type=partial(count, least=0),
         metavar='N',
         help='of all random numbers',
+    )
+    parser.add_argument(
+        '--preset',
+        nargs='+',
+        action='extend',
+        metavar='NAME',
+        help=f'ways of training (docs/presets.md): {", ".join(PRESETS)}; NAME=NUMBER '
+        'where one can be set, e.g. --preset ema gradient_accumulation=8',
     )
 
 

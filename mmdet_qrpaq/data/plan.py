@@ -7,13 +7,15 @@ from mmengine.logging import print_log
 
 from ..errors import ConfigError
 from ..formats.folder import DataFolder
+from ..presets.applying import apply_presets
+from ..settings.decision import Decision
+from ..settings.length import count_iterations, set_epochs
 from .datasets import keep_small_images, use_splits
-from .decision import Decision
 from .facts import look_at
 from .image_sizes import fit_image_sizes, set_image_size
 from .model import fit_queries, set_num_classes
 from .options import RunOptions
-from .schedule import count_iterations, fit_learning_rate, fit_length, set_epochs
+from .schedule import fit_learning_rate, fit_length
 
 _PARTS = (
     *('train_dataloader', 'val_dataloader', 'val_evaluator'),
@@ -42,8 +44,9 @@ def fit(
             f'the config has no {missing[0]}, without which it cannot be fitted to a '
             'folder; take one like those in configs/.'
         )
+    decided = apply_presets(cfg, options.preset)
     facts = look_at(data)
-    decided = use_splits(cfg, data, data.classes, ('train', 'val', 'test'))
+    decided += use_splits(cfg, data, data.classes, ('train', 'val', 'test'))
     set_num_classes(cfg, len(data.classes))
     decided += keep_small_images(cfg, facts)
     decided += fit_image_sizes(cfg, facts, options.image_size)
@@ -56,12 +59,17 @@ def fit(
     return decided
 
 
-def apply_options(cfg: Config, options: RunOptions) -> None:
-    """Apply plain options to a config that keeps its data.
+def apply_options(cfg: Config, options: RunOptions) -> list[Decision]:
+    """Apply presets and plain options to a config that keeps its data.
+
+    Returns:
+        What the presets have changed.
 
     Raises:
-        ConfigError: The config has nothing that an option could change.
+        ConfigError: A preset does not go with the config, or the config has nothing
+            that an option could change.
     """
+    decided = apply_presets(cfg, options.preset)
     if options.batch_size:
         _require(cfg, '--batch-size', 'train_dataloader')
         cfg.train_dataloader.batch_size = options.batch_size
@@ -78,11 +86,14 @@ def apply_options(cfg: Config, options: RunOptions) -> None:
         set_epochs(cfg, options.epochs)
     if options.seed is not None:
         _set_seed(cfg, options.seed)
+    return decided
 
 
-def tell(config: str, decided: Iterable[Decision]) -> None:
+def tell(
+    config: str, decided: Iterable[Decision], how: str = 'fitted to the data'
+) -> None:
     """Print what was found and decided."""
-    lines = [f'{config}, fitted to the data:', *map(str, decided)]
+    lines = [f'{config}, {how}:', *map(str, decided)]
     print_log('\n  '.join(lines))
 
 

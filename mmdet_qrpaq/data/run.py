@@ -6,16 +6,18 @@ import re
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.dist import get_world_size
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.logging import print_log
 
 from ..annotations.classes import shorten
 from ..errors import ConfigError
 from ..formats.folder import DataFolder, open_folder
+from ..presets.applying import apply_presets
 from ..records.results import write_whole
 from ..runtime.checkpoints import read_checkpoint
 from ..runtime.cli import on_main_process, run_config, start_processes
 from ..runtime.configs import override, read_config
+from ..settings.decision import Decision
 from ..settings.options import parse_settings
 from .datasets import use_splits
 from .leaf import difference, leaf_name, leaf_text, name_of_base
@@ -39,10 +41,11 @@ def training_config(args: argparse.Namespace) -> Config:
     stages = ('train', 'val')
     if not args.data:
         cfg = run_config(args, stages)
-        apply_options(cfg, options)
+        decided = apply_options(cfg, options)
         # These come last, here as with --data.
         override(cfg, parse_settings(args.cfg_options), '--cfg-options', args.config)
         start_processes(cfg)
+        _tell_presets(args.config, decided)
         return cfg
     cfg = run_config(args, stages, leaf_name(args.config, args.data))
     start_processes(cfg)
@@ -52,7 +55,9 @@ def training_config(args: argparse.Namespace) -> Config:
     # What the options say is in the leaf.
     args.config, args.cfg_options, args.work_dir = str(leaf), None, cfg.work_dir
     cfg = run_config(args, stages)
+    decided = apply_presets(cfg)  # of its own, as somebody has put them there
     start_processes(cfg)
+    _tell_presets(args.config, decided)
     return cfg
 
 
@@ -126,6 +131,11 @@ def write_leaf(
     write_whole(leaf, text)
     print_log(f'The run is {leaf}')
     return leaf
+
+
+def _tell_presets(config: str, decided: list[Decision]) -> None:
+    if decided and is_main_process():
+        tell(config, decided, 'with presets')
 
 
 def _write_leaf(

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from mmengine.config import Config
 from torch import Tensor, nn
 
 from ..errors import ConfigError
+from ..presets.lists import type_of
 
 _TRAINING_STATE = ('optimizer', 'message_hub', 'meta')
 # In DINO and its relatives, of width d: upstream's mmdet encodes the four numbers of a
@@ -141,6 +143,23 @@ def require_training_state(checkpoint: dict, path: str) -> None:
         raise ConfigError(
             f'checkpoint {path} cannot be resumed, it holds no {", ".join(absent)}; '
             f'start from its weights with --cfg-options load_from={path} instead.'
+        )
+
+
+def require_averaging(checkpoint: dict, cfg: Config, path: str) -> None:
+    """Refuse to go on from averaged weights as if they were the trained ones.
+
+    `EMAHook` saves the average as `state_dict`, and alone knows where the others are.
+
+    Raises:
+        ConfigError: The checkpoint has an average, and the config makes none.
+    """
+    kinds = map(type_of, cfg.get('custom_hooks') or ())
+    if 'ema_state_dict' in checkpoint and 'EMAHook' not in kinds:
+        raise ConfigError(
+            f'checkpoint {path} holds averaged weights and cannot be resumed without '
+            'an average; give the --preset it was trained with (ema or '
+            'checkpoint_averaging), or its EMAHook in custom_hooks.'
         )
 
 

@@ -22,7 +22,12 @@ from .cli import on_main_process
 from .configs import evaluators_of
 from .datasets import loads_masks
 from .examining import use_sound_data
-from .fit import require_common_weights, require_same_model, require_training_state
+from .fit import (
+    require_averaging,
+    require_common_weights,
+    require_same_model,
+    require_training_state,
+)
 
 
 def preflight(cfg: Config, stages: tuple[str, ...]) -> None:
@@ -55,6 +60,7 @@ def _check_checkpoint(
         if not tested:
             require_training_state(checkpoint, path)
             require_same_optimizer(checkpoint, cfg, path)
+            require_averaging(checkpoint, cfg, path)
         require_same_model(model, checkpoint, path, config)
         return
     fit = require_common_weights(model, checkpoint, path, config)

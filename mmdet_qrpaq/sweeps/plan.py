@@ -13,12 +13,12 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..data.datasets import only_dataset
-from ..data.decision import Decision
 from ..data.plan import apply_options, fit
 from ..errors import ConfigError
 from ..formats.folder import DataFolder
 from ..records.provenance import hash_text
 from ..runtime.configs import override, read_config
+from ..settings.decision import Decision
 from ..settings.options import parse_settings
 from .data import describe_data
 from .scale import Scale, make_small

@@ -9,13 +9,13 @@ from mmengine.config import Config
 
 from check_each import check_each
 from data_folders import coco_one_folder_of_images
-from mmdet_qrpaq.data.decision import Decision
 from mmdet_qrpaq.data.leaf import difference, leaf_name, leaf_text, name_of_base
 from mmdet_qrpaq.data.options import RunOptions
 from mmdet_qrpaq.data.plan import fit
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.formats.folder import open_folder
 from mmdet_qrpaq.runtime.configs import read_config
+from mmdet_qrpaq.settings.decision import Decision
 from tiny_hosts import REPOSITORY
 
 CONFIGS = REPOSITORY / 'configs'

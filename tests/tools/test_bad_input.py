@@ -89,7 +89,7 @@ def test_amp_without_a_gpu(
 ) -> None:
     monkeypatch.setattr('mmengine.device.get_device', lambda: 'cpu')
     arguments = [tiny_config, '--work-dir', tmp_path, '--amp']
-    assert '--amp needs a GPU' in sentence('train', arguments, capsys)
+    assert '--amp (preset amp) needs a GPU' in sentence('train', arguments, capsys)
 
 
 @pytest.mark.parametrize('launcher', ['pytorch', 'slurm', 'mpi'])

@@ -165,7 +165,14 @@ def test_fine_tuning_tolerates_other_classes(
     ('flags', 'key', 'expected'),
     [
         (['--auto-scale-lr'], 'auto_scale_lr.enable', True),
+        (
+            ['--auto-scale-lr', '--preset', 'gradient_accumulation=2'],
+            'auto_scale_lr.base_batch_size',
+            8,
+        ),
         (['--amp'], 'optim_wrapper.type', 'AmpOptimWrapper'),
+        (['--preset', 'ema', '--amp'], 'custom_hooks.0.momentum', 0.0002),
+        (['--preset', 'bf16'], 'optim_wrapper.type', 'mmdet.BFloat16OptimWrapper'),
     ],
 )
 def test_flags_reach_the_config(
@@ -188,11 +195,12 @@ def test_flags_reach_the_config(
 
     monkeypatch.setattr('mmdet_qrpaq.runtime.preflight.preflight', record)
     monkeypatch.setattr('mmengine.device.get_device', lambda: 'cuda')
+    monkeypatch.setattr('torch.cuda.is_bf16_supported', lambda: True)
     with pytest.raises(Stop):
         train.main([str(tiny_config), '--work-dir', str(tmp_path), *flags])
     value = seen[0]
     for part in key.split('.'):
-        value = value[part]
+        value = value[int(part) if part.isdecimal() else part]
     assert value == expected
 
 
