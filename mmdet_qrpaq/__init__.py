@@ -25,6 +25,7 @@ def register() -> None:
 
     check_host_versions()
     from . import (  # noqa: F401
+        evaluation,
         hosts,
         images,
         masks,

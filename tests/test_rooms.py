@@ -16,7 +16,7 @@ FLOORS = (
     ('annotations',),
     ('matching', 'ops'),
     (*ROOMS, 'optim', 'images'),
-    ('hosts', 'settings'),
+    ('hosts', 'settings', 'evaluation'),
     ('runtime',),
     ('data',),
     ('analysis', 'doctor', 'warm_start'),

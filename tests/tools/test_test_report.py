@@ -1,4 +1,4 @@
-"""`tools/test.py --report`: one run, a page, numbers, and what goes by the checkpoint."""
+"""`tools/test.py --report`: a page, numbers, and what goes beside the checkpoint."""
 
 import csv
 import json
