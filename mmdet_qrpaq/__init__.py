@@ -26,6 +26,7 @@ def register() -> None:
     check_host_versions()
     from . import (  # noqa: F401
         backbones,
+        evaluation,
         hosts,
         images,
         masks,

@@ -16,7 +16,7 @@ FLOORS = (
     ('annotations',),
     ('matching', 'ops'),
     (*ROOMS, 'optim', 'images', 'backbones'),
-    ('hosts', 'settings'),
+    ('hosts', 'settings', 'evaluation'),
     ('presets',),
     ('runtime',),
     ('data',),

@@ -7,10 +7,10 @@ Writes benchmarks/results/evaluation_speed.json. Protocol:
   of 80 classes, 1 in 80 of them a crowd, and 100 detections an image: objects with a
   moved box, some of another class, and boxes anywhere.
 - `CocoMetric` is mmdet's evaluation as the end of a validation runs it, from results in
-  memory to its numbers. `pycocotools` and `hotcoco` are what the matching alone takes:
-  boxes at ten IoUs and four ranges of area, accumulated and summarised; their AP is the
-  same to the last bit, or there is no result. `report` is what `--report` adds: grading
-  and four sections, without their figures.
+  memory to its numbers, and `FastCocoMetric` ours. `pycocotools` and `hotcoco` are what
+  the matching alone takes: boxes at ten IoUs and four ranges of area, accumulated and
+  summarised; their AP is the same to the last bit, or there is no result. `report` is
+  what `--report` adds: grading and four sections, without writing their figures.
 - In one process, in turn, the order changing from round to round, after one round that
   does not count. Seconds are those of the clock.
 """

@@ -27,6 +27,7 @@ from mmdet_qrpaq.analysis.diagnosis import (
     error_types,
     thresholds,
 )
+from mmdet_qrpaq.evaluation import FastCocoMetric
 from mmdet_qrpaq.runtime.building import quietly
 
 CLASSES = tuple(f'class {number}' for number in range(80))
@@ -132,9 +133,10 @@ def ways_of(data: Data) -> tuple[dict[str, Callable[[], object]], float]:
     def by_hotcoco() -> float:
         return _ap(hotcoco.COCOeval(fast, fast_results, 'bbox'))
 
-    metric = _metric(data)
+    metrics = [_metric(kind, data) for kind in (CocoMetric, FastCocoMetric)]
     ways = {
-        'CocoMetric': lambda: _whole(metric, data),
+        'CocoMetric': lambda: _whole(metrics[0], data),
+        'FastCocoMetric': lambda: _whole(metrics[1], data),
         'pycocotools': pycocotools,
         'hotcoco': by_hotcoco,
         'report': lambda: _report(data),
@@ -152,18 +154,18 @@ def _ap(evaluator: COCOeval | hotcoco.COCOeval) -> float:
     return float(evaluator.stats[0])
 
 
-def _metric(data: Data) -> CocoMetric:
+def _metric(kind: type[CocoMetric], data: Data) -> CocoMetric:
     with tempfile.TemporaryDirectory() as folder, quietly():
         path = Path(folder, 'truth.json')
         path.write_text(json.dumps(data.truth))
-        metric = CocoMetric(str(path), metric='bbox')
+        metric = kind(str(path), metric='bbox')
     metric.dataset_meta = dict(classes=CLASSES)
     return metric
 
 
 def _whole(metric: CocoMetric, data: Data) -> dict:
     truth = dict(width=SIZE[0], height=SIZE[1])
-    results = [
+    metric.results = [
         (
             dict(truth, img_id=image),
             dict(img_id=image, bboxes=boxes, labels=labels, scores=scores),
@@ -171,7 +173,7 @@ def _whole(metric: CocoMetric, data: Data) -> dict:
         for image, (boxes, labels, scores) in enumerate(data.found)
     ]
     with quietly():
-        return metric.compute_metrics(results)
+        return metric.evaluate(len(data.found))
 
 
 def _report(data: Data) -> list[dict]:

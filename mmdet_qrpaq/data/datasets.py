@@ -10,7 +10,7 @@ from mmengine.config import Config
 from ..annotations.classes import shorten
 from ..errors import ConfigError
 from ..formats.folder import DataFolder, Split
-from ..runtime.configs import evaluators_of
+from ..runtime.configs import evaluators_of, is_coco
 from ..settings.decision import Decision
 from ..settings.together import leaf_datasets, more_colours
 from .facts import Facts
@@ -101,7 +101,7 @@ def _read_split(cfg: Config, stage: str, split: Split) -> None:
     )
     if stage == 'train':
         return
-    metrics = [m for m in evaluators_of(cfg, stage) if m['type'] == 'CocoMetric']
+    metrics = [m for m in evaluators_of(cfg, stage) if is_coco(m)]
     metrics = metrics or [dict(type='CocoMetric', metric='bbox')]
     metrics = [_read_truth(metric, split, cfg.model) for metric in metrics]
     cfg[evaluator] = metrics[0] if len(metrics) == 1 else metrics

@@ -8,7 +8,7 @@ from ...errors import ConfigError
 from ...records.metrics import AP_NAMES
 from ...records.schema import SHARE, fields
 from ...runtime.building import quietly
-from ...runtime.configs import evaluators_of
+from ...runtime.configs import evaluators_of, is_coco
 from ..trained_detector import TrainedModel
 
 # Average precision of boxes: COCO's mean over IoU thresholds, at 0.5, at 0.75.
@@ -39,7 +39,7 @@ def build_evaluator(model: TrainedModel, classwise: bool = False) -> Evaluator:
     settings = [dict(metric) for metric in settings]
     for metric in settings:
         metric.pop('outfile_prefix', None)
-        if classwise and metric['type'] == 'CocoMetric':
+        if classwise and is_coco(metric):
             metric['classwise'] = True
     if any(metric.get('format_only') for metric in settings):
         raise ConfigError('an evaluator with format_only gives no AP; take that away.')

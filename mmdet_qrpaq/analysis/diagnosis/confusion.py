@@ -132,7 +132,8 @@ def draw(numbers: dict) -> Figure:
     models = numbers['models']
     shown = [shorten(model) for model in models]
     side = max(3.4, 1.6 + 0.42 * max(len(names) for names, _ in shown))
-    figure = Figure(figsize=(side + 0.8, side * len(models)), layout='constrained')
+    size = side + 2.4, (side + 0.6) * len(models)
+    figure = Figure(figsize=size, layout='compressed')
     grid = figure.subplots(len(models), 1, squeeze=False)[:, 0]
     for model, (names, matrix), axes in zip(models, shown, grid, strict=True):
         drawn = _draw_matrix(axes, names, matrix)
