@@ -82,7 +82,10 @@ def training_seams(detector: nn.Module) -> list[Seam]:
     heads = [head]
     if (exits := getattr(detector, 'exit_heads', None)) is not None:
         heads.append(exits.heads[0])  # whose assigner serves all
-        seams += [Seam(exits, 'forward', 'head'), Seam(detector, 'exit_loss', 'losses')]
+        seams += [
+            Seam(exits, 'forward', 'head'),
+            Seam(detector, 'exit_losses', 'losses'),
+        ]
     for part in heads:
         if getattr(part, 'batches_losses', False):
             seams.append(Seam(part, 'match', 'matching'))
