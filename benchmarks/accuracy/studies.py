@@ -269,6 +269,16 @@ STUDIES = dict(
             ),
         },
     ),
+    fewer_queries=Study(
+        question='What does a DINO lose that is trained with fewer queries?',
+        leaf=DINO,
+        variants={
+            'host': {},
+            **{
+                f'{number} queries': dict(num_queries=number) for number in (20, 15, 10)
+            },
+        },
+    ),
     routing_boxes=Study(
         question='Is the box of a bypassing query refined, or kept (QR-DETR Sec. 4)?',
         leaf=DINO,

@@ -10,6 +10,7 @@ from torch import nn
 
 from mmdet_qrpaq.analysis.command_line import main
 from mmdet_qrpaq.analysis.detections.average_precision import evaluate
+from mmdet_qrpaq.analysis.detections.section import PRECISION
 from mmdet_qrpaq.analysis.measuring import measure
 from mmdet_qrpaq.analysis.one_pass import _decoding_alone_again
 from mmdet_qrpaq.analysis.queries.ablation import SCHEMA, draw, observe, tables
@@ -207,6 +208,11 @@ def ablation(name, ap, two_stage=True, entered=None):
             dict(num_queries=k, precision=p, entered=(entered or {}).get(k))
             for k, p in precision.items()
         ],
+        capacity=entered
+        and [
+            dict(capacity=k, precision=p, entered=[float(k)])
+            for k, p in precision.items()
+        ],
     )
 
 
@@ -216,16 +222,21 @@ def test_table_and_figure_of_two_models():
     jsonschema.validate(numbers, SCHEMA)
     (table,) = tables(numbers)
     assert table.rows[5:] == [
-        ['ours', 'both', '30', '50.0', '50.0', '25.0'],
-        ['ours', 'self_attn', '30', '0.0', '0.0', '0.0'],
-        ['ours', 'cross_attn', '30', '8.3', '50.0', '25.0'],
-        ['ours', 'both', '15', '25.0', '50.0', '25.0'],
-        ['ours', 'both', '5', '8.3', '50.0', '25.0'],
+        ['ours', 'both', '30', '-', '50.0', '50.0', '25.0'],
+        ['ours', 'self_attn', '30', '-', '0.0', '0.0', '0.0'],
+        ['ours', 'cross_attn', '30', '-', '8.3', '50.0', '25.0'],
+        ['ours', 'both', '15', '-', '25.0', '50.0', '25.0'],
+        ['ours', 'both', '5', '-', '8.3', '50.0', '25.0'],
+        ['ours', 'both', '30', '30', '50.0', '50.0', '25.0'],
+        ['ours', 'both', '30', '15', '25.0', '50.0', '25.0'],
+        ['ours', 'both', '30', '5', '8.3', '50.0', '25.0'],
     ]
     bars, curves = draw(numbers).axes
     assert [round(bar.get_height()) for bar in bars.patches] == [0, 7, 40, 0, 8, 50]
     assert curves.get_xlabel() == 'queries kept: best proposals'
     assert curves.lines[2].get_ydata() == pytest.approx([50, 25, 50 * 5 / 30])
+    assert curves.lines[4].get_label() == 'ours: so many may enter a layer'
+    assert curves.lines[4].get_ydata() == pytest.approx([50, 25, 50 * 5 / 30])
     one_stage = draw(dict(models=[ablation('host', 0.4, two_stage=False)]))
     assert one_stage.axes[1].get_xlabel() == 'queries kept: first learned ones'
 
@@ -314,6 +325,16 @@ def test_who_enters_is_counted_by_number_of_queries(run, tmp_path):
     (row,) = numbers['models']
     entered = [row['entered'] for row in row['fewer_queries']]
     assert entered == [[20.0, 20.0], [7.0, 7.0]]
+    # All queries are decoded, and seven of them enter: as in a test with this capacity.
+    whole, limited = row['capacity']
+    assert (whole['capacity'], limited['capacity']) == (20, 7)
+    assert [x['entered'] for x in row['capacity']] == [[20.0, 20.0], [7.0, 7.0]]
+    assert whole['precision'] == row['sublayers']['both']
+    cfg.model.query_routing.capacity = 7
+    of_seven = TrainedModel('qr', str(config), str(checkpoint), cfg)
+    expected, _ = measure(PRECISION, [of_seven], PRECISION.choose())
+    assert limited['precision']['ap'] == expected['models'][0]['AP']['AP']
+    assert model.detector.routed_layers[0].settings.capacity is None
     # Nothing of it stays on the model.
     assert not {'pre_decoder', 'forward_encoder'} & set(vars(model.detector))
     assert not any(len(module._forward_hooks) for module in model.detector.modules())

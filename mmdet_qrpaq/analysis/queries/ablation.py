@@ -1,8 +1,8 @@
 """AP of a trained detector with half its attention, or some of its queries (QR Fig. 2).
 
 Nothing is retrained: `sublayers` switches attention off, `fewer_queries` leaves queries
-out, and the config's own evaluator tells the AP. An image is encoded once, whatever is
-tried on it.
+out, `capacity` lets fewer enter the layers of a model that routes, and the config's own
+evaluator tells the AP. An image is encoded once, whatever is tried on it.
 
 The paper does not say which queries it keeps. Here they are the first k. On two-stage
 hosts these are the k best proposals. One-stage hosts learn their queries in no order,
@@ -10,13 +10,15 @@ so the first k are an arbitrary choice; `keep='used'` takes those that the head'
 assigner matches most often on these very images, which flatters them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...errors import ConfigError
 from ...records.schema import (
@@ -40,18 +42,16 @@ from ..listening import listening
 from ..one_pass import SeenBatch, one_pass
 from ..trained_detector import TrainedModel
 from . import usage
+from .ablation_figure import draw
 from .fewer_queries import keep_queries, require_detr
 from .section import KEEP
 from .sublayers import SETTINGS, decoder_layers, only_sublayers
 
-LABELS = dict(
-    self_attn='self-attention\nonly', cross_attn='cross-attention\nonly', both='both'
-)
 # 300 ... 50 of 300 queries, as Fig. 2b.
 SHARES = (1, 5 / 6, 2 / 3, 1 / 2, 1 / 3, 1 / 6)
 # `two_stage`: whether a query's index is the rank of an encoder proposal. `sublayers`:
 # by what is left on. `entered`: of a routed model, mean number of queries that enter
-# each routed layer.
+# each routed layer. `capacity`: of a routed model, with so many at most.
 SCHEMA = fields(
     models=list_of(
         fields(
@@ -68,9 +68,22 @@ SCHEMA = fields(
                     entered=or_none(list_of(NUMBER)),
                 )
             ),
+            capacity=or_none(
+                list_of(
+                    fields(capacity=COUNT, precision=PRECISION, entered=list_of(NUMBER))
+                )
+            ),
         )
     )
 )
+
+
+class Setting(NamedTuple):
+    """What is tried: attention that is left on, queries kept, and a capacity."""
+
+    kept: str
+    queries: int
+    capacity: int | None = None
 
 
 class AblationObserver:
@@ -95,22 +108,28 @@ class AblationObserver:
         decoder_layers(model.detector)
         self._model, self._keep = model, keep
         self.order, self._counts = order, counts
-        settings = [(kept, len(order)) for kept in SETTINGS]
-        settings += [('both', count) for count in counts if count != len(order)]
+        self._whole = Setting('both', len(order))
+        fewer = [count for count in counts if count != len(order)]
+        settings = [Setting(kept, len(order)) for kept in SETTINGS]
+        settings += [Setting('both', count) for count in fewer]
+        self._routes = bool(getattr(model.detector, 'routed_layers', ()))
+        if self._routes:
+            settings += [self._whole._replace(capacity=count) for count in counts]
         whole = build_evaluator(model)
         self._evaluators = {setting: copy_evaluator(whole) for setting in settings}
-        self._entered: dict[tuple[str, int], Tensor] = {}
+        self._entered: dict[Setting, Tensor] = {}
         self._num_images = 0
 
     def see(self, batch: SeenBatch) -> None:
         """Show the predictions of each setting to its evaluator; count who enters."""
         for setting, evaluator in self._evaluators.items():
             samples, heard = batch.samples, batch.heard
-            if setting != ('both', len(self.order)):
-                kept, count = setting
+            if setting != self._whole:
+                some = np.sort(self.order[: setting.queries])
                 with (
-                    only_sublayers(batch.detector, kept),
-                    keep_queries(batch.detector, np.sort(self.order[:count])),
+                    only_sublayers(batch.detector, setting.kept),
+                    keep_queries(batch.detector, some),
+                    limiting(batch.detector, setting.capacity),
                     listening(batch.detector) as heard,
                 ):
                     samples = batch.again()
@@ -131,13 +150,19 @@ class AblationObserver:
             setting: evaluate(evaluator, num_images)
             for setting, evaluator in track(self._evaluators.items(), 'evaluating')
         }
-        rows = []
+        entered = {
+            setting: (number.double() / num_images).tolist()
+            for setting, number in self._entered.items()
+        }
+        rows, limited = [], []
         for count in self._counts:
-            entered = self._entered.get(('both', count))
-            if entered is not None:
-                entered = (entered.double() / num_images).tolist()
-            row = dict(precision=precision['both', count], entered=entered)
+            fewer = Setting('both', count)
+            row = dict(precision=precision[fewer], entered=entered.get(fewer))
             rows.append(dict(num_queries=count, **row))
+            if self._routes:
+                some = self._whole._replace(capacity=count)
+                row = dict(precision=precision[some], entered=entered[some])
+                limited.append(dict(capacity=count, **row))
         model = self._model
         return dict(
             name=model.name,
@@ -145,9 +170,24 @@ class AblationObserver:
             num_queries=total,
             two_stage=bool(getattr(model.detector, 'as_two_stage', False)),
             keep=self._keep,
-            sublayers={kept: precision[kept, total] for kept in SETTINGS},
+            sublayers={kept: precision[Setting(kept, total)] for kept in SETTINGS},
             fewer_queries=rows,
+            capacity=limited or None,
         )
+
+
+@contextmanager
+def limiting(detector: nn.Module, capacity: int | None) -> Iterator[None]:
+    """Let so many queries at most enter each routed layer while inside; None: as is."""
+    layers = detector.routed_layers if capacity is not None else ()
+    before = [layer.settings for layer in layers]
+    if layers:
+        detector.change_routing(capacity=capacity)
+    try:
+        yield
+    finally:
+        for layer, settings in zip(layers, before, strict=True):
+            layer.settings = settings
 
 
 def observe(
@@ -206,61 +246,15 @@ def tables(numbers: dict) -> list[Table]:
     rows = []
     for model in numbers['models']:
         total = model['num_queries']
-        settings = [(kept, total, ap) for kept, ap in model['sublayers'].items()]
+        settings = [(kept, total, '-', ap) for kept, ap in model['sublayers'].items()]
         for row in model['fewer_queries']:
             if row['num_queries'] != total:
-                settings.append(('both', row['num_queries'], row['precision']))
-        for kept, count, precision in settings:
+                settings.append(('both', row['num_queries'], '-', row['precision']))
+        for row in model['capacity'] or ():
+            settings.append(('both', total, row['capacity'], row['precision']))
+        for kept, count, capacity, precision in settings:
             values = (percent(precision[key]) for key in ('ap', 'ap50', 'ap75'))
-            rows.append([model['name'], kept, str(count), *values])
-    columns = ('model', 'attention', 'queries', 'AP, %', 'AP50, %', 'AP75, %')
+            rows.append([model['name'], kept, str(count), str(capacity), *values])
+    columns = ('model', 'attention', 'queries', 'capacity')
+    columns += ('AP, %', 'AP50, %', 'AP75, %')
     return [Table('AP of trained models, not retrained', columns, rows, words=(0, 1))]
-
-
-def draw(numbers: dict) -> Figure:
-    """Draw AP by sub-layers (Fig. 2a) beside AP by number of queries kept (Fig. 2b).
-
-    Args:
-        numbers: See `SCHEMA`.
-    """
-    models = numbers['models']
-    figure = Figure(figsize=(9.4, 3.7), layout='constrained')
-    bars, curves = figure.subplots(1, 2, width_ratios=[1, 1.25])
-    places = np.arange(len(LABELS))
-    width = 0.8 / len(models)
-    for number, model in enumerate(models):
-        style = dict(color=f'C{number}', label=model['name'])
-        values = [100 * model['sublayers'][kept]['ap'] for kept in LABELS]
-        shift = (number - (len(models) - 1) / 2) * width
-        drawn = bars.bar(places + shift, values, 0.92 * width, **style)
-        bars.bar_label(drawn, fmt='%.1f', fontsize=7, padding=1)
-        rows = model['fewer_queries']
-        kept = [row['num_queries'] for row in rows]
-        for key, line in (('ap', 'o-'), ('ap50', '.:')):
-            values = [100 * row['precision'][key] for row in rows]
-            curves.plot(kept, values, line, **style)
-            style['label'] = None
-    bars.set_xticks(places, LABELS.values())
-    bars.set(ylabel='AP (%)', title='attention left on in the decoder')
-    curves.set(xlabel=_kept_queries(models), ylabel='AP, dotted AP50 (%)')
-    curves.set_title('queries left, both attentions')
-    curves.set_ylim(bottom=0)
-    for axes in (bars, curves):
-        axes.margins(y=0.08)
-        axes.spines[['top', 'right']].set_visible(False)
-    curves.legend(frameon=False, fontsize=8, loc='lower right')
-    images = sorted({model['num_images'] for model in models})
-    figure.suptitle(
-        f'trained models, not retrained; {" or ".join(map(str, images))} images',
-        fontsize=9,
-    )
-    return figure
-
-
-def _kept_queries(models: Sequence[dict]) -> str:
-    """Tell which queries are kept."""
-    if models[0]['keep'] == 'used':
-        return 'queries kept: those matched most often'
-    which = {True: 'best proposals', False: 'first learned ones'}
-    staged = {which[model['two_stage']] for model in models}
-    return f'queries kept: {" or ".join(sorted(staged))}'

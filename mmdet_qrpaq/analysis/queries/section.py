@@ -22,10 +22,11 @@ ABLATION = Section(
     name='query_ablation',
     title='Sub-layers and fewer queries',
     how='The trained models, not retrained: the term of one attention is taken out of '
-    'every decoder layer, or only the first queries (two-stage hosts: the best '
-    'proposals) are decoded. After QR-DETR Fig. 2.',
+    'every decoder layer, only the first queries (two-stage hosts: the best '
+    'proposals) are decoded, or only so many may enter each layer of a model that '
+    'routes (capacity). After QR-DETR Fig. 2.',
     shows='Left: AP with one attention or both. Right: AP (dotted: AP50) by number of '
-    'queries kept.',
+    'queries kept; dashed, by capacity.',
     module='queries.ablation',
     options=(
         Option(
