@@ -9,6 +9,11 @@ from pathlib import Path
 from benchmarks import cost_table, speed_tables
 from benchmarks.accuracy import accuracy_tables
 from benchmarks.accuracy.accuracy_tables import decided
+from benchmarks.accuracy.warm_start_table import (
+    draw_warm_start,
+    is_measured,
+    warm_start_tables,
+)
 from benchmarks.recording import RESULTS, load, setting
 from benchmarks.speed.models_table import draw_growth
 from mmdet_qrpaq.records.provenance import ROOT
@@ -72,6 +77,9 @@ def draw_figures() -> None:
             figure = draw_growth(result['measured'], result['settings'])
             figure.savefig(ROOT / 'docs' / 'images' / f'{path.stem}.png', dpi=110)
     accuracy_tables.draw_curves_of_methods()
+    if is_measured():
+        path = ROOT / 'docs' / 'images' / 'warm_start.png'
+        draw_warm_start().savefig(path, dpi=110)
 
 
 DECISIONS = ROOT / 'docs' / 'decisions'
@@ -120,6 +128,7 @@ PAGES = {
     },
     ROOT / 'docs' / 'masks.md': {'masks speed': speed_tables.mask_tables},
     ROOT / 'docs' / 'accuracy.md': {'accuracy': accuracy_tables.tables},
+    ROOT / 'docs' / 'warm-start.md': {'warm start': warm_start_tables},
     ROOT / 'docs' / 'install.md': {'mmcv build': mmcv_build_table},
 }
 

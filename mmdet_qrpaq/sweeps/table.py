@@ -109,8 +109,11 @@ def difference(
         for seed, record in by_seed.items()
         if seed in first and key in record['measured']
     ]
-    if not pairs:
-        return '-'
+    return mean_and_interval(pairs) if pairs else '-'
+
+
+def mean_and_interval(pairs: Sequence[float]) -> str:
+    """Return mean, spread and interval of differences, a pair each."""
     text = mean_and_spread(pairs, sign='+')
     if len(pairs) < 2:
         return text
