@@ -36,7 +36,7 @@ def warm_start_tables() -> str:
         [title, *map(mean_and_spread, aps.T.tolist())] for title, aps in trained.items()
     ]
     warm, cold, longer = trained.values()
-    epochs = [f'{epoch} epochs' for epoch in range(1, warm.shape[1] + 1)]
+    epochs = [f'epoch {epoch}' for epoch in range(1, warm.shape[1] + 1)]
     for title, other in (('from nothing', cold), ('the host', longer)):
         differences = (warm - other).T.tolist()
         cells = map(mean_and_interval, differences)
