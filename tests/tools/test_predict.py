@@ -48,23 +48,27 @@ def refused(*words: object, capsys: pytest.CaptureFixture) -> str:
 
 
 @pytest.fixture(scope='module')
-def trained(tiny_run: Path, tmp_path_factory) -> Path:
-    """A checkpoint that nobody has tested."""
-    path = tmp_path_factory.mktemp('trained') / 'tiny.pth'
-    shutil.copy(tiny_run / 'epoch_2.pth', path)
+def trained(tiny_run: Path, truth: Path, dataset_root: Path) -> Path:
+    """A checkpoint that nobody has tested, of a config that validates on `truth`."""
+    stored = read_checkpoint(str(tiny_run / 'epoch_2.pth'))
+    text = stored['meta']['cfg'].replace(f"'{dataset_root}/val.json'", "'val.json'")
+    assert text.count("'val.json'") >= 4
+    stored['meta']['cfg'] = text.replace("'val.json'", repr(str(truth)))
+    path = truth.parent / 'tiny.pth'
+    torch.save(stored, path)
     return path
 
 
 @pytest.fixture(scope='module')
-def truth(trained: Path, tiny_config: Path, dataset_root: Path) -> Path:
+def truth(tiny_run, tiny_config, dataset_root, tmp_path_factory) -> Path:
     """Annotations of which the model finds every one; ids have gaps.
 
     Categories are in another order than the classes.
     """
-    found = trained.parent / 'found.pkl'
-    work_dir = trained.parent / 'found'
-    run_tool('test', tiny_config, trained, '--work-dir', work_dir, '--out', found)
-    path = trained.parent / 'truth.json'
+    folder = tmp_path_factory.mktemp('trained')
+    found, path = folder / 'found.pkl', folder / 'truth.json'
+    words = ['--work-dir', folder / 'found', '--out', found]
+    run_tool('test', tiny_config, tiny_run / 'epoch_2.pth', *words)
     believe(predictions(found), dataset_root / 'val.json', path)
     coco = json.loads(path.read_text())
     for entry in coco['annotations']:
@@ -95,10 +99,10 @@ def images(dataset_root: Path) -> list[Path]:
 
 
 @pytest.fixture(scope='module')
-def predicted(trained, truth, on_truth, images) -> Path:
+def predicted(trained, truth, images) -> Path:
     """With the thresholds of the model's own validation, which come first."""
     out = trained.parent / 'predicted'
-    run_tool('predict', trained, *images, '--ann-file', truth, '--out', out, *on_truth)
+    run_tool('predict', trained, *images, '--ann-file', truth, '--out', out)
     return out
 
 
@@ -155,6 +159,16 @@ def test_thresholds_are_found_once_and_used(
     first, second = read(predicted, PREDICTIONS), read(tmp_path, PREDICTIONS)
     order = [[r['bbox'] for r in part] for part in (first[::-1], second)]
     assert sorted(order[0]) == sorted(order[1])
+
+
+def test_thresholds_of_other_settings_are_not_kept(trained, images, tmp_path, capsys):
+    checkpoint = tmp_path / 'tiny.pth'
+    shutil.copy(trained, checkpoint)
+    words = [checkpoint, images[0], '--out', tmp_path / 'out']
+    run_tool('predict', *words, '--cfg-options', 'model.test_cfg.max_per_img=1')
+    told = capsys.readouterr().out
+    assert 'nobody has tested' in told and 'they are not kept' in told
+    assert operating_points.read(checkpoint) is None
 
 
 def test_tables_hold_what_is_over_the_thresholds(predicted, trained, truth):
