@@ -18,7 +18,7 @@ from .detections import Detections
 from .drawing import draw
 from .inputs import Input, find_inputs, ids_of
 from .model import Model, open_model
-from .predictor import Predictor, Tell, pixels_of
+from .predictor import Loaded, Predictor, Tell, pixels_of
 from .results import ResultFiles, require_new_folder
 from .thresholds import thresholds_of
 from .video import Video, VideoFile
@@ -116,20 +116,28 @@ class _Work:
         task = self._progress.add_task('images', total=len(inputs))
         done = 0
         for batch in _batches(inputs, self._batch_size):
-            readable, loaded = [], []
+            loaded = []
             for place, one in batch:
                 with self._telling():
-                    loaded.append(self._finder.load(str(one.path)))
-                    readable.append((place, one))
-            with self._telling():
-                found = self._finder.find(loaded, self._part_of(task))
-                for (place, one), image, detections in zip(
-                    readable, map(pixels_of, loaded), found, strict=True
-                ):
-                    drawn = self._take(one, place, image, detections)
-                    self._files.draw(one, drawn)
+                    loaded.append((place, one, self._finder.load(str(one.path))))
+            self._find(loaded, self._part_of(task))
             done += len(batch)
             self._progress.update(task, completed=done)
+
+    def _find(self, loaded: list[tuple[int, Input, Loaded]], tell: Tell) -> None:
+        """Predict on a batch; where it cannot be, image by image, to tell of which."""
+        try:
+            found = self._finder.find([image for *_, image in loaded], tell)
+        except ConfigError as error:
+            if len(loaded) == 1:
+                self.failures.append(str(error))
+            else:
+                for one in loaded:
+                    self._find([one], tell)
+            return
+        for (place, one, image), detections in zip(loaded, found, strict=True):
+            drawn = self._take(one, place, pixels_of(image), detections)
+            self._files.draw(one, drawn)
 
     def video(self, place: int, source: Input) -> None:
         """Predict on each frame of a video."""

@@ -59,9 +59,11 @@ class TiledPredictor:
         Args:
             tell: Of tiles.
         """
-        return [self._find(pixels_of(image), tell) for image in images]
+        return [self._find(image, tell) for image in images]
 
-    def _find(self, image: np.ndarray, tell: Tell) -> Detections:
+    def _find(self, loaded: Loaded, tell: Tell) -> Detections:
+        image = pixels_of(loaded)
+        self._model.path = loaded['img_path']
         found = get_sliced_prediction(
             image, self._model, progress_callback=tell, **self._settings
         ).object_prediction_list
@@ -84,12 +86,14 @@ class _SahiModel(DetectionModel):
     def __init__(self, predictor: Predictor, thresholds: np.ndarray) -> None:
         super().__init__(device='cpu', load_at_init=False)
         self.predictor, self.thresholds = predictor, thresholds
+        self.path = ''  # of the image whose tiles come, for messages
 
     def perform_inference(self, image: np.ndarray) -> None:
         self.perform_batch_inference([image])
 
     def perform_batch_inference(self, images: list[np.ndarray]) -> None:
-        found = self.predictor.find([self.predictor.load(image) for image in images])
+        loaded = [self.predictor.load(image) | {'img_path': self.path} for image in images]
+        found = self.predictor.find(loaded)
         self._original_predictions = [one.over(self.thresholds) for one in found]
 
     def _create_object_prediction_list_from_original_predictions(

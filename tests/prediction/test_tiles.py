@@ -64,7 +64,7 @@ def image() -> np.ndarray:
 
 def predict(predictor, image, threshold=0.5, told=lambda done, total: None):
     tiled = TiledPredictor(predictor, np.array([threshold]), 200, 0.2, batch_size=4)
-    return tiled.find([dict(img=image)], told)[0]
+    return tiled.find([dict(img=image, img_path='a.png')], told)[0]
 
 
 def test_objects_are_found_where_they_are_and_once(image):

@@ -258,21 +258,27 @@ def test_folders_of_everything(trained, images, tmp_path, capsys):
         assert max(right) <= width + 0.01 and max(bottom) <= height + 0.01
 
 
-def test_images_too_flat_for_the_detector_are_told(trained, images, tmp_path, capsys):
-    """Resized to 64 pixels it has fewer positions than the detector has queries."""
+@pytest.mark.parametrize('more', [(), ('--tiles', 256)], ids=['whole', 'tiles'])
+def test_images_too_flat_are_told_and_no_others(
+    trained, images, tmp_path, capsys, more
+):
+    """Resized to 64 pixels one has too few positions for the queries, one no height."""
     folder = tmp_path / 'all'
     folder.mkdir()
-    cv2.imwrite(str(folder / 'a.png'), np.zeros((10, 640, 3), np.uint8))
-    shutil.copy(images[0], folder / 'b.png')
+    for name, height, width in (('a', 10, 640), ('c', 3, 900)):
+        flat = np.zeros((height, width, 3), np.uint8)
+        cv2.imwrite(str(folder / f'{name}.png'), flat)
+    for name in ('b.png', 'd.png'):
+        shutil.copy(images[0], folder / name)
     with pytest.raises(SystemExit) as stop:
-        words = ['--threshold', 0.5, '--out', tmp_path / 'out']
-        run_tool('predict', trained, folder, *words)
-    assert (
-        stop.value.code == 1
-        and 'a.png: too small or too narrow' in capsys.readouterr().err
-    )
-    (image,) = read(tmp_path / 'out', DETECTIONS)['images']
-    assert image['file_name'] == 'b.png'
+        words = ['--threshold', 0.5, '--batch-size', 4, '--out', tmp_path / 'out']
+        run_tool('predict', trained, folder, *words, *more)
+    first, second = capsys.readouterr().err.strip().splitlines()
+    assert stop.value.code == 1
+    assert first.startswith(f'error: {folder}/a.png: too small or too narrow')
+    assert second.startswith(f'error: {folder}/c.png: too ')
+    found = [i['file_name'] for i in read(tmp_path / 'out', DETECTIONS)['images']]
+    assert found == ['b.png', 'd.png']
 
 
 def test_frames_of_a_video_are_images(trained, images, tmp_path):
