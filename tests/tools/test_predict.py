@@ -4,7 +4,10 @@ import contextlib
 import csv
 import io
 import json
+import os
+import resource
 import shutil
+import signal
 from pathlib import Path
 
 import cv2
@@ -25,6 +28,7 @@ from mmdet_qrpaq.prediction.video import Video, VideoFile
 from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
 from tiny_runs import CLASSES, believe, load_tool, metrics, predictions, run_tool
 
+ONE_OBJECT = 'model.test_cfg.max_per_img=1'
 PREDICTIONS, DETECTIONS = 'predictions.json', 'detections.json'
 
 
@@ -165,7 +169,7 @@ def test_thresholds_of_other_settings_are_not_kept(trained, images, tmp_path, ca
     checkpoint = tmp_path / 'tiny.pth'
     shutil.copy(trained, checkpoint)
     words = [checkpoint, images[0], '--out', tmp_path / 'out']
-    run_tool('predict', *words, '--cfg-options', 'model.test_cfg.max_per_img=1')
+    run_tool('predict', *words, '--cfg-options', ONE_OBJECT)
     told = capsys.readouterr().out
     assert 'nobody has tested' in told and 'they are not kept' in told
     assert operating_points.read(checkpoint) is None
@@ -306,12 +310,13 @@ def test_frames_of_a_video_are_images(trained, images, tmp_path):
 
 
 def test_a_stop_leaves_what_is_done(trained, images, tmp_path, monkeypatch, capsys):
+    """Ctrl-C while the second image is drawn, and while the second frame is."""
     calls = []
 
     def stopped(*arguments):
         calls.append(arguments)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
         return draw(*arguments)
 
     draw = command.draw
@@ -320,14 +325,35 @@ def test_a_stop_leaves_what_is_done(trained, images, tmp_path, monkeypatch, caps
     for image in images:
         clip.add(cv2.imread(str(image)))
     clip.close()
-    with pytest.raises(KeyboardInterrupt):
-        words = ['--threshold', 0, '--out', tmp_path / 'out']
-        run_tool('predict', trained, clip.path, *words)
-    out = tmp_path / 'out'
-    assert len(read(out, PREDICTIONS)) == len(table(out)) == 60
-    assert len(list(Video(out / 'drawn' / 'clip.mp4'))) == 2
-    assert not list(out.rglob('*.tmp*'))
-    assert '60 detections over the threshold on 3' in capsys.readouterr().out
+    for inputs in ([clip.path], images):
+        calls.clear()
+        out = tmp_path / f'out{len(inputs)}'
+        with pytest.raises(KeyboardInterrupt):
+            words = ['--threshold', 0, '--batch-size', 3, '--out', out]
+            run_tool('predict', trained, *inputs, *words)
+        assert len(read(out, PREDICTIONS)) == len(table(out)) == 40
+        assert len(read(out, DETECTIONS)['images']) == 2
+        assert not list(out.rglob('*.tmp*'))
+        assert '40 detections over the threshold on 2' in capsys.readouterr().out
+    assert len(list(Video(tmp_path / 'out1' / 'drawn' / 'clip.mp4'))) == 2
+    assert len(list((tmp_path / 'out3' / 'drawn').iterdir())) == 2
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_no_drafts(
+    trained, images, tmp_path, capsys
+):
+    """A limit of 3000 bytes a file stands for it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for out, more in (('tables', ()), ('drawn', ('--cfg-options', ONE_OBJECT))):
+        out = tmp_path / out
+        words = [trained, *images, '--threshold', 0, '--out', out, *more]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+        try:
+            told = refused(*words, capsys=capsys)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert 'cannot be written (File too large) after ' in told, told
+        assert not list(out.rglob('*.tmp*')) and not (out / PREDICTIONS).exists()
 
 
 def test_large_images_in_tiles(predicted, trained, tiny_config, images, tmp_path):
@@ -417,6 +443,7 @@ def test_bad_input_is_a_sentence_and_nothing_is_written(
             ('give --threshold', untested, one, *gone),
             ('is of 7 classes, and names of 2', trained, one, *t, *seven),
             ('is not empty', trained, one, *t, '--out', full),
+            ('is not writable', 'absent.pth', one, *t, '--out', '/proc/x'),
             ('say where with --out', 'https://example.org/a.pth', one, '--out', ''),
             ('--device tpu cannot be used', trained, one, *t, '--device', 'tpu'),
             ('absent.json', trained, one, *t, '--ann-file', 'absent.json'),
