@@ -11,6 +11,8 @@ from ..annotations.classes import shorten
 from ..errors import ConfigError
 from ..formats.listing import SUFFIXES, Listing
 
+# What OpenCV writes in colour; others are drawn as PNG.
+_DRAWN = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv')
 
 
@@ -31,6 +33,12 @@ class Input:
         """Whether it is one, by its suffix."""
         return self.name.lower().endswith(VIDEOS)
 
+    @property
+    def drawn(self) -> str:
+        """Its name when it is drawn, in a format that can be written."""
+        fits = self.name.lower().endswith(('.mp4',) if self.is_video else _DRAWN)
+        return self.name + ('' if fits else '.mp4' if self.is_video else '.png')
+
 
 def find_inputs(words: Iterable[str]) -> tuple[list[Input], int]:
     """Return what words mean, each file once, and how many files of folders do not fit.
@@ -39,7 +47,8 @@ def find_inputs(words: Iterable[str]) -> tuple[list[Input], int]:
     suffix of an image or a video, however deep.
 
     Raises:
-        ConfigError: There is no such file, or nothing in a folder.
+        ConfigError: There is no such file, nothing in a folder, or two would be drawn
+            into one file.
     """
     found: dict[str, None] = {}
     above, skipped = [], 0
@@ -64,9 +73,15 @@ def find_inputs(words: Iterable[str]) -> tuple[list[Input], int]:
                 f'{word} does not exist; give images, videos or folders of them.'
             )
     shared = os.path.commonpath(above)
-    return [Input(Path(p), Path(p).relative_to(shared).as_posix()) for p in found], (
-        skipped
-    )
+    inputs = [Input(Path(p), Path(p).relative_to(shared).as_posix()) for p in found]
+    drawn: dict[str, Input] = {}
+    for one in inputs:
+        if (other := drawn.setdefault(one.drawn, one)) is not one:
+            raise ConfigError(
+                f'{other.path} and {one.path} would both be drawn as {one.drawn}; '
+                'rename one, or leave it out.'
+            )
+    return inputs, skipped
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,6 @@ from .inputs import Ids, Input
 
 COLUMNS = ('image', 'frame', 'class', 'score', 'x', 'y', 'width', 'height')
 _GROWING = ('predictions.json', 'detections.csv')  # written image by image
-# What OpenCV writes in colour; others are drawn as PNG.
-_DRAWN = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 
 
 @contextmanager
@@ -153,10 +151,7 @@ class ResultFiles:
 
     def drawn(self, source: Input) -> Path:
         """Return where an image or video is drawn."""
-        fitting = ('.mp4',) if source.is_video else _DRAWN
-        fits = source.name.lower().endswith(fitting)
-        end = '' if fits else '.mp4' if source.is_video else '.png'
-        return self.folder / 'drawn' / f'{source.name}{end}'
+        return self.folder / 'drawn' / source.drawn
 
     def _begin(self, name: str) -> IO[str]:
         path = self.folder / f'{name}.tmp'

@@ -50,6 +50,15 @@ def test_words_that_mean_nothing_are_refused(folder):
             find_inputs([str(folder / word)])
 
 
+def test_two_that_would_be_drawn_into_one_file_are_refused(tmp_path):
+    for names in (('a.gif', 'a.gif.png'), ('x.avi', 'x.avi.mp4')):
+        paths = [tmp_path / name for name in names]
+        for path in paths:
+            path.touch()
+        with pytest.raises(ConfigError, match=f'both be drawn as {names[1]}'):
+            find_inputs(map(str, paths))
+
+
 def coco(folder: Path, names, classes=('cat', 'dog')) -> str:
     """Ids have gaps: images 10, 20, ..., categories 7, 14, ..."""
     path = folder / 'coco.json'
