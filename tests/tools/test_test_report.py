@@ -108,7 +108,7 @@ test_dataloader = dict(dataset=dict(pipeline=[image, resize, pack]))
     for path, weights, words, sentence in (
         (tiny_config, checkpoint, ['--report', '--tta'], '--tta merges views'),
         (tiny_config, checkpoint, ['--report', str(tmp_path / 'file')], 'is no folder'),
-        (tiny_config, other, ['--report'], 'other.operating_points.json cannot be'),
+        (tiny_config, other, ['--report'], 'other.pth.operating_points.json cannot'),
         (config, checkpoint, ['--report'], 'loads no ground truth'),
     ):
         with pytest.raises(ValueError, match=sentence):
