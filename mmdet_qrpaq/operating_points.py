@@ -117,9 +117,7 @@ def read(checkpoint: str | Path) -> OperatingPoints | None:
             f'{path} holds no operating points ({error}); {_CURE}.'
         ) from error
     if points.weights != hash_file(Path(checkpoint)):
-        raise ConfigError(
-            f'{path} is of other weights than {checkpoint}; {_CURE}.'
-        )
+        raise ConfigError(f'{path} is of other weights than {checkpoint}; {_CURE}.')
     return points
 
 

@@ -1,6 +1,7 @@
 """Which images and videos the words of a command mean, and what they are called."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,11 @@ from typing import Any
 
 from ..annotations import Annotations, read_annotations
 from ..annotations.classes import shorten
+from ..annotations.images import is_other_size
 from ..errors import ConfigError
+from ..formats.images import image_header
 from ..formats.listing import SUFFIXES, Listing
+from ..formats.shapes import Broken
 
 # What OpenCV writes in colour; others are drawn as PNG.
 _DRAWN = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
@@ -102,11 +106,12 @@ def ids_of(
 ) -> tuple[list[Input], Ids]:
     """Return the ids of an annotation file, and the inputs in its order.
 
-    An image is the one of the file whose name its path ends with. Without a file
-    categories are counted from 1.
+    An image is the one of the file whose name its path ends with; it must be listed
+    once, and in its size, if in any. Without a file categories are counted from 1.
 
     Raises:
-        ConfigError: The file lacks an image or a class, or there is a video.
+        ConfigError: The file lacks an image or a class, lists an image twice or in
+            another size, or there is a video.
     """
     if ann_file is None:
         return list(inputs), Ids(list(range(1, len(classes) + 1)))
@@ -127,7 +132,9 @@ def ids_of(
 def _rows_of(inputs: Sequence[Input], listed: Annotations) -> dict[int, Input]:
     """Return the inputs by their rows in the table of images."""
     place = f'--ann-file {listed.path}'
-    by_name = {str(name): row for row, name in enumerate(listed.images['file_name'])}
+    names = [*map(str, listed.images['file_name'])]
+    by_name = {name: row for row, name in enumerate(names)}
+    counts = Counter(names)
     rows: dict[int, Input] = {}
     for one in inputs:
         if one.is_video:
@@ -137,10 +144,32 @@ def _rows_of(inputs: Sequence[Input], listed: Annotations) -> dict[int, Input]:
         row = next((by_name[end] for end in ends if end in by_name), None)
         if row is None:
             raise ConfigError(f'{place} lists no {one.path}; give images of that file.')
+        if counts[names[row]] > 1:
+            raise ConfigError(
+                f'{place} lists {names[row]} {counts[names[row]]} times, so that '
+                f'nothing tells which is {one.path}; leave the others out of the file.'
+            )
+        _require_size(one, listed.sizes[row].tolist(), place)
         if row in rows:
             raise ConfigError(
-                f'{place} lists one {listed.images["file_name"][row]}, and that is '
-                f'both {rows[row].path} and {one.path}; leave one out.'
+                f'{place} lists one {names[row]}, and that is both {rows[row].path} '
+                f'and {one.path}; leave one out.'
             )
         rows[row] = one
     return rows
+
+
+def _require_size(one: Input, written: list[float], place: str) -> None:
+    """Refuse an image that is another one by its size, turned by its tag or not."""
+    try:
+        header = image_header(one.path)
+    except Broken:
+        return  # told when it is read
+    width, height = header.size
+    fitting = [header] + [header._replace(size=(height, width))] * header.turned
+    if all(is_other_size(tuple(written), fit) for fit in fitting):
+        raise ConfigError(
+            f'{place} lists an image of {written[0]:g} x {written[1]:g} pixels by the '
+            f'name of {one.path}, which has {width} x {height}; give the file of these '
+            'images.'
+        )

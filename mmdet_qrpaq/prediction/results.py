@@ -26,7 +26,9 @@ def undisturbed() -> Iterator[None]:
     """Hold Ctrl-C back until what is inside is done, where Python would hear it."""
     held: list[tuple] = []
     before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
+    if threading.current_thread() is not threading.main_thread() or not callable(
+        before
+    ):
         yield
         return
     signal.signal(signal.SIGINT, lambda *told: held.append(told))

@@ -83,10 +83,11 @@ def _measured(model: Model) -> OperatingPoints:
             trained.cfg.merge_from_dict(mended)
             number = len(trained.dataloader.dataset)
         except ConfigError as error:
+            reason = str(error).rstrip('.')
             raise ConfigError(
                 f'nobody has tested {trained.checkpoint}, so its best threshold is not '
                 'known, and its validation images are not here; give --threshold, or '
-                f'run tools/test.py CONFIG CHECKPOINT --report first ({str(error).rstrip(".")}).'
+                f'run tools/test.py CONFIG CHECKPOINT --report first ({reason}).'
             ) from error
         from ..analysis.diagnosis.section import THRESHOLDS
         from ..analysis.diagnosis.thresholds import points_of

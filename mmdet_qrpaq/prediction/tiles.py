@@ -92,7 +92,9 @@ class _SahiModel(DetectionModel):
         self.perform_batch_inference([image])
 
     def perform_batch_inference(self, images: list[np.ndarray]) -> None:
-        loaded = [self.predictor.load(image) | {'img_path': self.path} for image in images]
+        loaded = [
+            self.predictor.load(image) | {'img_path': self.path} for image in images
+        ]
         found = self.predictor.find(loaded)
         self._original_predictions = [one.over(self.thresholds) for one in found]
 

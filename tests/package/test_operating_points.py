@@ -114,7 +114,9 @@ def test_other_weights_and_damage_are_one_sentence(
     path = write(points, checkpoint)
     whole = path.read_text()
     checkpoint.write_bytes(b'others')
-    with pytest.raises(ConfigError, match='of other weights .*a --threshold, or remove'):
+    with pytest.raises(
+        ConfigError, match='of other weights .*a --threshold, or remove'
+    ):
         read(checkpoint)
     checkpoint.write_bytes(b'weights')
     for text in (
