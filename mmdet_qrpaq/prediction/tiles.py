@@ -2,7 +2,8 @@
 
 What two tiles find of one object is merged (SAHI's greedy non-maximum merging, of one
 class, where more than half of the smaller box is in the other). Only what is over its
-threshold is: merged with all the rest, boxes would grow.
+threshold is: merged with all the rest, boxes would grow. Nothing is merged on an image
+that is one tile.
 """
 
 from collections.abc import Iterator, Sequence
@@ -63,6 +64,9 @@ class TiledPredictor:
 
     def _find(self, loaded: Loaded, tell: Tell) -> Detections:
         image = pixels_of(loaded)
+        if max(image.shape[:2]) <= self._settings['slice_height']:
+            (found,) = self._model.predictor.find([loaded])
+            return found.over(self._model.thresholds)
         self._model.path = loaded['img_path']
         found = get_sliced_prediction(
             image, self._model, progress_callback=tell, **self._settings
