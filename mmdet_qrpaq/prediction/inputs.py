@@ -17,6 +17,7 @@ from ..formats.shapes import Broken
 
 # What OpenCV writes in colour; others are drawn as PNG.
 _DRAWN = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+IMAGES = (*SUFFIXES, '.gif')
 VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg', '.wmv')
 
 
@@ -60,10 +61,10 @@ def find_inputs(words: Iterable[str]) -> tuple[list[Input], int]:
         path = os.path.abspath(word)
         if os.path.isdir(path):
             listing = Listing(Path(path))
-            fitting = listing.ending(*SUFFIXES, *VIDEOS)
+            fitting = listing.ending(*IMAGES, *VIDEOS)
             if not fitting:
                 raise ConfigError(
-                    f'{word} holds no image and no video ({", ".join(SUFFIXES)}, '
+                    f'{word} holds no image and no video ({", ".join(IMAGES)}, '
                     f'{", ".join(VIDEOS)}); give another folder.'
                 )
             skipped += len(listing.names) - len(fitting)

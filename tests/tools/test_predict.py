@@ -226,36 +226,46 @@ def test_folders_of_everything(trained, images, tmp_path, capsys):
     turned.save(folder / 'turned.jpg', exif=exif)
     (folder / 'broken.jpg').write_bytes(b'\xff\xd8\xff')
     (folder / 'notes.txt').write_text('-')
-    (folder / 'loop.gif').write_bytes(b'GIF89a')
+    (folder / 'gone.png').symlink_to('nowhere.png')
+    frames = [Image.fromarray(part[..., ::-1]) for part in (source, source // 2)]
+    names = ['loop.gif', 'pages.tif']
+    for name in names:
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:])
+    if not cv2.haveImageReader(str(folder / 'loop.gif')):  # older ones of OpenCV
+        (folder / names.pop(0)).unlink()
     out = tmp_path / 'out'
     with pytest.raises(SystemExit) as stop:
         run_tool('predict', trained, folder, '--threshold', 0, '--out', out)
     assert stop.value.code == 1
     told = capsys.readouterr()
-    assert '2 files in the folders are no images and no videos' in told.out
+    assert '1 files in the folders are no images and no videos' in told.out
+    absent = f'{folder}/gone.png cannot be read (No such file or directory); '
+    assert f'{absent}put it there, or leave it out.\n' in told.err
     assert f'image {folder / "broken.jpg"} cannot be read' in told.err
     sizes = {
         'a.png': (64, 64),
         'alpha.png': (64, 64),
         'deep/a.png': (64, 40),
         'grey16.tif': (64, 64),
+        **dict.fromkeys(names, (64, 64)),
         'turned.jpg': (40, 64),
     }
     coco = read(out, DETECTIONS)
     found = {i['file_name']: (i['width'], i['height']) for i in coco['images']}
     assert found == sizes
-    assert [image['id'] for image in coco['images']] == [1, 2, 3, 4, 5]
+    assert [image['id'] for image in coco['images']] == [*range(1, len(sizes) + 1)]
     assert [category['id'] for category in coco['categories']] == [1, 2]
     for name, (width, height) in sizes.items():
-        drawn = Image.open(out / 'drawn' / name)
+        drawn = Image.open(out / 'drawn' / name.replace('.gif', '.gif.png'))
         assert drawn.size == (width, height)
         assert drawn.getexif().get(0x0112, 1) == 1
-    assert len(list((out / 'drawn').rglob('*.*'))) == 5
+    assert len(list((out / 'drawn').rglob('*.*'))) == len(sizes)
     boxes = {n: [] for n in sizes}
     for row in table(out):
         boxes[row['image']].append([row[key] for key in COLUMNS[3:]])
     assert all(len(part) == 20 for part in boxes.values())
     assert boxes['a.png'] == boxes['alpha.png'] != boxes['grey16.tif']
+    assert boxes['a.png'] == boxes['pages.tif']
     for name, (width, height) in sizes.items():
         right = [float(x) + float(w) for _, x, _, w, _ in boxes[name]]
         bottom = [float(y) + float(h) for _, _, y, _, h in boxes[name]]
@@ -436,6 +446,7 @@ def test_bad_input_is_a_sentence_and_nothing_is_written(
         check,
         [
             ('absent.pth does not exist', 'absent.pth', one, *t),
+            (f'checkpoint {full} is a folder', full, one, *t),
             ('absent.png does not exist', trained, 'absent.png', *t),
             ('holds no config that can be read', bare, one, *t),
             ('holds operating points that are none', spoilt, one),
