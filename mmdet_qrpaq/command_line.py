@@ -172,12 +172,18 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _user_error(error: BaseException | None) -> str | None:
-    """Return the innermost sentence for the user; registries re-raise with a prefix."""
+    """Return the sentence for the user, of the error or of what it came from.
+
+    It is the innermost: registries raise an error again with a prefix, as another of
+    its class. But one that was raised `from` its cause says what there is to say.
+    """
     sentence = None
     while error is not None:
         if isinstance(error, ConfigError):
             # A worker of a data loader puts its whole traceback before it.
             sentence = str(error).rpartition('ConfigError: ')[2].strip()
+            if error.__cause__ is not None:
+                break
         elif isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
             sentence = (
                 f'this needs {error.name}, which is not installed; '

@@ -19,6 +19,10 @@ from .records.provenance import hash_file
 from .records.results import write_whole
 
 SUFFIX = '.operating_points.json'
+_CURE = (
+    'give tools/predict.py a --threshold, or remove the file, and it is found anew, by '
+    'tools/predict.py or tools/test.py --report'
+)
 # Where nothing is right there is no best threshold.
 FALLBACK = 0.5
 
@@ -70,8 +74,10 @@ class OperatingPoints:
 
 
 def path_of(checkpoint: str | Path) -> Path:
-    """Return where the operating points of a checkpoint are."""
-    return Path(checkpoint).with_suffix(SUFFIX)
+    """Return where the operating points of a checkpoint are: beside the real file."""
+    path = Path(checkpoint)
+    path = path.resolve() if path.is_symlink() else path
+    return Path(f'{path}{SUFFIX}')
 
 
 def write(points: OperatingPoints, checkpoint: str | Path) -> Path:
@@ -108,14 +114,10 @@ def read(checkpoint: str | Path) -> OperatingPoints | None:
         points = msgspec.json.decode(text, type=OperatingPoints)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f'{path} holds no operating points ({error}); remove it, and make it anew '
-            'with tools/test.py --report.'
+            f'{path} holds no operating points ({error}); {_CURE}.'
         ) from error
     if points.weights != hash_file(Path(checkpoint)):
-        raise ConfigError(
-            f'{path} is of other weights than {checkpoint}; remove it, and make it '
-            'anew with tools/test.py --report.'
-        )
+        raise ConfigError(f'{path} is of other weights than {checkpoint}; {_CURE}.')
     return points
 
 

@@ -51,7 +51,7 @@ class LoadImageFromFile(mmcv.transforms.LoadImageFromFile):
                 raise
             raise ConfigError(
                 f'image {path} cannot be read ({error.strerror or error}); put it '
-                'there, or leave it out of the annotation file.'
+                'there, or leave it out.'
             ) from error
         results['img'] = image.astype(np.float32) if self.to_float32 else image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
@@ -65,7 +65,7 @@ class LoadImageFromNDArray(LoadImageFromFile, loading.LoadImageFromNDArray):
 
     Colours of eight bits and floats are left as they are, as by mmdet. Grey is repeated
     for the three channels that models are made for, alpha is left out, and of 16 bits
-    those in use are kept as in files; see `decode_image`.
+    those in use are kept as in files; see `decode_image`. True is 255.
 
     Raises:
         ConfigError: If it is no image.
@@ -80,6 +80,8 @@ class LoadImageFromNDArray(LoadImageFromFile, loading.LoadImageFromNDArray):
                 f'an array of shape {image.shape} is no image; give (height, width) or '
                 '(height, width, channels), blue first.'
             )
+        if image.dtype == bool:
+            image = image * np.uint8(255)
         if image.dtype != np.uint8 and np.issubdtype(image.dtype, np.integer):
             image = as_eight_bits(image, 'given as an array', self.bits)
         results = dict(results, img=in_colour(image))

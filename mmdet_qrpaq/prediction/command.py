@@ -18,8 +18,8 @@ from .detections import Detections
 from .drawing import draw
 from .inputs import Input, find_inputs, ids_of
 from .model import Model, open_model
-from .predictor import Predictor, Tell, pixels_of
-from .results import ResultFiles, require_new_folder
+from .predictor import Loaded, Predictor, Tell, pixels_of
+from .results import ResultFiles, require_new_folder, undisturbed
 from .thresholds import thresholds_of
 from .video import Video, VideoFile
 
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: Before anything is written: an argument, the checkpoint or its
-            config cannot work.
+            config cannot work. Later: the files cannot be written.
     """
     if args.tiles:
         from .tiles import TiledPredictor  # at first: its extra may be missing
@@ -73,11 +73,18 @@ def run(args: argparse.Namespace) -> int:
             for place, one in enumerate(inputs):
                 if one.is_video:
                     work.video(place, one)
+    except OSError as error:
+        raise ConfigError(
+            f'{error.filename or folder} cannot be written ({error.strerror or error}) '
+            f'after {files.num_images} images and frames; make room, or give another '
+            'folder with --out.'
+        ) from error
     finally:
-        print(
-            f'{files.num_detections} detections over the threshold on '
-            f'{files.num_images} images and frames: {folder}'
-        )
+        if files.are_whole:
+            print(
+                f'{files.num_detections} detections over the threshold on '
+                f'{files.num_images} images and frames: {folder}'
+            )
     for sentence in work.failures:
         print(f'error: {sentence}', file=sys.stderr)
     return int(bool(work.failures))
@@ -116,20 +123,29 @@ class _Work:
         task = self._progress.add_task('images', total=len(inputs))
         done = 0
         for batch in _batches(inputs, self._batch_size):
-            readable, loaded = [], []
+            loaded = []
             for place, one in batch:
                 with self._telling():
-                    loaded.append(self._finder.load(str(one.path)))
-                    readable.append((place, one))
-            with self._telling():
-                found = self._finder.find(loaded, self._part_of(task))
-                for (place, one), image, detections in zip(
-                    readable, map(pixels_of, loaded), found, strict=True
-                ):
-                    drawn = self._take(one, place, image, detections)
-                    self._files.draw(one, drawn)
+                    loaded.append((place, one, self._finder.load(str(one.path))))
+            self._find(loaded, self._part_of(task))
             done += len(batch)
             self._progress.update(task, completed=done)
+
+    def _find(self, loaded: list[tuple[int, Input, Loaded]], tell: Tell) -> None:
+        """Predict on a batch; where it cannot be, image by image, to tell of which."""
+        try:
+            found = self._finder.find([image for *_, image in loaded], tell)
+        except ConfigError as error:
+            if len(loaded) == 1:
+                self.failures.append(str(error))
+            else:
+                for one in loaded:
+                    self._find([one], tell)
+            return
+        for (place, one, image), detections in zip(loaded, found, strict=True):
+            with undisturbed():
+                drawn = self._take(one, place, pixels_of(image), detections)
+                self._files.draw(one, drawn)
 
     def video(self, place: int, source: Input) -> None:
         """Predict on each frame of a video."""
@@ -145,7 +161,8 @@ class _Work:
                     ]
                     found = self._finder.find(loaded, self._part_of(task))
                     for (n, frame), detections in zip(batch, found, strict=True):
-                        drawn.add(self._take(source, place, frame, detections, n))
+                        with undisturbed():
+                            drawn.add(self._take(source, place, frame, detections, n))
                     self._progress.update(task, completed=video.seen)
             if sentence := video.shortfall():
                 self.failures.append(sentence)

@@ -31,6 +31,7 @@ class Model:
         batch_size: Images at a time in a test.
         classes: Names, by label.
         colours: Red, green, blue, by label.
+        is_changed: Whether another config than the checkpoint's own was asked for.
     """
 
     trained: TrainedModel
@@ -39,6 +40,7 @@ class Model:
     batch_size: int
     classes: tuple[str, ...]
     colours: list[Colour]
+    is_changed: bool
 
 
 def open_model(args: argparse.Namespace) -> Model:
@@ -89,6 +91,7 @@ def open_model(args: argparse.Namespace) -> Model:
         loader.get('batch_size') or 1,
         classes,
         _colours(palette, len(classes)),
+        is_changed=bool(args.config or args.cfg_options),
     )
 
 

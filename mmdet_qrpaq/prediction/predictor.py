@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmdet.registry import TRANSFORMS
@@ -58,7 +59,13 @@ class Predictor:
             ConfigError: It cannot be read.
         """
         key = 'img_path' if isinstance(image, str) else 'img'
-        return dict(self._load({key: image}), img_id=0)
+        try:
+            return dict(self._load({key: image}), img_id=0)
+        except OSError as error:  # of another loader than ours
+            raise ConfigError(
+                f'image {image} cannot be read ({error.strerror or error}); replace '
+                'it, or leave it out.'
+            ) from error
 
     @torch.no_grad()
     def find(
@@ -70,17 +77,22 @@ class Predictor:
             tell: There is nothing to tell of parts.
 
         Raises:
-            ConfigError: They are too small for it.
+            ConfigError: One is too small or too narrow; of several it may be any.
         """
         if not images:
             return []
-        batch = pseudo_collate([self._rest(dict(image)) for image in images])
+        names = ', '.join(dict.fromkeys(str(image['img_path']) for image in images))
         try:
+            batch = pseudo_collate([self._rest(dict(image)) for image in images])
             samples = self._detector.test_step(batch)
+        except cv2.error as error:
+            raise ConfigError(
+                f'{names}: too narrow to be resized as the test pipeline says '
+                f'({error.err or error.func}); cut it, or leave it out.'
+            ) from error
         except RuntimeError as error:
             if 'k out of range' not in str(error):
                 raise
-            names = ', '.join(str(image['img_path']) for image in images)
             raise ConfigError(
                 f'{names}: too small or too narrow, as the detector sees it, to choose '
                 'all queries from; enlarge it, or lower model.num_queries.'

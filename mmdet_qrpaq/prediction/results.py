@@ -2,8 +2,10 @@
 
 import csv
 import json
-from collections.abc import Sequence
-from contextlib import ExitStack
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,8 +18,26 @@ from .detections import Detections
 from .inputs import Ids, Input
 
 COLUMNS = ('image', 'frame', 'class', 'score', 'x', 'y', 'width', 'height')
-# What OpenCV writes in colour; others are drawn as PNG.
-_DRAWN = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
+_GROWING = ('predictions.json', 'detections.csv')  # written image by image
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold Ctrl-C back until what is inside is done, where Python would hear it."""
+    held: list[tuple] = []
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(
+        before
+    ):
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *told: held.append(told))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        before(*held[0])
 
 
 class ResultFiles:
@@ -33,6 +53,10 @@ class ResultFiles:
         thresholds: By label.
         ids: Of images and categories.
         about: Goes into `info` of `detections.json`.
+
+    Attributes:
+        are_whole: Whether they are finished; where one cannot be written, none is left
+            half written.
     """
 
     def __init__(
@@ -49,6 +73,7 @@ class ResultFiles:
             dict(id=number, name=name)
             for number, name in zip(ids.categories, classes, strict=True)
         ]
+        self.are_whole = False
         self._coco = dict(info=about, images=[], categories=categories, annotations=[])
         self._files = ExitStack()
 
@@ -65,19 +90,28 @@ class ResultFiles:
     def __enter__(self) -> 'ResultFiles':
         """Begin the files that are written image by image."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._predictions = self._begin('predictions.json')
-        self._table = csv.writer(self._begin('detections.csv'), lineterminator='\n')
+        self._predictions, table = map(self._begin, _GROWING)
+        self._table = csv.writer(table, lineterminator='\n')
         self._table.writerow(COLUMNS)
         self._separator = '[\n'
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Finish all files."""
-        self._predictions.write('\n]\n' if self._separator == ',\n' else '[]\n')
-        self._files.close()
-        for name in ('predictions.json', 'detections.csv'):
-            self.folder.joinpath(f'{name}.tmp').replace(self.folder / name)
-        write_json(self.folder / 'detections.json', self._coco)
+    @undisturbed()
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Finish all files, unless one could not be written."""
+        drafts = [(self.folder / f'{n}.tmp', self.folder / n) for n in _GROWING]
+        try:
+            with self._files:
+                end = '\n]\n' if self._separator == ',\n' else '[]\n'
+                self._predictions.write(end)
+            if not isinstance(error, OSError):
+                for draft, path in drafts:
+                    draft.replace(path)
+                write_json(self.folder / 'detections.json', self._coco)
+                self.are_whole = True
+        finally:
+            for draft, _ in drafts:
+                draft.unlink(missing_ok=True)
 
     def add(
         self,
@@ -119,10 +153,7 @@ class ResultFiles:
 
     def drawn(self, source: Input) -> Path:
         """Return where an image or video is drawn."""
-        fitting = ('.mp4',) if source.is_video else _DRAWN
-        fits = source.name.lower().endswith(fitting)
-        end = '' if fits else '.mp4' if source.is_video else '.png'
-        return self.folder / 'drawn' / f'{source.name}{end}'
+        return self.folder / 'drawn' / source.drawn
 
     def _begin(self, name: str) -> IO[str]:
         path = self.folder / f'{name}.tmp'

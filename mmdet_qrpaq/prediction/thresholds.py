@@ -8,7 +8,6 @@ import msgspec
 import numpy as np
 
 from .. import operating_points
-from ..analysis.trained_detector import TrainedModel
 from ..errors import ConfigError
 from ..operating_points import OperatingPoints
 from ..runtime.checkpoints import is_remote
@@ -51,7 +50,7 @@ def thresholds_of(model: Model, asked: float | None) -> Thresholds:
     points = (
         operating_points.read(model.trained.checkpoint)
         or _published(model)
-        or _measured(model.trained)
+        or _measured(model)
     )
     values = [points.threshold_of(name) for name in model.classes]
     reason = f'best F1 on {points.ann_file}, {points.num_images} images'
@@ -71,8 +70,12 @@ def _published(model: Model) -> OperatingPoints | None:
         ) from error
 
 
-def _measured(trained: TrainedModel) -> OperatingPoints:
-    """Find operating points on the validation images; they are kept for next time."""
+def _measured(model: Model) -> OperatingPoints:
+    """Find operating points on the validation images.
+
+    They are kept for next time if the config is the checkpoint's own.
+    """
+    trained = model.trained
     trained.split = 'val' if trained.cfg.get('val_dataloader') else 'test'
     with TemporaryDirectory() as copies:
         try:
@@ -80,10 +83,11 @@ def _measured(trained: TrainedModel) -> OperatingPoints:
             trained.cfg.merge_from_dict(mended)
             number = len(trained.dataloader.dataset)
         except ConfigError as error:
+            reason = str(error).rstrip('.')
             raise ConfigError(
                 f'nobody has tested {trained.checkpoint}, so its best threshold is not '
                 'known, and its validation images are not here; give --threshold, or '
-                f'run tools/test.py CONFIG CHECKPOINT --report first ({error})'
+                f'run tools/test.py CONFIG CHECKPOINT --report first ({reason}).'
             ) from error
         from ..analysis.diagnosis.section import THRESHOLDS
         from ..analysis.diagnosis.thresholds import points_of
@@ -95,7 +99,12 @@ def _measured(trained: TrainedModel) -> OperatingPoints:
         )
         numbers, _ = measure(THRESHOLDS, [trained], THRESHOLDS.choose())
     points = points_of(numbers)
-    if not is_remote(trained.checkpoint):
+    if model.is_changed:
+        print(
+            'they are not kept: with --config or --cfg-options they are not those of '
+            'the checkpoint as it was trained'
+        )
+    elif not is_remote(trained.checkpoint):
         try:
             print(f'written: {operating_points.write(points, trained.checkpoint)}')
         except OSError as error:

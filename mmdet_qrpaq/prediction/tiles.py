@@ -2,7 +2,8 @@
 
 What two tiles find of one object is merged (SAHI's greedy non-maximum merging, of one
 class, where more than half of the smaller box is in the other). Only what is over its
-threshold is: merged with all the rest, boxes would grow.
+threshold is: merged with all the rest, boxes would grow. Nothing is merged on an image
+that is one tile.
 """
 
 from collections.abc import Iterator, Sequence
@@ -59,9 +60,14 @@ class TiledPredictor:
         Args:
             tell: Of tiles.
         """
-        return [self._find(pixels_of(image), tell) for image in images]
+        return [self._find(image, tell) for image in images]
 
-    def _find(self, image: np.ndarray, tell: Tell) -> Detections:
+    def _find(self, loaded: Loaded, tell: Tell) -> Detections:
+        image = pixels_of(loaded)
+        if max(image.shape[:2]) <= self._settings['slice_height']:
+            (found,) = self._model.predictor.find([loaded])
+            return found.over(self._model.thresholds)
+        self._model.path = loaded['img_path']
         found = get_sliced_prediction(
             image, self._model, progress_callback=tell, **self._settings
         ).object_prediction_list
@@ -84,12 +90,16 @@ class _SahiModel(DetectionModel):
     def __init__(self, predictor: Predictor, thresholds: np.ndarray) -> None:
         super().__init__(device='cpu', load_at_init=False)
         self.predictor, self.thresholds = predictor, thresholds
+        self.path = ''  # of the image whose tiles come, for messages
 
     def perform_inference(self, image: np.ndarray) -> None:
         self.perform_batch_inference([image])
 
     def perform_batch_inference(self, images: list[np.ndarray]) -> None:
-        found = self.predictor.find([self.predictor.load(image) for image in images])
+        loaded = [
+            self.predictor.load(image) | {'img_path': self.path} for image in images
+        ]
+        found = self.predictor.find(loaded)
         self._original_predictions = [one.over(self.thresholds) for one in found]
 
     def _create_object_prediction_list_from_original_predictions(

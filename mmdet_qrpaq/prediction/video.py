@@ -1,5 +1,6 @@
 """Reads and writes videos with OpenCV."""
 
+import errno
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,7 @@ class VideoFile:
         self.path, self.frame_rate = path, frame_rate
         self._draft = path.with_name(f'{path.stem}.tmp{path.suffix}')
         self._writer: cv2.VideoWriter | None = None
+        self._given = 0
 
     def add(self, frame: np.ndarray) -> None:
         """Write a frame, (h, w, 3) of uint8, blue first; all are of one size.
@@ -100,11 +102,21 @@ class VideoFile:
                     'pip install opencv-python-headless.'
                 )
         self._writer.write(frame)
+        self._given += 1
 
     def close(self) -> None:
-        """Finish the file; without a frame there is none."""
-        if self._writer is not None:
-            self._writer.release()
-            if self._draft.exists():
-                self._draft.replace(self.path)
-            self._writer = None
+        """Finish the file; without a frame there is none.
+
+        Raises:
+            OSError: It is not whole, of which OpenCV tells nothing.
+        """
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        written = cv2.VideoCapture(str(self._draft)).get(cv2.CAP_PROP_FRAME_COUNT)
+        if written != self._given:
+            self._draft.unlink(missing_ok=True)
+            sentence = f'{max(written, 0):.0f} of {self._given} frames are in it'
+            raise OSError(errno.EIO, sentence, str(self.path))
+        self._draft.replace(self.path)

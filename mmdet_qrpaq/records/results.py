@@ -28,8 +28,11 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f'{path.name}.tmp')
-    draft.write_bytes(data)
-    draft.replace(path)
+    try:
+        draft.write_bytes(data)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
     return path
 
 
@@ -87,6 +90,11 @@ def require_writable_folder(folder: str, name: str) -> None:
     existing = Path(folder).absolute()
     while not os.path.exists(existing):  # Path.exists raises where it may not look
         existing = existing.parent
-    if not (existing.is_dir() and os.access(existing, os.W_OK)):
-        problem = 'is not writable' if existing.is_dir() else 'is no folder'
+    problem = None if existing.is_dir() else 'is no folder'
+    if not problem:
+        try:  # what may be written says little of /proc, or of a full disk
+            tempfile.TemporaryFile(dir=existing).close()
+        except OSError:
+            problem = 'is not writable'
+    if problem:
         raise ConfigError(f'{name} {folder}: {existing} {problem}; choose another.')

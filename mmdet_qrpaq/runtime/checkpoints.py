@@ -99,9 +99,10 @@ def read_checkpoint(path: str) -> dict:
         ConfigError: If the file is missing, damaged, or holds anything but data.
     """
     if not is_remote(path) and not Path(path).is_file():
+        problem = 'is a folder' if Path(path).is_dir() else 'does not exist'
         raise ConfigError(
-            f'checkpoint {path} does not exist; give the path of a .pth file '
-            'written by training.'
+            f'checkpoint {path} {problem}; give the path of a .pth file written by '
+            'training.'
         )
     # Again: whoever has opened a file under torch's own `safe_globals` since (OneDL's
     # mmengine does) has thereby struck the same classes off the list.

@@ -208,6 +208,7 @@ def test_arrays_become_what_their_files_would():
             ('grey and alpha', np.dstack([GREY, 255 - GREY]), grey),
             ('colour', COLOUR, COLOUR),
             ('colour and alpha', np.dstack([COLOUR, GREY]), COLOUR),
+            ('of truth values', GREY > 99, np.uint8(grey > 99) * np.uint8(255)),
             ('12 bits', GREY.astype(np.uint16) << 4, grey),
             ('12 bits, colour', COLOUR.astype(np.uint16) << 4, COLOUR),
             ('whole numbers', COLOUR.astype(np.int64), COLOUR),

@@ -85,11 +85,25 @@ def test_written_and_read(tmp_path: Path, points: OperatingPoints):
     assert read(checkpoint) is None
     assert read('https://somewhere.org/epoch_1.pth') is None
     path = write(points, checkpoint)
-    assert path == path_of(checkpoint) == tmp_path / 'epoch_1.operating_points.json'
+    assert path == path_of(checkpoint) == tmp_path / 'epoch_1.pth.operating_points.json'
     found = read(str(checkpoint))
     assert found.classes == points.classes and found.overall == points.overall
     assert found.threshold_of('a/b "c"') == found.threshold_of('new')
-    assert sorted(p.name for p in tmp_path.iterdir()) == [path.name, 'epoch_1.pth']
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['epoch_1.pth', path.name]
+
+
+def test_each_checkpoint_has_its_own(tmp_path: Path, points: OperatingPoints):
+    """Names that differ in what follows the last dot; a link has those of its file."""
+    for name in ('model.v1', 'model.v2', 'e.pth', 'e.pt'):
+        checkpoint = tmp_path / name
+        checkpoint.write_bytes(name.encode())
+        assert read(checkpoint) is None
+        write(points, checkpoint)
+    (tmp_path / 'links').mkdir()
+    link = tmp_path / 'links' / 'best.pth'
+    link.symlink_to(tmp_path / 'e.pt')
+    assert read(link) == read(tmp_path / 'e.pt') != read(tmp_path / 'e.pth')
+    assert write(points, link).parent == tmp_path.resolve()
 
 
 def test_other_weights_and_damage_are_one_sentence(
@@ -100,7 +114,9 @@ def test_other_weights_and_damage_are_one_sentence(
     path = write(points, checkpoint)
     whole = path.read_text()
     checkpoint.write_bytes(b'others')
-    with pytest.raises(ConfigError, match='of other weights than .*epoch_1.pth'):
+    with pytest.raises(
+        ConfigError, match='of other weights .*a --threshold, or remove'
+    ):
         read(checkpoint)
     checkpoint.write_bytes(b'weights')
     for text in (

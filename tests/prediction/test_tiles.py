@@ -64,7 +64,7 @@ def image() -> np.ndarray:
 
 def predict(predictor, image, threshold=0.5, told=lambda done, total: None):
     tiled = TiledPredictor(predictor, np.array([threshold]), 200, 0.2, batch_size=4)
-    return tiled.find([dict(img=image)], told)[0]
+    return tiled.find([dict(img=image, img_path='a.png')], told)[0]
 
 
 def test_objects_are_found_where_they_are_and_once(image):
@@ -82,6 +82,17 @@ def test_what_is_under_the_threshold_is_not_merged(image):
     assert len(predict(Bright(), image, threshold=0.8)) == 6
     whole = predict(Bright(), image, threshold=0.85)
     assert whole.boxes.tolist() == [PLACES[4]]
+
+
+def test_an_image_of_one_tile_is_predicted_on_as_without_tiles():
+    """Two objects, one in the other's box, are two."""
+    image = np.zeros((150, 200, 3), np.uint8)
+    cv2.rectangle(image, (10, 10), (120, 120), (200, 200, 200), 4)
+    image[50:90, 50:90] = 200
+    bright = Bright()
+    found, alone = predict(bright, image), bright.look(image)
+    np.testing.assert_array_equal(found.boxes, alone.boxes)
+    assert len(found) == 2 and bright.shapes == [[(150, 200)]]
 
 
 def test_pieces_that_overlap_by_less_than_half_stay(image):

@@ -1,5 +1,6 @@
 """Videos: every frame as it is shown, and what ends too early is told."""
 
+import resource
 import struct
 from pathlib import Path
 
@@ -27,6 +28,22 @@ def write(path: Path, number: int, rate: float = 12.5) -> Path:
         video.add(frame)
     video.close()
     return path
+
+
+def test_a_video_that_is_not_whole_is_an_error(tmp_path):
+    """On a full disk OpenCV goes on; a limit of 4000 bytes a file stands for it."""
+    noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
+    try:
+        video = VideoFile(tmp_path / 'clip.mp4', 8)
+        for _ in range(20):
+            video.add(noise)
+        with pytest.raises(OSError, match='0 of 20 frames are in it'):
+            video.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
 
 
 def turn(path: Path) -> None:

@@ -269,3 +269,19 @@ def test_innermost_sentence_wins(capsys: pytest.CaptureFixture) -> None:
     assert (
         capsys.readouterr().err.strip() == 'error: num_patterns is 0; use at least 1.'
     )
+
+
+def test_a_sentence_made_from_another_is_the_one(capsys: pytest.CaptureFixture) -> None:
+    def build() -> None:
+        try:
+            try:
+                raise ConfigError('folder data/ does not exist; put it there.')
+            except ConfigError as error:
+                raise ConfigError('no threshold is known; give --threshold.') from error
+        except ConfigError as error:
+            raise type(error)(f'class `X` in x.py: {error}') from None
+
+    with pytest.raises(SystemExit):
+        run(build)
+    told = capsys.readouterr().err.strip()
+    assert told == 'error: no threshold is known; give --threshold.'

@@ -4,7 +4,10 @@ import contextlib
 import csv
 import io
 import json
+import os
+import resource
 import shutil
+import signal
 from pathlib import Path
 
 import cv2
@@ -18,13 +21,14 @@ from pycocotools.cocoeval import COCOeval
 
 from check_each import check_each
 from mmdet_qrpaq import operating_points
-from mmdet_qrpaq.errors import ConfigError
+from mmdet_qrpaq.command_line import run
 from mmdet_qrpaq.prediction import command
 from mmdet_qrpaq.prediction.results import COLUMNS
 from mmdet_qrpaq.prediction.video import Video, VideoFile
 from mmdet_qrpaq.runtime.checkpoints import read_checkpoint
 from tiny_runs import CLASSES, believe, load_tool, metrics, predictions, run_tool
 
+ONE_OBJECT = 'model.test_cfg.max_per_img=1'
 PREDICTIONS, DETECTIONS = 'predictions.json', 'detections.json'
 
 
@@ -37,24 +41,38 @@ def table(folder: Path) -> list[dict]:
         return list(csv.DictReader(file))
 
 
+def refused(*words: object, capsys: pytest.CaptureFixture) -> str:
+    """Return the one sentence that the command ends with before it begins."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        run(lambda: run_tool('predict', *words))
+    (sentence,) = capsys.readouterr().err.strip().splitlines()
+    assert stop.value.code == 2 and sentence.startswith('error: ')
+    return sentence
+
+
 @pytest.fixture(scope='module')
-def trained(tiny_run: Path, tmp_path_factory) -> Path:
-    """A checkpoint that nobody has tested."""
-    path = tmp_path_factory.mktemp('trained') / 'tiny.pth'
-    shutil.copy(tiny_run / 'epoch_2.pth', path)
+def trained(tiny_run: Path, truth: Path, dataset_root: Path) -> Path:
+    """A checkpoint that nobody has tested, of a config that validates on `truth`."""
+    stored = read_checkpoint(str(tiny_run / 'epoch_2.pth'))
+    text = stored['meta']['cfg'].replace(f"'{dataset_root}/val.json'", "'val.json'")
+    assert text.count("'val.json'") >= 4
+    stored['meta']['cfg'] = text.replace("'val.json'", repr(str(truth)))
+    path = truth.parent / 'tiny.pth'
+    torch.save(stored, path)
     return path
 
 
 @pytest.fixture(scope='module')
-def truth(trained: Path, tiny_config: Path, dataset_root: Path) -> Path:
+def truth(tiny_run, tiny_config, dataset_root, tmp_path_factory) -> Path:
     """Annotations of which the model finds every one; ids have gaps.
 
     Categories are in another order than the classes.
     """
-    found = trained.parent / 'found.pkl'
-    work_dir = trained.parent / 'found'
-    run_tool('test', tiny_config, trained, '--work-dir', work_dir, '--out', found)
-    path = trained.parent / 'truth.json'
+    folder = tmp_path_factory.mktemp('trained')
+    found, path = folder / 'found.pkl', folder / 'truth.json'
+    words = ['--work-dir', folder / 'found', '--out', found]
+    run_tool('test', tiny_config, tiny_run / 'epoch_2.pth', *words)
     believe(predictions(found), dataset_root / 'val.json', path)
     coco = json.loads(path.read_text())
     for entry in coco['annotations']:
@@ -85,10 +103,10 @@ def images(dataset_root: Path) -> list[Path]:
 
 
 @pytest.fixture(scope='module')
-def predicted(trained, truth, on_truth, images) -> Path:
+def predicted(trained, truth, images) -> Path:
     """With the thresholds of the model's own validation, which come first."""
     out = trained.parent / 'predicted'
-    run_tool('predict', trained, *images, '--ann-file', truth, '--out', out, *on_truth)
+    run_tool('predict', trained, *images, '--ann-file', truth, '--out', out)
     return out
 
 
@@ -147,6 +165,16 @@ def test_thresholds_are_found_once_and_used(
     assert sorted(order[0]) == sorted(order[1])
 
 
+def test_thresholds_of_other_settings_are_not_kept(trained, images, tmp_path, capsys):
+    checkpoint = tmp_path / 'tiny.pth'
+    shutil.copy(trained, checkpoint)
+    words = [checkpoint, images[0], '--out', tmp_path / 'out']
+    run_tool('predict', *words, '--cfg-options', ONE_OBJECT)
+    told = capsys.readouterr().out
+    assert 'nobody has tested' in told and 'they are not kept' in told
+    assert operating_points.read(checkpoint) is None
+
+
 def test_tables_hold_what_is_over_the_thresholds(predicted, trained, truth):
     points = operating_points.read(trained)
     names = {4: CLASSES[1], 30: CLASSES[0]}
@@ -198,57 +226,73 @@ def test_folders_of_everything(trained, images, tmp_path, capsys):
     turned.save(folder / 'turned.jpg', exif=exif)
     (folder / 'broken.jpg').write_bytes(b'\xff\xd8\xff')
     (folder / 'notes.txt').write_text('-')
-    (folder / 'loop.gif').write_bytes(b'GIF89a')
+    (folder / 'gone.png').symlink_to('nowhere.png')
+    frames = [Image.fromarray(part[..., ::-1]) for part in (source, source // 2)]
+    names = ['loop.gif', 'pages.tif']
+    for name in names:
+        frames[0].save(folder / name, save_all=True, append_images=frames[1:])
+    if not cv2.haveImageReader(str(folder / 'loop.gif')):  # older ones of OpenCV
+        (folder / names.pop(0)).unlink()
     out = tmp_path / 'out'
     with pytest.raises(SystemExit) as stop:
         run_tool('predict', trained, folder, '--threshold', 0, '--out', out)
     assert stop.value.code == 1
     told = capsys.readouterr()
-    assert '2 files in the folders are no images and no videos' in told.out
+    assert '1 files in the folders are no images and no videos' in told.out
+    absent = f'{folder}/gone.png cannot be read (No such file or directory); '
+    assert f'{absent}put it there, or leave it out.\n' in told.err
     assert f'image {folder / "broken.jpg"} cannot be read' in told.err
     sizes = {
         'a.png': (64, 64),
         'alpha.png': (64, 64),
         'deep/a.png': (64, 40),
         'grey16.tif': (64, 64),
+        **dict.fromkeys(names, (64, 64)),
         'turned.jpg': (40, 64),
     }
     coco = read(out, DETECTIONS)
     found = {i['file_name']: (i['width'], i['height']) for i in coco['images']}
     assert found == sizes
-    assert [image['id'] for image in coco['images']] == [1, 2, 3, 4, 5]
+    assert [image['id'] for image in coco['images']] == [*range(1, len(sizes) + 1)]
     assert [category['id'] for category in coco['categories']] == [1, 2]
     for name, (width, height) in sizes.items():
-        drawn = Image.open(out / 'drawn' / name)
+        drawn = Image.open(out / 'drawn' / name.replace('.gif', '.gif.png'))
         assert drawn.size == (width, height)
         assert drawn.getexif().get(0x0112, 1) == 1
-    assert len(list((out / 'drawn').rglob('*.*'))) == 5
+    assert len(list((out / 'drawn').rglob('*.*'))) == len(sizes)
     boxes = {n: [] for n in sizes}
     for row in table(out):
         boxes[row['image']].append([row[key] for key in COLUMNS[3:]])
     assert all(len(part) == 20 for part in boxes.values())
     assert boxes['a.png'] == boxes['alpha.png'] != boxes['grey16.tif']
+    assert boxes['a.png'] == boxes['pages.tif']
     for name, (width, height) in sizes.items():
         right = [float(x) + float(w) for _, x, _, w, _ in boxes[name]]
         bottom = [float(y) + float(h) for _, _, y, _, h in boxes[name]]
         assert max(right) <= width + 0.01 and max(bottom) <= height + 0.01
 
 
-def test_images_too_flat_for_the_detector_are_told(trained, images, tmp_path, capsys):
-    """Resized to 64 pixels it has fewer positions than the detector has queries."""
+@pytest.mark.parametrize('more', [(), ('--tiles', 256)], ids=['whole', 'tiles'])
+def test_images_too_flat_are_told_and_no_others(
+    trained, images, tmp_path, capsys, more
+):
+    """Resized to 64 pixels one has too few positions for the queries, one no height."""
     folder = tmp_path / 'all'
     folder.mkdir()
-    cv2.imwrite(str(folder / 'a.png'), np.zeros((10, 640, 3), np.uint8))
-    shutil.copy(images[0], folder / 'b.png')
+    for name, height, width in (('a', 10, 640), ('c', 3, 900)):
+        flat = np.zeros((height, width, 3), np.uint8)
+        cv2.imwrite(str(folder / f'{name}.png'), flat)
+    for name in ('b.png', 'd.png'):
+        shutil.copy(images[0], folder / name)
     with pytest.raises(SystemExit) as stop:
-        words = ['--threshold', 0.5, '--out', tmp_path / 'out']
-        run_tool('predict', trained, folder, *words)
-    assert (
-        stop.value.code == 1
-        and 'a.png: too small or too narrow' in capsys.readouterr().err
-    )
-    (image,) = read(tmp_path / 'out', DETECTIONS)['images']
-    assert image['file_name'] == 'b.png'
+        words = ['--threshold', 0.5, '--batch-size', 4, '--out', tmp_path / 'out']
+        run_tool('predict', trained, folder, *words, *more)
+    first, second = capsys.readouterr().err.strip().splitlines()
+    assert stop.value.code == 1
+    assert first.startswith(f'error: {folder}/a.png: too small or too narrow')
+    assert second.startswith(f'error: {folder}/c.png: too ')
+    found = [i['file_name'] for i in read(tmp_path / 'out', DETECTIONS)['images']]
+    assert found == ['b.png', 'd.png']
 
 
 def test_frames_of_a_video_are_images(trained, images, tmp_path):
@@ -276,12 +320,13 @@ def test_frames_of_a_video_are_images(trained, images, tmp_path):
 
 
 def test_a_stop_leaves_what_is_done(trained, images, tmp_path, monkeypatch, capsys):
+    """Ctrl-C while the second image is drawn, and while the second frame is."""
     calls = []
 
     def stopped(*arguments):
         calls.append(arguments)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
         return draw(*arguments)
 
     draw = command.draw
@@ -290,14 +335,35 @@ def test_a_stop_leaves_what_is_done(trained, images, tmp_path, monkeypatch, caps
     for image in images:
         clip.add(cv2.imread(str(image)))
     clip.close()
-    with pytest.raises(KeyboardInterrupt):
-        words = ['--threshold', 0, '--out', tmp_path / 'out']
-        run_tool('predict', trained, clip.path, *words)
-    out = tmp_path / 'out'
-    assert len(read(out, PREDICTIONS)) == len(table(out)) == 60
-    assert len(list(Video(out / 'drawn' / 'clip.mp4'))) == 2
-    assert not list(out.rglob('*.tmp*'))
-    assert '60 detections over the threshold on 3' in capsys.readouterr().out
+    for inputs in ([clip.path], images):
+        calls.clear()
+        out = tmp_path / f'out{len(inputs)}'
+        with pytest.raises(KeyboardInterrupt):
+            words = ['--threshold', 0, '--batch-size', 3, '--out', out]
+            run_tool('predict', trained, *inputs, *words)
+        assert len(read(out, PREDICTIONS)) == len(table(out)) == 40
+        assert len(read(out, DETECTIONS)['images']) == 2
+        assert not list(out.rglob('*.tmp*'))
+        assert '40 detections over the threshold on 2' in capsys.readouterr().out
+    assert len(list(Video(tmp_path / 'out1' / 'drawn' / 'clip.mp4'))) == 2
+    assert len(list((tmp_path / 'out3' / 'drawn').iterdir())) == 2
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_no_drafts(
+    trained, images, tmp_path, capsys
+):
+    """A limit of 3000 bytes a file stands for it."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for out, more in (('tables', ()), ('drawn', ('--cfg-options', ONE_OBJECT))):
+        out = tmp_path / out
+        words = [trained, *images, '--threshold', 0, '--out', out, *more]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+        try:
+            told = refused(*words, capsys=capsys)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert 'cannot be written (File too large) after ' in told, told
+        assert not list(out.rglob('*.tmp*')) and not (out / PREDICTIONS).exists()
 
 
 def test_large_images_in_tiles(predicted, trained, tiny_config, images, tmp_path):
@@ -354,7 +420,7 @@ def test_published_with_its_thresholds(predicted, trained, images, tmp_path, cap
 
 
 def test_bad_input_is_a_sentence_and_nothing_is_written(
-    trained, images, tiny_run, tmp_path
+    trained, images, tiny_run, tmp_path, capsys
 ):
     bare, spoilt = tmp_path / 'bare.pth', tmp_path / 'spoilt.pth'
     stored = read_checkpoint(str(trained))
@@ -373,21 +439,22 @@ def test_bad_input_is_a_sentence_and_nothing_is_written(
     def check(told, *words):
         out = tmp_path / 'out'
         words = words if '--out' in words else (*words, '--out', out)
-        with pytest.raises(ConfigError) as refusal:
-            run_tool('predict', *words)
-        assert told in str(refusal.value), refusal.value
-        assert '\n' not in str(refusal.value) and not out.exists()
+        sentence = refused(*words, capsys=capsys)
+        assert told in sentence and not out.exists(), sentence
 
     check_each(
         check,
         [
             ('absent.pth does not exist', 'absent.pth', one, *t),
+            (f'checkpoint {full} is a folder', full, one, *t),
             ('absent.png does not exist', trained, 'absent.png', *t),
             ('holds no config that can be read', bare, one, *t),
             ('holds operating points that are none', spoilt, one),
-            ('nobody has tested', untested, one, *gone),
+            ('its best threshold is not known', untested, one, *gone),
+            ('give --threshold', untested, one, *gone),
             ('is of 7 classes, and names of 2', trained, one, *t, *seven),
             ('is not empty', trained, one, *t, '--out', full),
+            ('is not writable', 'absent.pth', one, *t, '--out', '/proc/x'),
             ('say where with --out', 'https://example.org/a.pth', one, '--out', ''),
             ('--device tpu cannot be used', trained, one, *t, '--device', 'tpu'),
             ('absent.json', trained, one, *t, '--ann-file', 'absent.json'),

@@ -54,7 +54,10 @@ def test_page_numbers_and_operating_points(
     work_dir, folder = tmp_path / 'work', tmp_path / 'work' / 'report'
     words = [tiny_config, checkpoint, '--work-dir', work_dir, '--report', *of_truth]
     run_tool('test', *words, 'test_evaluator.type=FastCocoMetric')
-    assert '\n  failed' not in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert '\n  failed' not in told
+    path = operating_points.path_of(checkpoint)
+    assert f'{path}: thresholds of this test' in told and 'truth.json, 3 images' in told
     names = {section.name for section in SECTIONS}
     files = {path.name for path in folder.iterdir()}
     assert {f'{name}.json' for name in names} < files
@@ -105,7 +108,7 @@ test_dataloader = dict(dataset=dict(pipeline=[image, resize, pack]))
     for path, weights, words, sentence in (
         (tiny_config, checkpoint, ['--report', '--tta'], '--tta merges views'),
         (tiny_config, checkpoint, ['--report', str(tmp_path / 'file')], 'is no folder'),
-        (tiny_config, other, ['--report'], 'other.operating_points.json cannot be'),
+        (tiny_config, other, ['--report'], 'other.pth.operating_points.json cannot'),
         (config, checkpoint, ['--report'], 'loads no ground truth'),
     ):
         with pytest.raises(ValueError, match=sentence):

@@ -115,7 +115,12 @@ class TestReport(BaseMetric):
     def _write_points(self, points: OperatingPoints) -> None:
         print(write_whole(self._folder / 'thresholds.csv', as_csv(points)))
         if not is_remote(self._checkpoint):
-            print(operating_points.write(points, self._checkpoint))
+            path = operating_points.write(points, self._checkpoint)
+            print(
+                f'{path}: thresholds of this test, with its settings, on '
+                f'{points.ann_file}, {points.num_images} images; tools/predict.py '
+                'takes them from now on'
+            )
 
     def exit(self) -> None:
         """End the process with status 1 if a section failed.
