@@ -41,9 +41,7 @@ def training_config(args: argparse.Namespace) -> Config:
     stages = ('train', 'val')
     if not args.data:
         cfg = run_config(args, stages)
-        decided = apply_options(cfg, options)
-        # These come last, here as with --data.
-        override(cfg, parse_settings(args.cfg_options), '--cfg-options', args.config)
+        decided = apply_options(cfg, options, parse_settings(args.cfg_options))
         start_processes(cfg)
         _tell_presets(args.config, decided)
         return cfg
@@ -122,8 +120,7 @@ def write_leaf(
     """
     base = read_config(config)
     fitted = copy.deepcopy(base)
-    decided = fit(fitted, data, options, devices)
-    override(fitted, parse_settings(cfg_options), '--cfg-options', config)
+    decided = fit(fitted, data, options, devices, parse_settings(cfg_options))
     tell(config, decided)
     text = leaf_text(base, name_of_base(base.filename, leaf), fitted, decided)
     if leaf.is_file():
