@@ -66,6 +66,8 @@ def test_a_config_without_presets_stays(cfg):
         ({}, ['emma'], "no preset 'emma'; use small_data, "),
         ({}, ['ema=2'], 'preset ema is 2: set it to a number from 1e-06 to 0.5'),
         ({}, ['gradient_accumulation=2.5'], 'a whole number from 1'),
+        ({}, ['early_stopping=10_0'], "early_stopping is '10_0': set it to a whole"),
+        ({}, ['early_stopping=inf'], 'early_stopping is inf: set it to a whole'),
         ({}, ['early_stopping=many'], "early_stopping is 'many': set it to a whole"),
         ({}, ['tensorboard=1'], 'takes no number'),
         ({}, ['amp', 'bf16'], 'amp and bf16 do the same thing in two ways'),
@@ -121,6 +123,11 @@ def test_a_missing_library_is_named_before_the_training(cfg, name, monkeypatch):
         ({}, 'coco/bbox_mAP', 'greater'),
         ({f'{SAVING}save_best': 'auto', f'{SAVING}rule': None}, 'coco/bbox_mAP', None),
         ({f'{SAVING}save_best': None, f'{SAVING}rule': None}, 'coco/bbox_mAP', None),
+        (
+            {f'{SAVING}save_best': None, 'val_evaluator.type': 'FastCocoMetric'},
+            'coco/bbox_mAP',
+            'greater',
+        ),
         ({f'{SAVING}save_best': ['a/loss', 'b'], f'{SAVING}rule': None}, 'a/loss', 0),
         (
             {
@@ -250,6 +257,11 @@ def test_every_config_of_the_project_takes_every_preset(monkeypatch):
             assert apply_presets(copy.deepcopy(cfg), [name]), name
 
     check_each(check, LEAVES[::4])
+
+
+def test_a_whole_number_may_be_written_as_any_other():
+    assert read_preset('early_stopping=1e1') == ('early_stopping', 10)
+    assert isinstance(read_preset('small_data=20.0')[1], int)
 
 
 def test_presets_are_documented():
