@@ -36,9 +36,9 @@ class WarmRoutingHook(Hook):
         detector = unwrapped(runner.model)
         if not hasattr(detector, 'change_routing'):
             raise ConfigError(
-                f'WarmRoutingHook needs a detector that routes, and model.type is '
-                f"{type(detector).__name__}; take such a one, as 'QRDINO', or remove "
-                'the hook from custom_hooks.'
+                'WarmRoutingHook needs a detector that routes, and model.type is '
+                f"{type(detector).__name__}; take one as 'QRPaQDINO', or remove the "
+                'hook from custom_hooks.'
             )
         detector.change_routing()  # refuses a model that does not route
         self._at_least = detector.routed_layers[0].settings.at_least

@@ -19,8 +19,8 @@ def small_data(cfg: Config, epochs: int) -> list[Decision]:
     is. There is no flip that the config does not have: a mirrored 2 is no 2.
 
     Costs: the time of the epochs; some milliseconds an image.
-    Use it: below a thousand images, from a checkpoint (`load_from`), with `ema`. With
-    a hundred, `--freeze backbone` as well.
+    Use it: below a thousand images, from a checkpoint (`load_from`). With a hundred,
+    `--freeze backbone` as well.
 
     Args:
         cfg: Changed in place.
