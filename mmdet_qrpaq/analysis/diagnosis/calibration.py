@@ -159,7 +159,8 @@ def _draw_model(model: dict, upper: Axes, lower: Axes) -> None:
     )
     upper.set(xlim=(0, 1), ylim=(0, 1.03), ylabel='share or IoU')
     lower.stairs([one['count'] for one in model['bins']], edges, fill=True, color='0.6')
-    lower.set(yscale='symlog', ylabel='detections', xlabel='score', ylim=(0, None))
+    top = None if bins else 1
+    lower.set(yscale='symlog', ylabel='detections', xlabel='score', ylim=(0, top))
     for axes in (upper, lower):
         axes.grid(color='0.92')
         axes.set_axisbelow(True)
