@@ -32,8 +32,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         const='',
         metavar='DIR',
         help='write a page of best thresholds, kinds of errors, confusions, '
-        'calibration and worst images into this folder (<work-dir>/report), and the '
-        'thresholds beside the checkpoint',
+        'calibration and worst images into this folder (<work-dir>/report), and '
+        'thresholds found on validation images beside the checkpoint',
     )
     parser.add_argument(
         '--show', action='store_true', help='show predictions in a window'
@@ -42,6 +42,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--show-dir',
         metavar='NAME',
         help='draw predictions into this folder below <work-dir>/<time>/',
+    )
+    parser.add_argument(
+        '--split',
+        choices=['val', 'test'],
+        default='test',
+        help='whose data loader and evaluator of the config to use (test)',
     )
     parser.add_argument(
         '--tta',
@@ -112,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
         from mmdet_qrpaq.analysis.report.of_test import TestReport
 
         folder = Path(args.report or Path(cfg.work_dir, 'report'))
-        report = TestReport(folder, args.checkpoint)
+        report = TestReport(folder, args.checkpoint, cfg)
     preflight(cfg, ('test',))
     if args.tta:
         augment_test(cfg)
@@ -120,7 +126,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.out:
         runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
     if report:
-        report.watch(runner, args.config, cfg)
+        report.watch(runner, args.config)
     runner.test()
     if report:
         report.exit()

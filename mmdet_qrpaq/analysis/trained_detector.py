@@ -19,8 +19,9 @@ from ..errors import ConfigError
 from ..records.provenance import hash_file, hash_text
 from ..runtime.building import build_model, build_untrained, explain_mistakes
 from ..runtime.checkpoints import is_remote, read_checkpoint
-from ..runtime.configs import evaluators_of, read_config
+from ..runtime.configs import read_config
 from ..runtime.fit import require_finite, require_same_model
+from ..settings.metrics import evaluators_of
 from ..settings.options import parse_settings
 
 UNTRAINED = 'none'

@@ -10,8 +10,8 @@ from mmengine.config import Config
 from ..annotations.classes import shorten
 from ..errors import ConfigError
 from ..formats.folder import DataFolder, Split
-from ..runtime.configs import evaluators_of, is_coco
 from ..settings.decision import Decision
+from ..settings.metrics import evaluators_of, is_coco
 from ..settings.together import leaf_datasets, more_colours
 from .facts import Facts
 

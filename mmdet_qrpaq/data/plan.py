@@ -1,6 +1,7 @@
 """Everything that is decided for a run on a folder of images."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -8,6 +9,7 @@ from mmengine.logging import print_log
 from ..errors import ConfigError
 from ..formats.folder import DataFolder
 from ..presets.applying import apply_presets
+from ..runtime.configs import override
 from ..settings.decision import Decision
 from ..settings.length import count_iterations, set_epochs
 from .datasets import keep_small_images, use_splits
@@ -15,7 +17,7 @@ from .facts import look_at
 from .image_sizes import fit_image_sizes, set_image_size
 from .model import fit_queries, set_num_classes
 from .options import RunOptions
-from .schedule import fit_learning_rate, fit_length
+from .schedule import fit_intervals, fit_learning_rate, fit_length
 
 _PARTS = (
     *('train_dataloader', 'val_dataloader', 'val_evaluator'),
@@ -24,13 +26,18 @@ _PARTS = (
 
 
 def fit(
-    cfg: Config, data: DataFolder, options: RunOptions, devices: int = 1
+    cfg: Config,
+    data: DataFolder,
+    options: RunOptions,
+    devices: int = 1,
+    settings: dict[str, Any] | None = None,
 ) -> list[Decision]:
     """Fit a config to a data set.
 
     Args:
         cfg: Changed in place.
         devices: Over which a mini-batch is spread.
+        settings: Dotted keys and their values, which have the last word.
 
     Returns:
         What was decided, also where the config stays as it is.
@@ -44,23 +51,33 @@ def fit(
             f'the config has no {missing[0]}, without which it cannot be fitted to a '
             'folder; take one like those in configs/.'
         )
-    decided = apply_presets(cfg, options.preset)
     facts = look_at(data)
-    decided += use_splits(cfg, data, data.classes, ('train', 'val', 'test'))
+    decided = use_splits(cfg, data, data.classes, ('train', 'val', 'test'))
     set_num_classes(cfg, len(data.classes))
     decided += keep_small_images(cfg, facts)
     decided += fit_image_sizes(cfg, facts, options.image_size)
     decided += fit_queries(cfg, facts)
-    decided += fit_learning_rate(cfg, options, devices)
+    if options.batch_size:
+        cfg.train_dataloader.batch_size = options.batch_size
     decided += fit_length(cfg, facts, options, devices)
+    decided += _apply_presets(cfg, options, settings or {})
+    decided += fit_intervals(cfg)
+    decided += fit_learning_rate(cfg, options, devices)  # of what an update is made of
+    _override(cfg, settings or {})
     if options.seed is not None:
         _set_seed(cfg, options.seed)
         decided.append(Decision('randomness', f'seed {options.seed}', '--seed'))
     return decided
 
 
-def apply_options(cfg: Config, options: RunOptions) -> list[Decision]:
-    """Apply presets and plain options to a config that keeps its data.
+def apply_options(
+    cfg: Config, options: RunOptions, settings: dict[str, Any] | None = None
+) -> list[Decision]:
+    """Apply plain options and presets to a config that keeps its data.
+
+    Args:
+        cfg: Changed in place.
+        settings: Dotted keys and their values, which have the last word.
 
     Returns:
         What the presets have changed.
@@ -69,7 +86,6 @@ def apply_options(cfg: Config, options: RunOptions) -> list[Decision]:
         ConfigError: A preset does not go with the config, or the config has nothing
             that an option could change.
     """
-    decided = apply_presets(cfg, options.preset)
     if options.batch_size:
         _require(cfg, '--batch-size', 'train_dataloader')
         cfg.train_dataloader.batch_size = options.batch_size
@@ -86,6 +102,8 @@ def apply_options(cfg: Config, options: RunOptions) -> list[Decision]:
         set_epochs(cfg, options.epochs)
     if options.seed is not None:
         _set_seed(cfg, options.seed)
+    decided = _apply_presets(cfg, options, settings or {})
+    _override(cfg, settings or {})
     return decided
 
 
@@ -95,6 +113,31 @@ def tell(
     """Print what was found and decided."""
     lines = [f'{config}, {how}:', *map(str, decided)]
     print_log('\n  '.join(lines))
+
+
+def _apply_presets(
+    cfg: Config, options: RunOptions, settings: dict[str, Any]
+) -> list[Decision]:
+    """Apply presets when all else is known: some ask how long the run is.
+
+    Raises:
+        ConfigError: One makes the run longer than somebody has asked for.
+    """
+    _override(cfg, settings)
+    loop = cfg.get('train_cfg') or {}
+    before = loop.get('max_epochs')
+    decided = apply_presets(cfg, options.preset)
+    asked = options.epochs or 'train_cfg.max_epochs' in settings
+    if asked and loop.get('max_epochs') != before:
+        raise ConfigError(
+            f'preset small_data asks for {loop["max_epochs"]} epochs at least, and the '
+            f'command line for {before}; write small_data={before}.'
+        )
+    return decided
+
+
+def _override(cfg: Config, settings: dict[str, Any]) -> None:
+    override(cfg, settings, '--cfg-options', str(cfg.filename))
 
 
 def _set_seed(cfg: Config, seed: int) -> None:

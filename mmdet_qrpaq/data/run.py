@@ -41,9 +41,7 @@ def training_config(args: argparse.Namespace) -> Config:
     stages = ('train', 'val')
     if not args.data:
         cfg = run_config(args, stages)
-        decided = apply_options(cfg, options)
-        # These come last, here as with --data.
-        override(cfg, parse_settings(args.cfg_options), '--cfg-options', args.config)
+        decided = apply_options(cfg, options, parse_settings(args.cfg_options))
         start_processes(cfg)
         _tell_presets(args.config, decided)
         return cfg
@@ -64,19 +62,31 @@ def training_config(args: argparse.Namespace) -> Config:
 def testing_config(args: argparse.Namespace) -> Config:
     """Return the config of a test, its processes started.
 
-    With `--data` the images of that folder are tested on; the model stays.
+    With `--data` the images of that folder are tested on; the model stays. With
+    `--split val` the validation's are.
 
     Raises:
         ConfigError: Config or data cannot work, or the checkpoint has other classes.
     """
     cfg = run_config(args, ('test',))
     start_processes(cfg)
+    validates = cfg.get('val_dataloader') and cfg.get('val_evaluator')
+    if args.split == 'val' and not validates:
+        raise ConfigError(
+            f'config {args.config} has no val_dataloader and val_evaluator, which '
+            '--split val tests; leave it out.'
+        )
     if args.data:
         data = on_main_process(open_data, args, Path(cfg.work_dir), False)
         classes = _classes_of(args.checkpoint, data)
-        use_splits(cfg, data, classes, ('test',))
+        stages = {args.split}
+        if args.report is not None and validates and 'val' in data.splits:
+            stages.add('val')
+        use_splits(cfg, data, classes, sorted(stages))
         set_num_classes(cfg, len(classes))
         override(cfg, parse_settings(args.cfg_options), '--cfg-options', args.config)
+    if args.split == 'val':
+        cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     return cfg
 
 
@@ -122,8 +132,7 @@ def write_leaf(
     """
     base = read_config(config)
     fitted = copy.deepcopy(base)
-    decided = fit(fitted, data, options, devices)
-    override(fitted, parse_settings(cfg_options), '--cfg-options', config)
+    decided = fit(fitted, data, options, devices, parse_settings(cfg_options))
     tell(config, decided)
     text = leaf_text(base, name_of_base(base.filename, leaf), fitted, decided)
     if leaf.is_file():

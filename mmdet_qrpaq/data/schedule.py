@@ -17,7 +17,7 @@ MOST_VALIDATIONS = 30
 
 
 def fit_learning_rate(cfg: Config, options: RunOptions, devices: int) -> list[Decision]:
-    """Choose batch and learning rate.
+    """Choose the learning rate for the batch.
 
     An Adam's rate goes with the square root of the batch (Malladi et al., NeurIPS
     2022), that of others with the batch (Goyal et al., 2017), as in mmengine.
@@ -25,8 +25,6 @@ def fit_learning_rate(cfg: Config, options: RunOptions, devices: int) -> list[De
     Args:
         devices: Over which a mini-batch is spread.
     """
-    if options.batch_size:
-        cfg.train_dataloader.batch_size = options.batch_size
     each = cfg.train_dataloader.batch_size
     updates = cfg.optim_wrapper.get('accumulative_counts', 1)
     batch = each * devices * updates
@@ -92,11 +90,17 @@ def fit_length(
         decided.append(
             Decision('param_scheduler', 'schedule of the learning rate', why)
         )
-    return decided + _fit_intervals(cfg, epochs)
+    return decided
 
 
-def _fit_intervals(cfg: Config, epochs: int) -> list[Decision]:
-    """Validate and save a few dozen times at most, and keep the best."""
+def fit_intervals(cfg: Config) -> list[Decision]:
+    """Validate and save a few dozen times at most, and keep the best.
+
+    A run counted in iterations keeps its intervals.
+    """
+    epochs = cfg.train_cfg.get('max_epochs')
+    if not epochs:
+        return []
     interval = max(
         cfg.train_cfg.get('val_interval', 1), math.ceil(epochs / MOST_VALIDATIONS)
     )

@@ -19,7 +19,7 @@ from ..errors import ConfigError
 from ..finding import Finding, Severity
 from ..formats.folder import DataFolder
 from ..runtime.building import build_model
-from ..runtime.configs import override, read_config
+from ..runtime.configs import read_config
 from ..runtime.datasets import Place
 from ..runtime.examining import examine
 from ..settings.options import parse_settings
@@ -65,11 +65,11 @@ def _examine(args: argparse.Namespace, folder: Path) -> list[Finding]:
     findings = []
     if args.config:
         cfg, options = read_config(args.config), RunOptions.of(args)
+        settings = parse_settings(args.cfg_options)
         if data is not None:
-            fit(cfg, data, options, devices)
+            fit(cfg, data, options, devices, settings)
         else:
-            apply_options(cfg, options)
-        override(cfg, parse_settings(args.cfg_options), '--cfg-options', args.config)
+            apply_options(cfg, options, settings)
         build_model(cfg)
         if options.lr is None:
             findings += learning_rate(cfg, devices)

@@ -5,7 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from ..errors import check_number
+from ..errors import ConfigError, check_number
 
 
 @HOOKS.register_module()
@@ -34,6 +34,12 @@ class WarmRoutingHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Remember what the config says."""
         detector = unwrapped(runner.model)
+        if not hasattr(detector, 'change_routing'):
+            raise ConfigError(
+                'WarmRoutingHook needs a detector that routes, and model.type is '
+                f"{type(detector).__name__}; take one as 'QRPaQDINO', or remove the "
+                'hook from custom_hooks.'
+            )
         detector.change_routing()  # refuses a model that does not route
         self._at_least = detector.routed_layers[0].settings.at_least
 

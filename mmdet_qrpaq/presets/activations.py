@@ -16,7 +16,7 @@ def activation_checkpointing(cfg: Config) -> list[Decision]:
 
     Blocks of the backbone (`with_cp`), and layers of encoder and decoder by
     `activation_checkpointing` of this project's detectors. Of mmdet's own detectors the
-    encoder's layers (`num_cp`), where fairscale is installed.
+    encoder's layers (`num_cp`) where fairscale is installed, else the backbone alone.
 
     Costs: about one more forward pass. Losses and gradients are the same; a batch norm
     of the backbone that learns takes each batch into its statistics twice.

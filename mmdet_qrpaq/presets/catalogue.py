@@ -85,9 +85,10 @@ def read_preset(word: str) -> tuple[str, float | None]:
 
 
 def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    if '_' in text:  # Python's own
+        return text
+    return int(value) if value.is_integer() else value

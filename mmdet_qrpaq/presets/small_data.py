@@ -19,8 +19,8 @@ def small_data(cfg: Config, epochs: int) -> list[Decision]:
     is. There is no flip that the config does not have: a mirrored 2 is no 2.
 
     Costs: the time of the epochs; some milliseconds an image.
-    Use it: below a thousand images, from a checkpoint (`load_from`), with `ema`. With
-    a hundred, `--freeze backbone` as well.
+    Use it: below a thousand images, from a checkpoint (`load_from`). With a hundred,
+    `--freeze backbone` as well.
 
     Args:
         cfg: Changed in place.
@@ -54,7 +54,10 @@ def small_data(cfg: Config, epochs: int) -> list[Decision]:
         dataset['pipeline'] = [*steps[: place + 1], *new, *steps[place + 1 :]]
         added += [step['type'] for step in new]
     why = 'preset small_data'
-    decided = [Decision('train_cfg', f'{epochs} epochs at least', why)]
+    what = f'{epochs} epochs in place of {before}'
+    if before >= epochs:
+        what = f'{before} epochs, which are enough'
+    decided = [Decision('train_cfg', what, why)]
     if added:
         what = f'also {", ".join(dict.fromkeys(added))}'
         decided.append(Decision('train_dataloader', what, why))

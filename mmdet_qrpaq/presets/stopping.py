@@ -4,7 +4,8 @@ from mmengine.config import Config
 
 from ..errors import ConfigError
 from ..settings.decision import Decision
-from .lists import put_hook, type_of
+from ..settings.metrics import evaluators_of, is_coco
+from .lists import put_hook
 
 # Of an AP between 0 and 1. mmengine's own 0.1 would stop nearly every training.
 LEAST_GAIN = 0.001
@@ -58,9 +59,8 @@ def early_stopping(cfg: Config, patience: int) -> list[Decision]:
 
 def _main_metric(cfg: Config) -> str:
     """Return the name under which the first COCO metric logs its AP."""
-    metrics = cfg.val_evaluator
-    for metric in [metrics] if isinstance(metrics, dict) else metrics:
-        if type_of(metric) == 'CocoMetric':
+    for metric in evaluators_of(cfg, 'val'):
+        if is_coco(metric):
             kinds = metric.get('metric', 'bbox')
             kind = kinds if isinstance(kinds, str) else kinds[0]
             prefix = metric.get('prefix') or 'coco'

@@ -10,7 +10,6 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.utils import is_installed
 
-from ..class_name import class_name
 from ..errors import ConfigError
 from ..settings.together import bring_together
 
@@ -61,17 +60,6 @@ def override(cfg: Config, settings: dict[str, Any], what: str, name: str) -> Non
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f'{what} do not fit config {name}: {_text(error)}') from error
     bring_together(cfg)
-
-
-def evaluators_of(cfg: Config, split: str) -> list[dict]:
-    """Return the metrics of `val` or `test`; a config may have one, several or none."""
-    evaluator = cfg.get(f'{split}_evaluator') or []
-    return [evaluator] if isinstance(evaluator, dict) else evaluator
-
-
-def is_coco(metric: dict) -> bool:
-    """Tell whether a metric is COCO's: mmdet's class, or ours that takes less time."""
-    return class_name(metric['type']) in ('CocoMetric', 'FastCocoMetric')
 
 
 def format_configs_once() -> None:

@@ -16,10 +16,10 @@ from mmengine.registry import init_default_scope
 from ..annotations import Use
 from ..annotations.classes import shorten
 from ..errors import ConfigError
+from ..settings.metrics import evaluators_of
 from ..settings.together import leaf_datasets
 from .building import explain_mistakes
 from .checkpoints import is_remote
-from .configs import evaluators_of
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,15 @@
 """Whether a checkpoint belongs to a model, said before a run relies on it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from mmengine.config import Config
 from torch import Tensor, nn
 
+from ..class_name import class_name
 from ..errors import ConfigError
 from ..presets.lists import type_of
+from ..written_config import read_setting
 
 _TRAINING_STATE = ('optimizer', 'message_hub', 'meta')
 # In DINO and its relatives, of width d: upstream's mmdet encodes the four numbers of a
@@ -152,15 +155,36 @@ def require_averaging(checkpoint: dict, cfg: Config, path: str) -> None:
     `EMAHook` saves the average as `state_dict`, and alone knows where the others are.
 
     Raises:
-        ConfigError: The checkpoint has an average, and the config makes none.
+        ConfigError: The checkpoint has an average, and the config makes none, or one
+            of another kind.
     """
-    kinds = map(type_of, cfg.get('custom_hooks') or ())
-    if 'ema_state_dict' in checkpoint and 'EMAHook' not in kinds:
+    if 'ema_state_dict' not in checkpoint:
+        return
+    wanted = _average(cfg.get('custom_hooks'))
+    if not wanted:
         raise ConfigError(
             f'checkpoint {path} holds averaged weights and cannot be resumed without '
             'an average; give the --preset it was trained with (ema or '
             'checkpoint_averaging), or its EMAHook in custom_hooks.'
         )
+    text = (checkpoint.get('meta') or {}).get('cfg')
+    stored = _average(read_setting(text, 'custom_hooks'))
+    if stored and stored != wanted:
+        raise ConfigError(
+            f'checkpoint {path} holds weights averaged by {stored}, and the config '
+            f'averages by {wanted}; give the --preset it was trained with (ema or '
+            'checkpoint_averaging), or its EMAHook in custom_hooks.'
+        )
+
+
+def _average(hooks: Iterable[dict] | None) -> str:
+    """Return the kind of average that hooks keep; none: empty."""
+    for hook in hooks or ():
+        if type_of(hook) == 'EMAHook':
+            if not isinstance(hook, dict):  # built already
+                return class_name(hook.ema_cfg['type'])
+            return class_name(hook.get('ema_type', 'ExponentialMovingAverage'))
+    return ''
 
 
 def require_common_weights(

@@ -14,12 +14,12 @@ from torch import nn
 
 from ..errors import ConfigError
 from ..optim.checkpoint_config import require_same_optimizer
+from ..settings.metrics import evaluators_of
 from ..settings.schedule import check_schedule
 from ..settings.together import leaf_datasets
 from .building import build_model
 from .checkpoints import read_checkpoint
 from .cli import on_main_process
-from .configs import evaluators_of
 from .datasets import loads_masks
 from .examining import use_sound_data
 from .fit import (

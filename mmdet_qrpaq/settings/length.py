@@ -73,5 +73,6 @@ def _stretch(
             scheduler.pop('convert_to_iter_based', None)
     for hook in cfg.get('custom_hooks') or ():
         if isinstance(hook, dict) and hook.get('begin_epoch'):
-            begin = max(1, round(hook.pop('begin_epoch') * factor))
+            # Counted from 1: those before it are stretched.
+            begin = round((hook.pop('begin_epoch') - 1) * factor) + 1
             hook['begin_iter' if in_iterations else 'begin_epoch'] = begin

@@ -129,6 +129,9 @@ def test_thresholds_by_hand():
     assert table.rows[1][-1] == f'{100 * AP_CAT:.1f}'
     assert table.rows[3] == ['cow', '0', '0.660', '0.0', '0.0', '0.0', '–']
     right = figure.axes[1]
+    named = [text.get_text() for text in right.get_legend().get_texts()]
+    assert named[:3] == ['cat', 'dog', f'mean: AP {50 * (AP_CAT + AP_DOG):.1f} %']
+    assert named[3:] == ['all detections', '0.66: F1 54.5 %']
     assert right.lines[-1].get_xydata().tolist() == [close([0.66, 6 / 11])]
     points = thresholds.points_of(numbers)
     assert (points.ann_file, points.num_images) == ('val.json', 2)
@@ -233,6 +236,25 @@ def test_nothing_there_and_nothing_found():
         concluded(calibration, looks)
 
 
+def test_a_model_that_finds_nothing():
+    """No class is named twice, nothing lies left of 0, and there is no ECE."""
+    looks = {
+        0: Look('0.png', HAND[0].truth, HAND[0].crowds, instances([], [], [])),
+        1: Look('1.png', HAND[1].truth, HAND[1].crowds, instances([], [], [])),
+    }
+    _, figure = concluded(thresholds, looks)
+    named = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
+    assert named == ['cat', 'dog', 'mean: AP 0.0 %', 'all detections']
+    numbers, figure = concluded(error_types, looks)
+    assert figure.axes[0].get_xlim()[0] == 0
+    (table,) = error_types.tables(numbers)
+    assert 'every object was missed keeps AP 0' in table.notes[-1]
+    numbers, figure = concluded(calibration, looks)
+    assert numbers['models'][0]['ece'] is None
+    assert calibration.tables(numbers)[0].rows[0][1] == '–'
+    assert 'ECE –' in figure.axes[0].get_title()
+
+
 def test_many_classes_are_summarised():
     classes = [f'class {n}' for n in range(80)]
     looks = {
@@ -317,7 +339,8 @@ def check_set(seed):
             assert (one['score'], one['right']) == pytest.approx(mean, abs=1e-12)
             ece += abs(mean[0] - mean[1]) * mine.mean()
     measured = calibration.calibrate(graded, iou)['ece']
-    assert measured == pytest.approx(ece, abs=1e-12)
+    expected = pytest.approx(ece, abs=1e-12) if len(graded.scores) else None
+    assert measured == expected
 
 
 def test_as_pycocotools_and_loops_on_random_sets():

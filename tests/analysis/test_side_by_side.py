@@ -313,7 +313,7 @@ def test_a_detection_that_another_model_lacks_is_thick(image):
     assert widths[0] > widths[1]
     heads = [text.get_text() for text in lacking.axes[0].texts]
     assert heads == [
-        'truth: 1',
+        f'{image.name}\ntruth: 1',
         'host\n1 right, 0 wrong, 0 missed',
         'other\n0 right, 0 wrong, 1 missed',
     ]
@@ -375,10 +375,14 @@ def test_images_with_the_most_mistakes_are_chosen(image):
         models=[dict(name='host', correct=2, wrong=2, missed=2, differing=0)],
         pictures=[dict(file=str(image), models=[counts])] * 2,
     )
-    (table,) = tables(numbers)
+    table, drawn = tables(numbers)
     # Of four detections and four objects two are pairs.
     assert table.rows == [['host', '2', '2', '2', '0', '50.0']]
     assert '4 images with 4 objects' in table.caption
+    assert drawn.columns == ['file', 'wrong', 'missed']
+    assert drawn.rows == [[image.name, '1', '1']] * 2
+    shown = figure.axes[0].texts[0].get_text()
+    assert shown == f'{image.name}\ntruth: 1'
 
 
 def test_of_equal_images_the_earlier_are_chosen(image, tmp_path):

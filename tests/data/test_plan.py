@@ -13,7 +13,7 @@ from mmdet_qrpaq.data.image_sizes import fit_image_sizes, image_limits, set_imag
 from mmdet_qrpaq.data.model import fit_queries, set_num_classes
 from mmdet_qrpaq.data.options import RunOptions
 from mmdet_qrpaq.data.plan import apply_options, fit
-from mmdet_qrpaq.data.schedule import fit_learning_rate, fit_length
+from mmdet_qrpaq.data.schedule import fit_intervals, fit_learning_rate, fit_length
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.formats.folder import open_folder
 from mmdet_qrpaq.runtime.configs import read_config
@@ -236,7 +236,8 @@ def test_learning_rate_of_a_batch():
     def check(optimizer, batch, devices, expected):
         cfg = leaf('dino_r50_12e')  # for batches of 16
         cfg.optim_wrapper.optimizer = dict(type=optimizer, lr=1e-4)
-        fit_learning_rate(cfg, RunOptions(batch_size=batch), devices)
+        cfg.train_dataloader.batch_size = batch
+        fit_learning_rate(cfg, RunOptions(), devices)
         found = cfg.optim_wrapper.optimizer.lr
         assert math.isclose(found, expected, rel_tol=5e-3), found
         assert cfg.auto_scale_lr.base_batch_size == batch * devices
@@ -277,6 +278,7 @@ def test_epochs_of_a_data_set():
     def check(images, devices, epochs, milestone, interval):
         cfg = leaf('dino_r50_12e')  # two images a device; a drop at 11 of 12
         fit_length(cfg, facts(images=images), RunOptions(), devices)
+        fit_intervals(cfg)
         assert cfg.train_cfg.max_epochs == epochs
         (drop,) = cfg.param_scheduler
         assert (drop.end, drop.milestones) == (epochs, [milestone])

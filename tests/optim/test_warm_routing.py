@@ -52,5 +52,8 @@ def test_it_is_refused_where_it_cannot_work():
     runner = SimpleNamespace(model=build_host('deformable'), iter=0, max_iters=10)
     with pytest.raises(ConfigError, match='does not route|not in the config'):
         WarmRoutingHook().before_train(runner)
+    runner.model = torch.nn.Linear(1, 1)  # as a detector of mmdet
+    with pytest.raises(ConfigError, match='that routes, and model.type is Linear'):
+        WarmRoutingHook().before_train(runner)
     with pytest.raises(ConfigError, match=r'WarmRoutingHook.end is 0.25'):
         WarmRoutingHook(start=0.5, end=0.25)

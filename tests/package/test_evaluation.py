@@ -13,7 +13,7 @@ from check_each import check_each
 from mmdet_qrpaq.command_line import run
 from mmdet_qrpaq.evaluation import FastCocoMetric
 from mmdet_qrpaq.runtime.building import quietly
-from mmdet_qrpaq.runtime.configs import is_coco
+from mmdet_qrpaq.settings.metrics import is_coco
 from reference.coco_sets import evaluated, random_looks
 
 NAMES = ('a', 'b', 'c', 'd')

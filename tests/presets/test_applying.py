@@ -66,6 +66,8 @@ def test_a_config_without_presets_stays(cfg):
         ({}, ['emma'], "no preset 'emma'; use small_data, "),
         ({}, ['ema=2'], 'preset ema is 2: set it to a number from 1e-06 to 0.5'),
         ({}, ['gradient_accumulation=2.5'], 'a whole number from 1'),
+        ({}, ['early_stopping=10_0'], "early_stopping is '10_0': set it to a whole"),
+        ({}, ['early_stopping=inf'], 'early_stopping is inf: set it to a whole'),
         ({}, ['early_stopping=many'], "early_stopping is 'many': set it to a whole"),
         ({}, ['tensorboard=1'], 'takes no number'),
         ({}, ['amp', 'bf16'], 'amp and bf16 do the same thing in two ways'),
@@ -121,6 +123,11 @@ def test_a_missing_library_is_named_before_the_training(cfg, name, monkeypatch):
         ({}, 'coco/bbox_mAP', 'greater'),
         ({f'{SAVING}save_best': 'auto', f'{SAVING}rule': None}, 'coco/bbox_mAP', None),
         ({f'{SAVING}save_best': None, f'{SAVING}rule': None}, 'coco/bbox_mAP', None),
+        (
+            {f'{SAVING}save_best': None, 'val_evaluator.type': 'FastCocoMetric'},
+            'coco/bbox_mAP',
+            'greater',
+        ),
         ({f'{SAVING}save_best': ['a/loss', 'b'], f'{SAVING}rule': None}, 'a/loss', 0),
         (
             {
@@ -157,14 +164,58 @@ def test_small_data_keeps_sizes_and_flips(cfg):
 
 
 def test_an_average_begins_at_the_same_share_of_a_longer_run(cfg):
-    """mmengine counts epochs from 1: of 12 the last quarter is 10, 11 and 12."""
+    """mmengine counts epochs from 1: of 24 the last quarter is 19 to 24."""
     cfg.train_cfg.max_epochs = 12
     options = RunOptions(preset=['checkpoint_averaging'], epochs=24)
-    apply_options(cfg, options)
-    assert cfg.custom_hooks[0].begin_epoch == 20
+    (decision,) = apply_options(cfg, options)
+    assert cfg.custom_hooks[0].begin_epoch == 19
+    assert 'from epoch 19 of 24 on' in str(decision)
+    # That of a config, which was written before: 12 of 24 when there are 48.
+    apply_options(cfg, RunOptions(epochs=48))
+    assert cfg.custom_hooks[0].begin_epoch == 37
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=100)
     apply_presets(cfg, ['checkpoint_averaging=0.1'])
     assert cfg.custom_hooks[0].begin_iter == 91
+
+
+def test_a_short_run_is_averaged_over_the_share_of_its_new_length(cfg):
+    """The last half of 4 epochs is 3 and 4, whoever says that there are 4."""
+
+    def check(options, settings):
+        mine = copy.deepcopy(cfg)
+        options = RunOptions(preset=['checkpoint_averaging=0.5'], **options)
+        (decision,) = apply_options(mine, options, settings)
+        assert mine.custom_hooks[0].begin_epoch == 3
+        assert 'from epoch 3 of 4 on' in str(decision)
+
+    assert cfg.train_cfg.max_epochs == 2
+    check_each(check, [(dict(epochs=4), {}), ({}, {'train_cfg.max_epochs': 4})])
+
+
+def test_small_data_has_as_many_epochs_as_it_says(cfg):
+    """What the command line asks for is neither changed nor passed over."""
+
+    def check(epochs, settings, said):
+        mine = copy.deepcopy(cfg)
+        options = RunOptions(preset=['small_data=3'], epochs=epochs)
+        if 'command line' in said:
+            with pytest.raises(ConfigError, match=said):
+                apply_options(mine, options, settings)
+        else:
+            decided = apply_options(mine, options, settings)
+            assert said in str(decided[0])
+            assert mine.train_cfg.max_epochs == int(said.split()[0])
+
+    less = 'asks for 3 epochs at least, and the command line for 1; write small_data=1'
+    check_each(
+        check,
+        [
+            (None, {}, '3 epochs in place of 2'),
+            (4, {}, '4 epochs, which are enough'),
+            (1, {}, less),
+            (None, {'train_cfg.max_epochs': 1}, less),
+        ],
+    )
 
 
 def test_polygons_are_not_put_onto_a_canvas(cfg):
@@ -206,6 +257,11 @@ def test_every_config_of_the_project_takes_every_preset(monkeypatch):
             assert apply_presets(copy.deepcopy(cfg), [name]), name
 
     check_each(check, LEAVES[::4])
+
+
+def test_a_whole_number_may_be_written_as_any_other():
+    assert read_preset('early_stopping=1e1') == ('early_stopping', 10)
+    assert isinstance(read_preset('small_data=20.0')[1], int)
 
 
 def test_presets_are_documented():

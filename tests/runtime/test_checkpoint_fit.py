@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 
 from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.runtime.fit import (
     compare,
+    require_averaging,
     require_common_weights,
     require_finite,
     require_same_model,
@@ -80,6 +82,22 @@ def test_fine_tuning_needs_half(kept: int, accepted: bool) -> None:
 def test_resume_needs_the_training_state() -> None:
     with pytest.raises(ConfigError, match=r'holds no message_hub; .*load_from=a\.pth'):
         require_training_state(dict(optimizer={}, meta={}), 'a.pth')
+
+
+def test_an_average_goes_on_as_the_same() -> None:
+    def averaging(kind: str) -> Config:
+        return Config(dict(custom_hooks=[dict(type='EMAHook', ema_type=kind)]))
+
+    swa, ema = averaging('StochasticWeightAverage'), averaging('ExpMomentumEMA')
+    checkpoint = dict(ema_state_dict={}, meta=dict(cfg=swa.pretty_text))
+    require_averaging(checkpoint, swa, 'a.pth')
+    require_averaging(dict(ema_state_dict={}), ema, 'a.pth')  # it does not say
+    require_averaging(dict(meta=dict(cfg=swa.pretty_text)), ema, 'a.pth')
+    said = 'averaged by StochasticWeightAverage, .* averages by ExpMomentumEMA; '
+    with pytest.raises(ConfigError, match=said):
+        require_averaging(checkpoint, ema, 'a.pth')
+    with pytest.raises(ConfigError, match='cannot be resumed without an average'):
+        require_averaging(checkpoint, Config(), 'a.pth')
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])

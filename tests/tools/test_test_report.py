@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,9 @@ def truth(tiny_config: Path, checkpoint: Path, dataset_root: Path) -> Path:
 
 @pytest.fixture
 def of_truth(truth: Path) -> list[str]:
-    settings = ('test_evaluator.ann_file', 'test_dataloader.dataset.ann_file')
-    return ['--cfg-options', *(f'{setting}={truth}' for setting in settings)]
+    settings = ('evaluator.ann_file', 'dataloader.dataset.ann_file')
+    stages = ('val', 'test')
+    return ['--cfg-options', *(f'{s}_{x}={truth}' for s in stages for x in settings)]
 
 
 def numbers(folder: Path, name: str) -> dict:
@@ -90,6 +92,51 @@ def test_page_numbers_and_operating_points(
         assert kept == numbers(folder, name)
 
 
+def test_thresholds_of_other_images_do_not_replace_those_of_the_validation(
+    tiny_config: Path, checkpoint: Path, of_truth: list[str], tmp_path: Path, capsys
+) -> None:
+    """They stay in the report's folder, and one line says why."""
+    mine = tmp_path / 'mine.pth'
+    mine.write_bytes(checkpoint.read_bytes())
+    kept = operating_points.path_of(mine)
+    words = [tiny_config, mine, '--work-dir', tmp_path / 'work', '--report']
+    of_val = [option for option in of_truth if not option.startswith('test')]
+    line = 'Thresholds are not kept beside the checkpoint: '
+    # The test's images are those of val.json, the validation's of truth.json.
+    run_tool('test', *words, *of_val)
+    assert f'{line}these are not the validation' in capsys.readouterr().out
+    assert not kept.exists()
+    assert (tmp_path / 'work' / 'report' / 'thresholds.csv').exists()
+    run_tool('test', *words, '--split', 'val', *of_val)
+    assert line not in capsys.readouterr().out
+    assert operating_points.read(mine).ann_file == 'truth.json'
+    before = kept.read_bytes()
+    run_tool('test', *words, *of_truth, 'model.test_cfg.max_per_img=0')
+    assert f'{line}nothing found is right.' in capsys.readouterr().out
+    assert kept.read_bytes() == before
+
+
+def test_thresholds_of_a_folder_are_those_of_its_validation(
+    tiny_config: Path, checkpoint: Path, dataset_root: Path, tmp_path: Path, capsys
+) -> None:
+    """`--data` with a split to test: not kept, but with `--split val`."""
+    mine = tmp_path / 'mine.pth'
+    mine.write_bytes(checkpoint.read_bytes())
+    folder = tmp_path / 'folder'
+    for split in ('train', 'val', 'test'):
+        images = folder / split
+        shutil.copytree(dataset_root / 'images', images)
+        source = 'train' if split == 'train' else 'val'
+        (folder / f'{split}.json').write_bytes(
+            (dataset_root / f'{source}.json').read_bytes()
+        )
+    words = [tiny_config, mine, '--work-dir', tmp_path / 'work', '--report']
+    run_tool('test', *words, '--data', folder)
+    assert 'these are not the validation images' in capsys.readouterr().out
+    run_tool('test', *words, '--data', folder, '--split', 'val')
+    assert 'these are not' not in capsys.readouterr().out
+
+
 def test_mistakes_are_told_before_the_test_runs(
     tiny_config: Path, checkpoint: Path, tmp_path: Path, monkeypatch
 ) -> None:
@@ -104,12 +151,16 @@ test_dataloader = dict(dataset=dict(pipeline=[image, resize, pack]))
     other = tmp_path / 'other.pth'
     other.write_bytes(checkpoint.read_bytes())
     operating_points.path_of(other).mkdir()
+    analysis = tmp_path / 'analysis'
+    analysis.mkdir()
+    (analysis / 'report.html').write_text('<title>Analysis of tiny</title>')
     tool, work_dir = load_tool('test'), ['--work-dir', str(tmp_path / 'work')]
     for path, weights, words, sentence in (
         (tiny_config, checkpoint, ['--report', '--tta'], '--tta merges views'),
         (tiny_config, checkpoint, ['--report', str(tmp_path / 'file')], 'is no folder'),
         (tiny_config, other, ['--report'], 'other.pth.operating_points.json cannot'),
         (config, checkpoint, ['--report'], 'loads no ground truth'),
+        (tiny_config, checkpoint, ['--report', str(analysis)], 'is another page than'),
     ):
         with pytest.raises(ValueError, match=sentence):
             tool.main([str(path), str(weights), *work_dir, *words])

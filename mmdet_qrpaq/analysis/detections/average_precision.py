@@ -8,7 +8,7 @@ from ...errors import ConfigError
 from ...records.metrics import AP_NAMES
 from ...records.schema import SHARE, fields
 from ...runtime.building import quietly
-from ...runtime.configs import evaluators_of, is_coco
+from ...settings.metrics import evaluators_of, is_coco
 from ..trained_detector import TrainedModel
 
 # Average precision of boxes: COCO's mean over IoU thresholds, at 0.5, at 0.75.

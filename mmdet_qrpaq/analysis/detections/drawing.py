@@ -7,6 +7,7 @@ dashed in the ground truth of a single model.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -64,7 +65,7 @@ def draw_side_by_side(
     for axes, scene, strip in zip(grid, scenes, strips, strict=False):
         axes.imshow(strip)
         side = strip.shape[1] / panels
-        heads = [f'truth: {len(scene.truth)}']
+        heads = [f'{_short(Path(scene.file).name)}\ntruth: {len(scene.truth)}']
         for name, counts in zip(names, scene.counts, strict=True):
             told = '{correct} right, {wrong} wrong, {missed} missed'
             heads.append(f'{name}\n{told.format(**counts)}')
@@ -83,6 +84,11 @@ def draw_side_by_side(
     least = f'{score_threshold:.3g}' + f' ({reason})' * bool(reason)
     figure.suptitle(_title(len(names), least, iou_threshold), fontsize=10)
     return figure
+
+
+def _short(name: str, most: int = 30) -> str:
+    """Return the end of a name that is too long for its panel."""
+    return name if len(name) <= most else f'…{name[1 - most :]}'
 
 
 def _title(num_models: int, score_threshold: str, iou_threshold: float) -> str:

@@ -4,6 +4,7 @@ What makes a detection correct, wrong or differing is told by `outcomes`.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from matplotlib.figure import Figure
@@ -183,7 +184,7 @@ def _total(counts: Sequence[dict[str, int]]) -> dict[str, int]:
 
 
 def tables(numbers: dict) -> list[Table]:
-    """Tabulate the counts over all images that were looked at, a row a model."""
+    """Tabulate the counts: of all images that were looked at, and of those drawn."""
     rows = []
     for model in numbers['models']:
         correct, wrong, missed, differing = (model[key] for key in _COUNTS)
@@ -194,4 +195,14 @@ def tables(numbers: dict) -> list[Table]:
         f'Detections with a score of at least {numbers["score_threshold"]:.3g} in '
         f'{numbers["num_images"]} images with {numbers["num_objects"]} objects'
     )
-    return [Table(caption, ('model', *_COUNTS, 'F1, %'), rows)]
+    whole = Table(caption, ('model', *_COUNTS, 'F1, %'), rows)
+    several = len(numbers['models']) > 1
+    columns = ['file']
+    for model in numbers['models']:
+        of = f'{model["name"]}: ' * several
+        columns += [f'{of}wrong', f'{of}missed']
+    rows = []
+    for image in numbers['pictures']:
+        counts = [str(m[key]) for m in image['models'] for key in ('wrong', 'missed')]
+        rows.append([Path(image['file']).name, *counts])
+    return [whole, Table('Images drawn', columns, rows)]

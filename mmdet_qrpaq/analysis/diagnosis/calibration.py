@@ -22,7 +22,7 @@ SCHEMA = fields(
         fields(
             name=TEXT,
             scores_are_ious=YES_NO,
-            ece=SHARE,
+            ece=_MEAN,
             bins=list_of(
                 fields(
                     low=SHARE,
@@ -78,7 +78,8 @@ def calibrate(graded: Graded, iou_threshold: float) -> dict:
                 iou=_share(np.nan_to_num(ious).mean()) if len(ious) else None,
             )
         )
-    return dict(ece=_share(measured['ece']), bins=bins)
+    ece = _share(measured['ece']) if len(graded.scores) else None
+    return dict(ece=ece, bins=bins)
 
 
 def _share(value: float) -> float:
@@ -153,11 +154,13 @@ def _draw_model(model: dict, upper: Axes, lower: Axes) -> None:
         places = [one['score'] for one in there]
         upper.plot(places, [one[key] for one in there], label=label, **style)
     upper.set_title(
-        f'{model["name"]}: ECE {model["ece"]:.3f}\ntaught: {_meaning(model)}', size=10
+        f'{model["name"]}: ECE {plain(model["ece"], 3)}\ntaught: {_meaning(model)}',
+        size=10,
     )
     upper.set(xlim=(0, 1), ylim=(0, 1.03), ylabel='share or IoU')
     lower.stairs([one['count'] for one in model['bins']], edges, fill=True, color='0.6')
-    lower.set(yscale='symlog', ylabel='detections', xlabel='score', ylim=(0, None))
+    top = None if bins else 1
+    lower.set(yscale='symlog', ylabel='detections', xlabel='score', ylim=(0, top))
     for axes in (upper, lower):
         axes.grid(color='0.92')
         axes.set_axisbelow(True)

@@ -47,7 +47,8 @@ CONFUSION = Section(
     'class does not count.',
     shows='Where the objects of a class go: a row adds up to 100 %. The last row, of '
     'background, is of the detections that took no object. Of many classes those most '
-    'often confused.',
+    'often confused; the cell where the others meet holds what is right and what '
+    'is confused among them alike.',
     module='diagnosis.confusion',
     options=(_BEST_SCORE, _IOU),
 )

@@ -192,11 +192,11 @@ def _draw_model(model: dict, left: Axes, right: Axes) -> None:
     if whole['precision'] is not None:
         ap = percent(average(whole['precision']))
         left.plot(RECALLS, whole['precision'], label=f'mean: AP {ap} %', **style)
-    right.plot(THRESHOLDS, whole['f1'], label='all detections', **style)
+    told_apart = right.plot(THRESHOLDS, whole['f1'], label='all detections', **style)
     if best['f1']:
         told = f'{best["threshold"]:.2f}: F1 {percent(best["f1"])} %'
         dot = dict(color='black', marker='D', markersize=7, linestyle='none')
-        right.plot(best['threshold'], best['f1'], label=told, **dot)
+        told_apart += right.plot(best['threshold'], best['f1'], label=told, **dot)
     left.set(xlabel='recall', ylabel='precision')
     right.set(xlabel='score threshold', ylabel='F1')
     for axes in (left, right):
@@ -204,9 +204,8 @@ def _draw_model(model: dict, left: Axes, right: Axes) -> None:
         axes.grid(color='0.92')
         axes.spines[['top', 'right']].set_visible(False)
     beside = dict(loc='center left', bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8)
-    handles, labels = left.get_legend_handles_labels()
-    more = right.get_legend_handles_labels()
-    right.legend(handles + more[0][-2:], labels + more[1][-2:], **beside)
+    # A class is in both halves, and named once.
+    right.legend(handles=left.get_legend_handles_labels()[0] + told_apart, **beside)
 
 
 def _draw_class(left: Axes, right: Axes, model: dict, name: str, style: dict) -> None:

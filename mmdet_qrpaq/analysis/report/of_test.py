@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from ...errors import ConfigError
 from ...operating_points import OperatingPoints
 from ...records.results import check_writable, require_writable_folder, write_whole
 from ...runtime.checkpoints import is_remote
+from ...settings.together import leaf_datasets
 from ..detections.section import OVERVIEW
 from ..diagnosis.section import (
     CALIBRATION,
@@ -34,6 +36,7 @@ from .page import write_page
 from .parts import finish, observers_in, prepare
 
 SECTIONS = (OVERVIEW, THRESHOLDS, ERROR_TYPES, CONFUSION, CALIBRATION, WORST_IMAGES)
+TITLE = 'Test of '
 _KEPT = ('bboxes', 'labels', 'scores')
 
 
@@ -42,35 +45,50 @@ class TestReport(BaseMetric):
 
     Args:
         folder: For page and numbers.
-        checkpoint: Its operating points are written beside it.
+        checkpoint: Its operating points are written beside it, if they are found on
+            the validation images.
+        cfg: Of the test.
 
     Raises:
-        ConfigError: The folder, or what goes beside the checkpoint, cannot be written.
+        ConfigError: The folder, or what goes beside the checkpoint, cannot be written,
+            or another page is there.
     """
 
     __test__ = False  # for pytest
 
-    def __init__(self, folder: Path, checkpoint: str) -> None:
+    def __init__(self, folder: Path, checkpoint: str, cfg: Config) -> None:
         super().__init__(collect_device='cpu')
-        self._folder, self._checkpoint = folder, checkpoint
+        self._folder, self._checkpoint, self._cfg = folder, checkpoint, cfg
         self.failed: list[str] = []
         require_writable_folder(str(folder), '--report')
-        if not is_remote(checkpoint):
+        self._page = folder / 'report.html'
+        mark = f'<title>{TITLE}'
+        if self._page.exists() and mark not in self._page.read_text(errors='replace'):
+            raise ConfigError(
+                f'--report {folder}: {self._page} is another page than the report of a '
+                'test, and is not replaced; choose another folder.'
+            )
+        # Why they are not kept beside the checkpoint.
+        self._apart = ''
+        if is_remote(checkpoint):
+            self._apart = 'it is an address'
+        elif images_of(cfg, 'test') != images_of(cfg, 'val'):
+            self._apart = 'these are not the validation images, which --split val tests'
+        else:
             check_writable(operating_points.path_of(checkpoint))
 
-    def watch(self, runner: Runner, config: str, cfg: Config) -> None:
+    def watch(self, runner: Runner, config: str) -> None:
         """Take part in a test.
 
         Args:
             runner: Of the test.
             config: As the user gave it.
-            cfg: The same, read.
 
         Raises:
             ConfigError: The test loads no ground truth.
         """
         name = Path(config).stem
-        self._model = TrainedModel(name, config, self._checkpoint, cfg, 'test')
+        self._model = TrainedModel(name, config, self._checkpoint, self._cfg, 'test')
         # The test's own, in place of what this would build.
         self._model.dataloader = runner.test_dataloader
         self._model.detector = bare_model(runner)
@@ -105,8 +123,8 @@ class TestReport(BaseMetric):
             )
             for observer in watching:
                 observer.see(batch)
-        page = self._folder / 'report.html'
-        self.failed = write_page(page, f'Test of {model.name}', finish(self._parts))
+        title = f'{TITLE}{model.name}'
+        self.failed = write_page(self._page, title, finish(self._parts))
         found = [part for part in self._parts if part.section is THRESHOLDS]
         if found[0].numbers is not None:
             self._write_points(points_of(found[0].numbers))
@@ -114,13 +132,15 @@ class TestReport(BaseMetric):
 
     def _write_points(self, points: OperatingPoints) -> None:
         print(write_whole(self._folder / 'thresholds.csv', as_csv(points)))
-        if not is_remote(self._checkpoint):
-            path = operating_points.write(points, self._checkpoint)
-            print(
-                f'{path}: thresholds of this test, with its settings, on '
-                f'{points.ann_file}, {points.num_images} images; tools/predict.py '
-                'takes them from now on'
-            )
+        apart = self._apart or 'nothing found is right' * (not points.overall.f1)
+        if apart:
+            print(f'Thresholds are not kept beside the checkpoint: {apart}.')
+            return
+        path = operating_points.write(points, self._checkpoint)
+        print(
+            f'{path}: thresholds of this test, with its settings, on {points.ann_file}, '
+            f'{points.num_images} images; tools/predict.py takes them from now on'
+        )
 
     def exit(self) -> None:
         """End the process with status 1 if a section failed.
@@ -142,6 +162,18 @@ def _sample(kept: dict) -> DetDataSample:
     for key, part in parts.items():
         setattr(sample, key, part)
     return sample
+
+
+def images_of(cfg: Config, stage: str) -> list[list[str]]:
+    """Return where annotations and images of a stage are, a list for each data set."""
+    found = []
+    loader = cfg.get(f'{stage}_dataloader')
+    for _, dataset in leaf_datasets(loader.dataset, '') if loader else ():
+        prefixes = [*(dataset.get('data_prefix') or {}).values()]
+        paths = [dataset.get('ann_file') or '', *sorted(filter(None, prefixes))]
+        root = dataset.get('data_root') or ''
+        found.append([os.path.realpath(os.path.join(root, path)) for path in paths])
+    return found
 
 
 def as_csv(points: OperatingPoints) -> str:
