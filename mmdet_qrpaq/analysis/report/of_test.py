@@ -138,8 +138,9 @@ class TestReport(BaseMetric):
             return
         path = operating_points.write(points, self._checkpoint)
         print(
-            f'{path}: thresholds of this test, with its settings, on {points.ann_file}, '
-            f'{points.num_images} images; tools/predict.py takes them from now on'
+            f'{path}: thresholds of this test, with its settings, on '
+            f'{points.ann_file}, {points.num_images} images; tools/predict.py takes '
+            'them from now on'
         )
 
     def exit(self) -> None:
