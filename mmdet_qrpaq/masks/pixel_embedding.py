@@ -18,7 +18,8 @@ STRIDE = 4
 def cells(shape: Sequence[int], stride: int = STRIDE) -> tuple[int, int]:
     """Return (h, w), the cells that cover an image of `shape` (height, width)."""
     height, width = shape[:2]
-    return -(-height // stride), -(-width // stride)
+    # Without a negative number, which ONNX would round the other way.
+    return (height + stride - 1) // stride, (width + stride - 1) // stride
 
 
 def valid_map(sizes: list[tuple[int, int]], like: Tensor) -> Tensor:
@@ -28,9 +29,10 @@ def valid_map(sizes: list[tuple[int, int]], like: Tensor) -> Tensor:
         sizes: Cells (h, w) of each image.
     """
     height, width = like.shape[-2:]
-    sizes = torch.tensor(sizes, device=like.device)
-    rows = torch.arange(height, device=like.device) < sizes[:, :1]
-    columns = torch.arange(width, device=like.device) < sizes[:, 1:]
+    rows, columns = (
+        torch.stack([torch.arange(side, device=like.device) < n for n in inside])
+        for side, inside in zip((height, width), zip(*sizes, strict=True), strict=True)
+    )
     return (rows[:, None, :, None] & columns[:, None, None, :]).type_as(like)
 
 
@@ -92,7 +94,7 @@ class PixelEmbedding(BaseModule):
             memory[:, : height * width].transpose(1, 2).unflatten(2, (height, width))
         )
         # 2 for levels from stride 8 on, 1 where the encoder has stride 4 itself.
-        factor = -(-feature.shape[-2] // height)
+        factor = (feature.shape[-2] + height - 1) // height
         sizes = [cells(shape, STRIDE * factor) for shape in img_shapes]
         level = enlarge(level, valid_map(sizes, level), factor)
         level = level[..., : feature.shape[-2], : feature.shape[-1]]
