@@ -31,6 +31,9 @@ class SymbolicSizes(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if function is torch._shape_as_tensor:
             return size_tensor(args[0].shape, torch.int64)
+        if function is Tensor.new_tensor and isinstance(args[1], tuple):
+            # It would silently take the example that stands for a symbol.
+            return size_tensor(args[1], args[0].dtype)
         if function is torch.linspace:
             # mmdet's start, end and number of steps: all of them one apart.
             start, _, steps = args
