@@ -75,6 +75,8 @@ FRAMEWORK['lite'] = [
 ]
 # What only the analyses need; their tools name it where it is missing.
 ANALYSIS = ['jinja2', 'jsonschema', 'matplotlib>=3.7', 'rich', 'scikit-learn']
+# Detectors as ONNX files, compared with PyTorch.
+EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.5']
 # Sweeps on a cluster.
 SLURM = ['submitit>=1.5']
 # Hungarian matching by a kernel, on NVIDIA GPUs of compute capability 8.0 and newer.
@@ -111,10 +113,12 @@ setup(
         **FRAMEWORK,
         'analysis': ANALYSIS,
         'data': DATA,
+        'export': EXPORT,
         'matching': MATCHING,
+        'openvino': [*EXPORT, 'openvino>=2025.0'],
         'slurm': SLURM,
         'test': [
-            *(*ANALYSIS, *DATA, *SLURM),
+            *(*ANALYSIS, *DATA, *EXPORT, *SLURM),
             *('hypothesis', 'pytest', 'pytest-xdist', 'ruff'),
         ],
     },

@@ -21,6 +21,8 @@ EXTRAS = dict.fromkeys(
     ('jinja2', 'jsonschema', 'matplotlib', 'rich', 'sklearn'), 'analysis'
 )
 EXTRAS['submitit'] = 'slurm'
+EXTRAS |= dict.fromkeys(('onnx', 'onnxruntime', 'onnxscript'), 'export')
+EXTRAS['openvino'] = 'openvino'
 _RANK_VARIABLES = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
 
 

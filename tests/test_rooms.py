@@ -19,7 +19,7 @@ FLOORS = (
     ('runtime',),
     ('data',),
     ('analysis', 'doctor', 'warm_start'),
-    ('sweeps',),
+    ('export', 'sweeps'),
 )
 SOURCES = sorted(PACKAGE.rglob('*.py'))
 

@@ -42,7 +42,7 @@ def record(
     Raises:
         ConfigError: torch's exporter cannot follow the model.
     """
-    import onnxscript  # noqa: F401  (torch tells of it in ten lines)
+    from onnxscript.optimizer import optimize
 
     shape = EXAMPLE if size is None else (*EXAMPLE[:2], *size)
     images = torch.randint(0, 256, shape, dtype=torch.uint8)
@@ -59,6 +59,7 @@ def record(
                 dynamic_shapes=(dynamic,),
                 opset_version=OPSET,
                 dynamo=True,
+                optimize=False,
                 verbose=False,
             )
         except Exception as error:  # whatever a model does that no graph can hold
@@ -67,6 +68,8 @@ def record(
                 f'{type(graph.detector).__name__} cannot be exported: torch stops with '
                 f'{reason!r}{"; try a fixed --size" if size is None else ""}.'
             ) from error
+        # Once: torch's own default goes over it twice, and finds little.
+        optimize(program.model, num_iterations=1)
     return program.model_proto
 
 
