@@ -24,7 +24,7 @@ from benchmarks import recording
 from mmdet_qrpaq.command_line import load_package, new_parser, run
 from mmdet_qrpaq.records.provenance import ROOT, describe_environment
 
-METHODS = ('qrpaq', 'qr with capacity', 'paq', 'upstream', 'qr')
+METHODS = ('qrpaq with capacity', 'upstream', 'paq', 'qr', 'qr with capacity')
 WITH_MASKS = ('dino', 'deformable_pp')
 IMAGES = 2
 

@@ -10,11 +10,9 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 from rich.progress import track
-from tiny_hosts import MASKS, METHODS, build, build_upstream, host_config
 
 from mmdet_qrpaq.analysis.detections.average_precision import (
     build_evaluator,
-    copy_evaluator,
     evaluate,
 )
 from mmdet_qrpaq.analysis.trained_detector import TrainedModel
@@ -29,6 +27,7 @@ from mmdet_qrpaq.export.parity import (
 from mmdet_qrpaq.images.reading import read_image
 from mmdet_qrpaq.records.provenance import ROOT
 from mmdet_qrpaq.runtime.configs import read_config
+from tiny_hosts import MASKS, METHODS, build, build_upstream, host_config
 
 CAPACITY = 5  # of the 12 queries
 

@@ -68,7 +68,9 @@ def compare(
 
 def classes_of(model: TrainedModel, graph: DetectionGraph) -> list[str]:
     """Return the names of a model's classes, by label; numbers where none is known."""
-    meta = {} if model.is_untrained else read_checkpoint(model.checkpoint).get('meta', {})
+    meta = (
+        {} if model.is_untrained else read_checkpoint(model.checkpoint).get('meta', {})
+    )
     names = (meta.get('dataset_meta') or {}).get('classes')
     if names is None:
         try:

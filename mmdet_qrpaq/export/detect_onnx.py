@@ -73,8 +73,11 @@ class Detector:
         boxes = boxes[kept] * np.array([width / size[1], height / size[0]] * 2)
         if not masks:
             return boxes, scores[kept], labels[kept], None
-        return boxes, scores[kept], labels[kept], self.draw_masks(
-            masks[0][kept], size, (height, width)
+        return (
+            boxes,
+            scores[kept],
+            labels[kept],
+            self.draw_masks(masks[0][kept], size, (height, width)),
         )
 
     def size_of(self, height, width):

@@ -12,7 +12,7 @@ from ..errors import ConfigError
 from ..masks.detector_mixin import MaskInputs
 from ..temporary_attribute import temporary_attribute
 from .decisions import deciding
-from .tracing import SymbolicSizes, size_tensor
+from .tracing import Recordable, size_tensor
 
 OUTPUTS = ('boxes', 'scores', 'labels')
 
@@ -57,7 +57,7 @@ class DetectionGraph(nn.Module):
 
         For an exporter, the detector being `traceable` meanwhile.
         """
-        with deciding(self.detector) as decisions, SymbolicSizes():
+        with Recordable(), deciding(self.detector) as decisions:
             detections = self.detect(images)
         self.kinds = [kind for kind, _ in decisions.made]
         return *detections, *(made for _, made in decisions.made)

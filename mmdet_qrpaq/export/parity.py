@@ -43,7 +43,9 @@ class Agreement:
 
     def __str__(self) -> str:
         """Say it in a line."""
-        parts = [f'boxes within {self.pixels:.2g} pixels, scores within {self.score:.2g}']
+        parts = [
+            f'boxes within {self.pixels:.2g} pixels, scores within {self.score:.2g}'
+        ]
         if self.masks is not None:
             parts.append(f'{self.masks:.2%} of mask cells differ')
         told = [f'{share:.2%} of {name}' for name, share in self.changed.items()]

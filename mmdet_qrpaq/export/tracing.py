@@ -22,8 +22,8 @@ from ..temporary_attribute import temporary_attribute
 Sizes = list[tuple[int, int]]
 
 
-class SymbolicSizes(TorchFunctionMode):
-    """Answers for the calls that would ask a symbol for its number."""
+class Recordable(TorchFunctionMode):
+    """Answers for calls that ask a symbol for its number, or that ONNX lacks."""
 
     def __torch_function__(
         self, function: Callable, types: Any, args: tuple = (), kwargs: Any = None
@@ -40,8 +40,17 @@ class SymbolicSizes(TorchFunctionMode):
             return start + torch.arange(steps, **kwargs)
         if function is Tensor.__len__ and not isinstance(args[0].shape[0], int):
             return 0  # Python wants a number; mmdet's DINO compares it with `nq` alone
+        if function is Tensor.view and args[1:] == (torch.uint8,):
+            return args[0].to(torch.uint8)  # of booleans
+        if kwargs.pop('stable', False):
+            # ONNX has no stable sort, but its TopK takes the first of equals.
+            keys = args[0] if args[0].is_floating_point() else args[0].int()
+            result = keys.topk(keys.shape[1], 1, largest=kwargs['descending'])
+            return result.indices if function is Tensor.argsort else result
         if function is F.interpolate and kwargs.get('scale_factor') is not None:
-            factor = kwargs.pop('scale_factor')  # a symbol is no factor, but gives a size
+            factor = kwargs.pop(
+                'scale_factor'
+            )  # a symbol is no factor, but gives a size
             factors = factor if isinstance(factor, tuple) else (factor, factor)
             sides = zip(args[0].shape[-2:], factors, strict=True)
             kwargs['size'] = [side * whole for side, whole in sides]

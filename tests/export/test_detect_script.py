@@ -40,7 +40,10 @@ def test_sizes_are_those_of_the_pipeline():
 
 def test_masks_are_drawn_as_by_the_branch():
     rng = torch.Generator().manual_seed(0)
-    embeddings, pixels = torch.randn(3, 8, generator=rng), torch.randn(8, 7, 9, generator=rng)
+    embeddings, pixels = (
+        torch.randn(3, 8, generator=rng),
+        torch.randn(8, 7, 9, generator=rng),
+    )
     expected = draw_masks(embeddings, pixels, (26, 33), (52, 66), 2)
     logits = torch.einsum('nc,chw->nhw', embeddings, pixels).numpy()
     found = detect_onnx.Detector.draw_masks(logits, (26, 33), (52, 66))

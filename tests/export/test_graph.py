@@ -10,7 +10,7 @@ from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.export.decisions import ENTER, SELECT, deciding, share_changed
 from mmdet_qrpaq.export.graph import DetectionGraph
 from mmdet_qrpaq.export.parity import Agreement, agreement, decision_kinds
-from mmdet_qrpaq.export.tracing import SymbolicSizes, size_tensor, traceable
+from mmdet_qrpaq.export.tracing import Recordable, size_tensor, traceable
 from tiny_hosts import MASKS, METHODS, build, build_host, build_upstream, host_config
 
 HEIGHT, WIDTH = 97, 130
@@ -43,13 +43,17 @@ def test_detections_are_those_of_mmdet(host):
     def check(name, detector):
         pixels = image()
         theirs = predict(detector.eval(), pixels)
-        boxes, scores, labels = (found[0] for found in detect(DetectionGraph(detector), pixels))
+        boxes, scores, labels = (
+            found[0] for found in detect(DetectionGraph(detector), pixels)
+        )
         assert torch.equal(labels, theirs.labels)
         torch.testing.assert_close(scores, theirs.scores, atol=1e-6, rtol=0)
         torch.testing.assert_close(boxes, theirs.bboxes, atol=1e-3, rtol=0)
 
     routed = build(
-        host_config(host, query_routing=dict(METHODS['qr']['query_routing'], capacity=5))
+        host_config(
+            host, query_routing=dict(METHODS['qr']['query_routing'], capacity=5)
+        )
     )
     models = dict(
         upstream=build_upstream(host), paq=build_host(host, 'qrpaq'), capacity=routed
@@ -59,7 +63,9 @@ def test_detections_are_those_of_mmdet(host):
 
 def test_what_an_exporter_follows_is_the_same(host):
     """Attention, sizes and the number of an image's queries, all of them plain."""
-    detector = build_host(host, 'qrpaq').eval()
+    routing = dict(METHODS['qr']['query_routing'], capacity=5)
+    model = host_config(host, **dict(METHODS['paq'], query_routing=routing))
+    detector = build(model).eval()
     graph = DetectionGraph(detector)
     pixels = torch.from_numpy(np.stack((image(0), image(1))))
     with torch.no_grad():
@@ -141,7 +147,9 @@ def test_a_runtime_is_judged():
         agreement(graph, lambda x: shifted(x, 0.5), [image()]).require('it')
     with pytest.raises(ConfigError, match='do not use the file'):
         agreement(graph, lambda x: shifted(x, np.nan), [image()]).require('it')
-    assert 'boxes within 0.2 pixels' in str(Agreement(2, 0.2, 0.0, 0.5, {'routing': 0.1}))
+    assert 'boxes within 0.2 pixels' in str(
+        Agreement(2, 0.2, 0.0, 0.5, {'routing': 0.1})
+    )
 
 
 def test_calls_that_would_ask_a_symbol_for_its_number():
@@ -149,7 +157,7 @@ def test_calls_that_would_ask_a_symbol_for_its_number():
 
     def check(name, call):
         expected = call()
-        with SymbolicSizes():
+        with Recordable():
             found = call()
         torch.testing.assert_close(found, expected)
 
@@ -159,6 +167,12 @@ def test_calls_that_would_ask_a_symbol_for_its_number():
         [
             ('shape', lambda: torch._shape_as_tensor(maps)),
             ('linspace', lambda: torch.linspace(0.5, 6.5, 7, dtype=torch.float32)),
+            ('sort', lambda: maps[0, 0].sort(dim=1, descending=True, stable=True)),
+            (
+                'argsort',
+                lambda: maps[0, 0].argsort(dim=1, descending=True, stable=True),
+            ),
+            ('view', lambda: (maps > 0).view(torch.uint8)),
             ('new_tensor', lambda: maps.new_tensor((4, 5))),
             (
                 'interpolate',

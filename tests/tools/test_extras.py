@@ -16,7 +16,10 @@ from tiny_hosts import REPOSITORY
     [('jinja2', 'analysis'), ('onnxscript', 'export'), ('openvino', 'openvino')],
 )
 def test_a_missing_extra_is_named(
-    name: str, extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    name: str,
+    extra: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)  # as if it were not there
     with pytest.raises(SystemExit) as stop:
@@ -34,7 +37,8 @@ def test_extras_are_those_of_the_setup(extra: str) -> None:
     (declared,) = (
         ast.literal_eval(node.value)
         for node in tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == extra.upper()
+        if isinstance(node, ast.Assign)
+        and ast.unparse(node.targets[0]) == extra.upper()
     )
     names = {re.split('[<>=]', entry)[0] for entry in declared}
     modules = {'scikit-learn': 'sklearn'}
