@@ -1,4 +1,4 @@
-"""What `tools/model/export.py` does: record, write, compare."""
+"""What `tools/model/export.py` does: record, compare, write."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def export(
     openvino: bool = False,
     check: int = 4,
 ) -> None:
-    """Write a model's files, and tell what they have in common with PyTorch.
+    """Tell what a model's graph has in common with PyTorch, and write its files.
 
     Args:
         size: (height, width) of all images; None: any.
@@ -38,21 +38,22 @@ def export(
     images = images_of(model, check, size)
     print('recording the graph, some minutes for a large model', flush=True)
     recorded = record(graph, size)
-    plain = without_decisions(recorded, len(graph.outputs))
-    facts = facts_of(model.cfg, graph, classes, thresholds, size)
-    for path in write_onnx(plain, out, facts):
-        print(f'written: {path}')
     told = recorded.SerializeToString()
     compare(graph, 'ONNX Runtime', onnx_runtime(told), images)
+    plain = without_decisions(recorded, len(graph.outputs))
     if openvino:
         from openvino import Core
 
         core = Core()
-        plain = core.read_model(plain.SerializeToString())
-        for path in write_openvino(plain, out):
-            print(f'written: {path}')
         runtime = openvino_runtime(core.read_model(told))
         compare(graph, 'OpenVINO', runtime, images)
+    written = write_onnx(
+        plain, out, facts_of(model.cfg, graph, classes, thresholds, size)
+    )
+    if openvino:
+        written += write_openvino(core.read_model(plain.SerializeToString()), out)
+    for path in written:
+        print(f'written: {path}')
 
 
 def compare(

@@ -14,8 +14,6 @@ import json
 import sys
 from pathlib import Path
 
-__arguments_first__ = True
-
 
 def parse_args(argv=None):
     """Parse the command line."""
@@ -68,7 +66,7 @@ class Detector:
         boxes, scores, labels, *masks = (output[0] for output in outputs)
         least = threshold
         if threshold is None:
-            least = np.array([*self.facts['thresholds'].values()])[labels]
+            least = np.array(self.facts['thresholds'])[labels]
         kept = scores >= least
         boxes = boxes[kept] * np.array([width / size[1], height / size[0]] * 2)
         if not masks:
@@ -99,7 +97,7 @@ class Detector:
         import numpy as np
 
         masks = np.zeros((len(logits), *out_size), bool)
-        for mask, cells in zip(masks, logits):
+        for mask, cells in zip(masks, logits, strict=True):
             pixels = resize(cells[..., None], tuple(4 * n for n in cells.shape))
             pixels = pixels[: size[0], : size[1]]
             mask[:] = resize(pixels, out_size)[..., 0] > 0
@@ -120,7 +118,7 @@ def resize(pixels, size):
     if pixels.shape[:2] == tuple(size):
         return pixels
     sides = []
-    for old, new in zip(pixels.shape[:2], size):
+    for old, new in zip(pixels.shape[:2], size, strict=True):
         place = ((np.arange(new) + 0.5) * (old / new) - 0.5).clip(0, old - 1)
         first = place.astype(int)
         sides.append((first, (first + 1).clip(max=old - 1), place - first))
@@ -172,7 +170,7 @@ def main(argv=None):
             image = ImageOps.exif_transpose(file).convert('RGB')
         found = detector(np.asarray(image), args.threshold)
         boxes, scores, labels, _ = found
-        for box, score, label in zip(boxes, scores, labels):
+        for box, score, label in zip(boxes, scores, labels, strict=True):
             corners = ' '.join(f'{corner:.1f}' for corner in box)
             print(f'{path} {classes[label]} {score:.3f} {corners}')
         if not len(boxes):

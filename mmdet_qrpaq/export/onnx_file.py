@@ -1,4 +1,4 @@
-"""From a graph to an ONNX file, and to OpenVINO's; what a reader has to know beside it."""
+"""From a graph to files of ONNX and OpenVINO, and what their reader has to know."""
 
 import contextlib
 import copy
@@ -39,8 +39,13 @@ def record(
         size: (height, width) of all images; None: it may differ from call to call.
 
     Raises:
-        ConfigError: torch's exporter cannot follow the model.
+        ConfigError: torch's exporter is too old, or cannot follow the model.
     """
+    if not hasattr(getattr(getattr(torch, 'export', None), 'Dim', None), 'DYNAMIC'):
+        raise ConfigError(
+            f'torch {torch.__version__} cannot follow sizes as symbols; export with '
+            'torch 2.6 or newer.'
+        )
     from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
     shape = EXAMPLE if size is None else (*EXAMPLE[:2], *size)
@@ -126,13 +131,13 @@ def facts_of(
     cfg: Config,
     graph: DetectionGraph,
     classes: list[str],
-    thresholds: dict[str, float],
+    thresholds: list[float],
     size: tuple[int, int] | None,
 ) -> dict[str, Any]:
     """Return what a reader has to know: how images are resized, what labels mean.
 
     Args:
-        thresholds: By class, from which score on a detection counts.
+        thresholds: By label, from which score on a detection counts.
     """
     return dict(
         input='images: (n, 3, height, width), uint8, RGB, one size, no padding',

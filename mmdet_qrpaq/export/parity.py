@@ -7,13 +7,14 @@ what is told is how many decisions the two do not share.
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from statistics import mean
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from .decisions import ENTER, deciding, share_changed
+from .decisions import ENTER, Decisions, deciding, share_changed
 from .graph import DetectionGraph
 
 # Images (bs, 3, h, w) uint8 -> outputs of the graph, decisions last.
@@ -69,7 +70,7 @@ class Agreement:
             return
         raise ConfigError(
             f'{name} does not say what PyTorch says: {self}; at most {MOST_PIXELS} '
-            f'pixels and {MOST_SCORE} were expected, so do not use the file.'
+            f'pixels and {MOST_SCORE} were expected, so nothing was written.'
         )
 
 
@@ -116,7 +117,7 @@ def decision_kinds(kinds: list[str]) -> list[str]:
     return [*names, 'detections']
 
 
-def _made(decisions) -> list[Tensor]:
+def _made(decisions: Decisions) -> list[Tensor]:
     return [made for _, made in decisions.made]
 
 
@@ -137,7 +138,7 @@ def onnx_runtime(model: bytes) -> Runtime:
     return lambda images: session.run(None, {'images': images})
 
 
-def openvino_runtime(model) -> Runtime:
+def openvino_runtime(model: Any) -> Runtime:
     """Return OpenVINO with a model of its own, on the CPU in single precision."""
     import openvino
 

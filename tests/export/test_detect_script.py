@@ -9,7 +9,9 @@ import torch
 from mmcv import imrescale
 from PIL import Image
 
+from mmdet_qrpaq.errors import ConfigError
 from mmdet_qrpaq.export import detect_onnx
+from mmdet_qrpaq.export.thresholds import thresholds_of
 from mmdet_qrpaq.masks.predictions import draw_masks
 
 
@@ -65,7 +67,7 @@ def test_boxes_come_back_to_the_file(tmp_path, monkeypatch, capsys):
         self.session = Session()
 
     monkeypatch.setattr(detect_onnx.Detector, '__init__', fake)
-    facts = dict(classes=['cat', 'dog'], thresholds=dict(cat=0.5, dog=0.5))
+    facts = dict(classes=['cat', 'dog'], thresholds=[0.5, 0.5])
     facts |= dict(size=None, short_side=20, long_side=40)
     (tmp_path / 'm.json').write_text(json.dumps(facts))
     (tmp_path / 'm.onnx').touch()
@@ -80,3 +82,15 @@ def test_boxes_come_back_to_the_file(tmp_path, monkeypatch, capsys):
     assert 'nothing above the threshold' in capsys.readouterr().out
     with pytest.raises(SystemExit, match='b.png does not exist'):
         detect_onnx.main([*words, 'b.png'])
+
+
+def test_thresholds_are_the_operating_points_of_the_checkpoint(tmp_path):
+    checkpoint = str(tmp_path / 'epoch_1.pth')
+    assert thresholds_of(checkpoint, ['cat', 'dog']) == [0.5, 0.5]
+    points = tmp_path / 'epoch_1.operating_points.json'
+    dog = dict(dog=dict(threshold=0.25))
+    points.write_text(json.dumps(dict(overall=dict(threshold=0.75), classes=dog)))
+    assert thresholds_of(checkpoint, ['cat', 'dog']) == [0.75, 0.25]
+    points.write_text('[]')
+    with pytest.raises(ConfigError, match='holds no operating points'):
+        thresholds_of(checkpoint, ['cat'])

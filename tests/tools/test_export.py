@@ -42,7 +42,7 @@ def test_files_are_written_and_say_what_pytorch_says(
     assert files == {'tiny.onnx', 'tiny.json', 'detect_onnx.py'}
     facts = json.loads(out.with_suffix('.json').read_text())
     assert facts['classes'] == ['square', 'disc']
-    assert facts['thresholds'] == dict(square=0.5, disc=0.5)
+    assert facts['thresholds'] == [0.5, 0.5]
     assert (facts['short_side'], facts['long_side']) == (64, 64)
     compare_with_the_test(conditional, checkpoint, out, tmp_path)
 

@@ -6,7 +6,7 @@
 In the graph: normalisation, channel order, and the choice of detections. Images are
 uint8, RGB, (n, 3, height, width); boxes come out in pixels of these. OUT.json and
 detect_onnx.py, which needs onnxruntime, numpy and pillow alone, are written beside it.
-At the end the file is compared with PyTorch. More: docs/export.md.
+Before, the graph is compared with PyTorch. More: docs/export.md.
 """
 
 import argparse
