@@ -85,6 +85,8 @@ ANALYSIS = [
 # Presets that write logs for other programs. MLflow's small distribution writes into a
 # database with the two behind it; `mlflow` itself, which shows it, brings them too.
 LOGGERS = ['tensorboard', 'wandb', 'mlflow-skinny', 'alembic', 'sqlalchemy']
+# Detectors as ONNX files, compared with PyTorch.
+EXPORT = ['onnx>=1.17', 'onnxruntime>=1.20', 'onnxscript>=0.5']
 # Sweeps on a cluster.
 SLURM = ['submitit>=1.5']
 # ImageNet weights of a small backbone, 17 MB, and all backbones of timm.
@@ -126,14 +128,16 @@ setup(
         **FRAMEWORK,
         'analysis': ANALYSIS,
         'data': DATA,
+        'export': EXPORT,
         'lite0': LITE0,
         'loggers': LOGGERS,
         'matching': MATCHING,
+        'openvino': [*EXPORT, 'openvino>=2025.0'],
         'slurm': SLURM,
         'tiles': TILES,
         'timm': TIMM,
         'test': [
-            *(*ANALYSIS, *DATA, *LITE0, *LOGGERS, *SLURM, *TILES),
+            *(*ANALYSIS, *DATA, *EXPORT, *LITE0, *LOGGERS, *SLURM, *TILES),
             *('hypothesis', 'pytest', 'pytest-xdist', 'ruff'),
         ],
     },

@@ -6,7 +6,7 @@ Called by `tables.py`, which writes them.
 import re
 from pathlib import Path
 
-from benchmarks import cost_table, speed_tables
+from benchmarks import cost_table, export_table, speed_tables
 from benchmarks.accuracy import accuracy_tables
 from benchmarks.accuracy.accuracy_tables import decided
 from benchmarks.accuracy.warm_start_table import (
@@ -129,6 +129,7 @@ PAGES = {
     ROOT / 'docs' / 'masks.md': {'masks speed': speed_tables.mask_tables},
     ROOT / 'docs' / 'accuracy.md': {'accuracy': accuracy_tables.tables},
     ROOT / 'docs' / 'warm-start.md': {'warm start': warm_start_tables},
+    ROOT / 'docs' / 'export.md': {'export parity': export_table.parity_table},
     ROOT / 'docs' / 'install.md': {'mmcv build': mmcv_build_table},
 }
 

@@ -20,10 +20,11 @@ INTERRUPTED = 130  # as a shell's
 EXTRAS = dict.fromkeys(
     ('hotcoco', 'jinja2', 'jsonschema', 'matplotlib', 'rich', 'sklearn'), 'analysis'
 )
-EXTRAS |= dict(submitit='slurm', sahi='tiles', timm='timm')
+EXTRAS |= dict(openvino='openvino', submitit='slurm', sahi='tiles', timm='timm')
 EXTRAS |= dict.fromkeys(
     ('alembic', 'mlflow', 'sqlalchemy', 'tensorboard', 'wandb'), 'loggers'
 )
+EXTRAS |= dict.fromkeys(('onnx', 'onnxruntime', 'onnxscript'), 'export')
 _RANK_VARIABLES = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
 
 

@@ -22,7 +22,7 @@ FLOORS = (
     ('data',),
     ('analysis', 'doctor', 'warm_start'),
     ('prediction',),
-    ('sweeps',),
+    ('export', 'sweeps'),
 )
 SOURCES = sorted(PACKAGE.rglob('*.py'))
 

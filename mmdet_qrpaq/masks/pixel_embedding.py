@@ -18,7 +18,8 @@ STRIDE = 4
 def cells(shape: Sequence[int], stride: int = STRIDE) -> tuple[int, int]:
     """Return (h, w), the cells that cover an image of `shape` (height, width)."""
     height, width = shape[:2]
-    return -(-height // stride), -(-width // stride)
+    # Without a negative number, which ONNX would round the other way.
+    return (height + stride - 1) // stride, (width + stride - 1) // stride
 
 
 def valid_map(sizes: list[tuple[int, int]], like: Tensor) -> Tensor:
@@ -92,7 +93,7 @@ class PixelEmbedding(BaseModule):
             memory[:, : height * width].transpose(1, 2).unflatten(2, (height, width))
         )
         # 2 for levels from stride 8 on, 1 where the encoder has stride 4 itself.
-        factor = -(-feature.shape[-2] // height)
+        factor = (feature.shape[-2] + height - 1) // height
         sizes = [cells(shape, STRIDE * factor) for shape in img_shapes]
         level = enlarge(level, valid_map(sizes, level), factor)
         level = level[..., : feature.shape[-2], : feature.shape[-1]]

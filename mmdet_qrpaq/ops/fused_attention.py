@@ -63,7 +63,7 @@ class FusedAttention(MultiheadAttention):
             x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v)
         )
         if attn_mask is not None and attn_mask.dim() == 3:
-            attn_mask = attn_mask.unflatten(0, (len(query), -1))
+            attn_mask = attn_mask.unflatten(0, (query.shape[0], -1))
         if key_padding_mask is not None:
             padding = key_padding_mask[:, None, None]
             attn_mask = padding if attn_mask is None else _join(attn_mask, padding, q)

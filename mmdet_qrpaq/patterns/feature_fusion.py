@@ -36,7 +36,9 @@ class FusionStep(BaseModule):
         height, width = fine.shape[-2:]
         # A whole factor, then a crop: with `size=` the source row of a pixel would
         # depend on how far the batch is padded.
-        factor = (-(-height // coarse.shape[-2]), -(-width // coarse.shape[-1]))
+        rows, columns = coarse.shape[-2:]
+        # Rounded up without a negative number, which ONNX divides otherwise.
+        factor = ((height + rows - 1) // rows, (width + columns - 1) // columns)
         coarse = F.interpolate(coarse, scale_factor=factor, mode='nearest')
         fused = (fine + coarse[..., :height, :width]) * valid
         refined = self.channel_attention(fused, valid)

@@ -13,7 +13,12 @@ from tiny_hosts import REPOSITORY
 
 @pytest.mark.parametrize(
     ('name', 'extra'),
-    [('jinja2', 'analysis'), ('sklearn', 'analysis'), ('wandb', 'loggers')],
+    [
+        ('jinja2', 'analysis'),
+        ('wandb', 'loggers'),
+        ('onnxscript', 'export'),
+        ('openvino', 'openvino'),
+    ],
 )
 def test_a_missing_extra_is_named(
     name: str,
@@ -30,17 +35,17 @@ def test_a_missing_extra_is_named(
     assert f"'mmdet_qrpaq[{extra}]'" in sentence
 
 
-def test_extras_are_those_of_the_setup() -> None:
+@pytest.mark.parametrize('extra', ['analysis', 'export', 'loggers'])
+def test_extras_are_those_of_the_setup(extra: str) -> None:
     """The package names what `setup.py` declares."""
     tree = ast.parse((REPOSITORY / 'setup.py').read_text())
+    (declared,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and ast.unparse(node.targets[0]) == extra.upper()
+    )
+    names = {re.split('[<>=]', entry)[0] for entry in declared}
     modules = {'scikit-learn': 'sklearn', 'mlflow-skinny': 'mlflow'}
-    for extra in ('analysis', 'loggers'):
-        (declared,) = (
-            ast.literal_eval(node.value)
-            for node in tree.body
-            if isinstance(node, ast.Assign)
-            and ast.unparse(node.targets[0]) == extra.upper()
-        )
-        names = {re.split('[<>=]', entry)[0] for entry in declared}
-        wanted = {modules.get(name, name) for name in names}
-        assert {key for key, of in EXTRAS.items() if of == extra} == wanted
+    wanted = {modules.get(name, name) for name in names}
+    assert {key for key, value in EXTRAS.items() if value == extra} == wanted
