@@ -37,7 +37,7 @@ def warm_start_tables() -> str:
     ]
     warm, cold, longer = trained.values()
     epochs = [f'epoch {epoch}' for epoch in range(1, warm.shape[1] + 1)]
-    for title, other in (('from nothing', cold), ('the host', longer)):
+    for title, other in (('from nothing', cold), ('the host, trained on', longer)):
         differences = (warm - other).T.tolist()
         cells = map(mean_and_interval, differences)
         lines.append([f'PaQ, converted, minus {title}', *cells])
