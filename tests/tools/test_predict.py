@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -319,7 +320,9 @@ def test_frames_of_a_video_are_images(trained, images, tmp_path):
     assert read(out, PREDICTIONS) == read(again, PREDICTIONS)
 
 
-def test_a_stop_leaves_what_is_done(trained, images, tmp_path, monkeypatch, capsys):
+def test_a_stop_leaves_what_is_done(
+    trained, images, tmp_path, monkeypatch, capsys, request
+):
     """Ctrl-C while the second image is drawn, and while the second frame is."""
     calls = []
 
@@ -331,6 +334,9 @@ def test_a_stop_leaves_what_is_done(trained, images, tmp_path, monkeypatch, caps
 
     draw = command.draw
     monkeypatch.setattr(command, 'draw', stopped)
+    # A test that runs beside others is deaf to it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(partial(signal.signal, signal.SIGINT, before))
     clip = VideoFile(tmp_path / 'clip.mp4', 8)
     for image in images:
         clip.add(cv2.imread(str(image)))
