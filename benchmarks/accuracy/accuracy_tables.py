@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from benchmarks.accuracy.studies import OF_A_VARIANT, STUDIES, Study
+from benchmarks.accuracy.studies import STUDIES
+from benchmarks.accuracy.variants import OF_A_VARIANT, Study
 from benchmarks.recording import RESULTS, setting
 from mmdet_qrpaq.records.provenance import ROOT
 from mmdet_qrpaq.records.tables import markdown

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 __arguments_first__ = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks import recording
-from benchmarks.accuracy.studies import CONFIGS, OF_A_VARIANT, STUDIES, Variant
+from benchmarks.accuracy.studies import STUDIES
+from benchmarks.accuracy.variants import CONFIGS, OF_A_VARIANT, Variant
 from mmdet_qrpaq.command_line import add_config_options, load_package, run
 from mmdet_qrpaq.records.provenance import ROOT
 from mmdet_qrpaq.records.results import write_json

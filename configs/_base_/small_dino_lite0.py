@@ -20,16 +20,8 @@ model = dict(
     test_cfg=_base_.small_model.test_cfg,
 )
 
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=1,
-    dataset=dict(pipeline=_base_.lite0_train_pipeline),
-)
-val_dataloader = dict(
-    batch_size=4,
-    num_workers=1,
-    dataset=dict(pipeline=_base_.lite0_test_pipeline),
-)
+train_dataloader = _base_.lite0_train_dataloader
+val_dataloader = _base_.lite0_val_dataloader
 test_dataloader = val_dataloader
 
 train_cfg = dict(max_epochs=_base_.small_train_cfg.max_epochs)

@@ -36,6 +36,12 @@ lite0_test_pipeline = [
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
     ),
 ]
+lite0_train_dataloader = dict(
+    batch_size=4, num_workers=1, dataset=dict(pipeline=lite0_train_pipeline)
+)
+lite0_val_dataloader = dict(
+    batch_size=4, num_workers=1, dataset=dict(pipeline=lite0_test_pipeline)
+)
 # What is pretrained learns a tenth as fast.
 lite0_optim_wrapper = dict(
     optimizer=dict(lr=4e-4),
